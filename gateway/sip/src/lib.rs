@@ -1,1 +1,25 @@
-//! placeholder
+//! SIP transactions, dialogs and legs as pure functions: bytes and requests in, effects out.
+//! Never done here: sockets, clocks, dice, threads, async, DNS. Time enters as `Millis`, everything else as input.
+//!
+//! ```text
+//! receive(bytes)  ─▶ message ─▶ transaction ─▶ leg (dialog) ─▶ Effect::{Offered, Ringing, Answered, ..}
+//! alert/answer/invite/end ─────────────────────▶ leg ─▶ transaction ─▶ Effect::Send
+//! timeout(now) ─▶ whatever was due
+//! ```
+//! Standards: RFC 3261, 3264, 3326, 3581, 4028, 6026, 2617/7616/8760.
+
+mod config;
+mod endpoint;
+pub mod framing;
+mod peek;
+mod raw;
+pub mod tag;
+mod types;
+
+pub use config::{EndpointConfig, Limits, Timers};
+pub use endpoint::Endpoint;
+pub use peek::{Route, peek};
+pub use types::{
+    Access, Codec, Direction, Effect, EndCause, Flow, Ha1, Invite, LegId, LocalMedia, Millis, RegisterId,
+    RegisterOutcome, RemoteMedia, Transport, UnknownLeg,
+};

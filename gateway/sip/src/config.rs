@@ -1,0 +1,134 @@
+//! What an endpoint is told once: identity, timers, limits.
+//! Nothing here is read from files or the environment.
+
+/// Everything an `Endpoint` is told at birth.
+#[derive(Clone)]
+pub struct EndpointConfig {
+    /// The directory's secret: keys tags, call ids and nonces; the same for all gateways.
+    pub secret: [u8; 32],
+    /// Digest realm.
+    pub realm: String,
+    /// Host in our Via and Contact (an IP address, IPv6 without brackets, or a name).
+    pub host: String,
+    /// Port in our Via and Contact.
+    pub port: u16,
+    /// `User-Agent` and `Server`.
+    pub user_agent: String,
+    /// Bounds on everything the network may make us hold.
+    pub limits: Limits,
+    /// RFC 3261 timers.
+    pub timers: Timers,
+    /// An INVITE that nobody decides gets 503 after this long.
+    pub setup_wait_ms: u64,
+    /// An INVITE of ours without any provisional answer is given up after this long.
+    pub no_provisional_ms: u64,
+    /// Seconds in `Retry-After` of a 503.
+    pub retry_after_seconds: u32,
+    /// A nonce older than this is stale.
+    pub nonce_ms: u64,
+}
+
+impl EndpointConfig {
+    /// Defaults for everything but identity.
+    #[must_use]
+    pub fn new(secret: [u8; 32], realm: &str, host: &str, port: u16) -> Self {
+        Self {
+            secret,
+            realm: realm.to_owned(),
+            host: host.to_owned(),
+            port,
+            user_agent: "Cordboard".to_owned(),
+            limits: Limits::default(),
+            timers: Timers::default(),
+            setup_wait_ms: 8_000,
+            no_provisional_ms: 4_000,
+            retry_after_seconds: 5,
+            nonce_ms: 60_000,
+        }
+    }
+}
+
+impl std::fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndpointConfig").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// RFC 3261 section 17.1.1.1, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Timers {
+    /// Round-trip estimate.
+    pub t1_ms: u64,
+    /// Longest retransmission interval.
+    pub t2_ms: u64,
+    /// How long a message may live in the network.
+    pub t4_ms: u64,
+}
+
+impl Timers {
+    /// 64*T1: how long anything is waited for (timers B, F, H, J, L, M).
+    #[must_use]
+    pub fn patience_ms(&self) -> u64 {
+        self.t1_ms.saturating_mul(64)
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { t1_ms: 500, t2_ms: 4_000, t4_ms: 5_000 }
+    }
+}
+
+/// Bounds by name.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Legs at once; beyond it INVITEs get 503.
+    pub legs_max: usize,
+    /// Transactions at once, finished ones that only absorb included; beyond it requests get 503.
+    pub transactions_max: usize,
+    /// Bytes of one message.
+    pub message_bytes_max: usize,
+    /// Header fields of one message.
+    pub headers_max: usize,
+    /// Bytes of one header field, folding included.
+    pub header_bytes_max: usize,
+    /// Via header values of one request.
+    pub vias_max: usize,
+    /// Record-Route values kept for a dialog.
+    pub routes_max: usize,
+    /// Contacts in one REGISTER.
+    pub contacts_max: usize,
+    /// REGISTERs that wait for an answer.
+    pub registers_max: usize,
+    /// Media streams in one SDP.
+    pub streams_max: usize,
+    /// Shortest registration; shorter ones get 423.
+    pub register_seconds_min: u32,
+    /// Longest registration; longer ones are cut.
+    pub register_seconds_max: u32,
+    /// Shortest session interval (RFC 4028); shorter ones get 422.
+    pub session_seconds_min: u32,
+    /// Bytes of a number, a caller or a name that are kept.
+    pub name_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            legs_max: 20_000,
+            transactions_max: 60_000,
+            message_bytes_max: 64 * 1024,
+            headers_max: 128,
+            header_bytes_max: 8 * 1024,
+            vias_max: 32,
+            routes_max: 16,
+            contacts_max: 8,
+            registers_max: 10_000,
+            streams_max: 16,
+            register_seconds_min: 60,
+            register_seconds_max: 3_600,
+            session_seconds_min: 90,
+            name_bytes_max: 128,
+        }
+    }
+}

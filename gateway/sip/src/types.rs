@@ -1,0 +1,293 @@
+//! The words of this package's interface: legs, flows, media, effects.
+//! No behaviour beyond small conversions.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+/// A moment in milliseconds. The endpoint only compares and adds; Unix time is expected (nonces carry it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// This moment and so many milliseconds more.
+    #[must_use]
+    pub fn plus(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+}
+
+/// Names one leg for ever: the shard that owns the call, the call, and the leg in it (the caller is leg 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId {
+    /// The shard that owns the call.
+    pub shard: u32,
+    /// The call, derived from (Call-ID, From-tag) of the caller's INVITE.
+    pub call: u64,
+    /// The leg within the call; the caller is 1.
+    pub leg: u32,
+}
+
+/// How a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// Datagrams; we retransmit.
+    Udp,
+    /// A stream, framed by Content-Length.
+    Tcp,
+}
+
+/// Where a message came from or goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flow {
+    /// How it travels.
+    pub transport: Transport,
+    /// The far end's address.
+    pub remote: SocketAddr,
+    /// The gateway's number of the TCP connection; 0 for UDP, and for "connect, or reuse one to `remote`".
+    pub connection: u64,
+}
+
+/// The digest secrets of an agent (RFC 7616 `H(A1)`), never the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ha1 {
+    /// MD5(user:realm:password).
+    pub md5: [u8; 16],
+    /// SHA-256(user:realm:password).
+    pub sha256: [u8; 32],
+    /// The shard the agent lives in.
+    pub shard: u32,
+}
+
+impl std::fmt::Debug for Ha1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ha1").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
+/// What the directory knows and the endpoint must ask before it bothers a shard.
+pub trait Access {
+    /// The shard that serves a dialled number.
+    fn shard_of_number(&self, number: &str) -> Option<u32>;
+    /// Whether calls are taken from this address.
+    fn trunk_allows(&self, ip: IpAddr) -> bool;
+    /// The digest secrets of an agent.
+    fn credential(&self, agent: &str) -> Option<Ha1>;
+}
+
+/// An audio codec that both media plane and SDP know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 mu-law, payload type 0.
+    Pcmu,
+    /// G.711 A-law, payload type 8.
+    Pcma,
+}
+
+/// The direction of a stream **as its writer sees it** (RFC 3264): `SendOnly` in a `RemoteMedia` means that the far
+/// end sends and does not listen (it holds us).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// The writer only sends.
+    SendOnly,
+    /// The writer only listens.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// The same stream as the other side must write it.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        match self {
+            Self::SendRecv => Self::SendRecv,
+            Self::SendOnly => Self::RecvOnly,
+            Self::RecvOnly => Self::SendOnly,
+            Self::Inactive => Self::Inactive,
+        }
+    }
+
+    /// Whether the writer sends.
+    #[must_use]
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the writer listens.
+    #[must_use]
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+}
+
+/// Our end of a leg's audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LocalMedia {
+    /// The address that goes into our SDP.
+    pub address: IpAddr,
+    /// The RTP port.
+    pub port: u16,
+}
+
+/// The far end's audio as agreed by offer and answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RemoteMedia {
+    /// Where its SDP says RTP goes.
+    pub address: SocketAddr,
+    /// The codec both use.
+    pub codec: Codec,
+    /// The payload type of RFC 4733 telephone events, when it knows them.
+    pub dtmf_payload: Option<u8>,
+    /// As the far end wrote it: `RecvOnly` listens, `SendOnly` holds us.
+    pub direction: Direction,
+    /// Packet time it asked for.
+    pub ptime_ms: u16,
+}
+
+/// Names one REGISTER that waits for `answer_register`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegisterId(pub u64);
+
+/// What the shard said about a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegisterOutcome {
+    /// Committed: 200.
+    Accepted,
+    /// Nobody could decide: 503 with Retry-After.
+    Unavailable,
+    /// The shard refused it: 403.
+    Refused,
+}
+
+/// An INVITE to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// The SIP URI to ring.
+    pub target: String,
+    /// Where to send it; without it the host of `target` must be an IP address.
+    pub destination: Option<SocketAddr>,
+    /// The calling party's user part, shown to the far end; may be empty (anonymous).
+    pub caller: String,
+    /// The calling party's name; may be empty.
+    pub caller_name: String,
+    /// What the caller dialled; may be empty.
+    pub number: String,
+    /// Our end of the audio.
+    pub media: LocalMedia,
+    /// More header fields, name and value. Those with CR, LF or a name that is not a token are left out.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Why a leg is no more; one to one with `EndCause` in shard.proto.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndCause {
+    /// BYE from the far end.
+    Hangup,
+    /// The caller gave up before an answer.
+    Cancelled,
+    /// 486, 600.
+    Busy,
+    /// 603 and every other final refusal.
+    Rejected,
+    /// 408, 480 after ringing.
+    NoAnswer,
+    /// No provisional answer, transport error, 404, 410, 5xx.
+    Unreachable,
+    /// No common codec.
+    Media,
+    /// Gone because `end` was asked.
+    Ordered,
+    /// The dialog broke: no ACK, session timer expired, protocol error.
+    Failed,
+}
+
+/// What the world should do or know. Drained by `Endpoint::poll`, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Put these bytes on the wire. A TCP flow with connection 0: connect to `remote`, or reuse a connection to it.
+    Send {
+        /// Where to.
+        flow: Flow,
+        /// The whole message.
+        bytes: Bytes,
+    },
+    /// A caller wants in; 100 has been sent. 400, 403, 404, 420, 488 and so on were decided inside.
+    Offered {
+        /// The caller's leg (leg 1).
+        leg: LegId,
+        /// What was dialled.
+        number: String,
+        /// User part of the calling party; may be empty.
+        caller: String,
+        /// Its display name; may be empty. Never holds CR, LF or other control characters.
+        caller_name: String,
+        /// Its audio; none when the INVITE has no SDP (a late offer): `MediaChanged` tells it after the ACK.
+        media: Option<RemoteMedia>,
+    },
+    /// The far end of a leg we invited rings. Once per leg.
+    Ringing {
+        /// Which leg.
+        leg: LegId,
+    },
+    /// The far end of a leg we invited has answered; the ACK has been sent.
+    Answered {
+        /// Which leg.
+        leg: LegId,
+        /// Its audio.
+        media: RemoteMedia,
+        /// The dialog, as any gateway needs it to go on.
+        passport: Vec<u8>,
+    },
+    /// The caller's ACK came, or the dialog changed (target refresh, media): keep this passport.
+    Confirmed {
+        /// Which leg.
+        leg: LegId,
+        /// The dialog, as any gateway needs it to go on.
+        passport: Vec<u8>,
+    },
+    /// The far end's audio has changed: hold, resume, new address, or the answer to our offer.
+    MediaChanged {
+        /// Which leg.
+        leg: LegId,
+        /// Its audio.
+        media: RemoteMedia,
+    },
+    /// Keys pressed, by SIP INFO.
+    Digits {
+        /// Which leg.
+        leg: LegId,
+        /// 0-9 * # A-D.
+        digits: String,
+    },
+    /// The leg is no more. Exactly once per leg.
+    Ended {
+        /// Which leg.
+        leg: LegId,
+        /// Why.
+        cause: EndCause,
+        /// The final SIP status seen or sent; 0 when there was none.
+        status: u16,
+    },
+    /// An authenticated agent binds a contact; answer with `answer_register`.
+    Register {
+        /// To answer it with.
+        id: RegisterId,
+        /// The agent.
+        agent: String,
+        /// The shard the agent lives in.
+        shard: u32,
+        /// A SIP URI to ring, rewritten for NAT; `*` with 0 seconds removes all.
+        contact: String,
+        /// 0 removes it.
+        expires_seconds: u32,
+    },
+}
+
+/// The endpoint has no such leg: it has ended, or lives elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no leg {} of call {:016x} here", .0.leg, .0.call)]
+pub struct UnknownLeg(pub LegId);
