@@ -6,7 +6,15 @@
 mod api;
 mod config;
 mod error;
+pub mod g711;
+pub mod latch;
+pub mod music;
 mod plane;
+pub mod prompt;
+pub mod rtp;
+pub mod stream;
+pub mod telephone_event;
+pub mod tone;
 
 pub use api::{Codec, Direction, Media, MediaEvent, MediaEvents, MediaKey, Remote};
 pub use config::MediaConfig;
