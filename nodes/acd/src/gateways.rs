@@ -1,0 +1,111 @@
+//! Gateways and their lives; never what is inside a passport.
+
+use crate::command::{Accepted, Rejection, RejectionCode};
+use crate::output::{CallOutcome, Output};
+use crate::rows::{CallState, Gateway, Release};
+use crate::shard::Shard;
+use crate::table::{CallKey, GatewayKey};
+
+impl Shard {
+    pub(crate) fn attach_gateway(
+        &mut self,
+        id: &str,
+        incarnation: u64,
+        sip: String,
+        out: &mut Output,
+    ) -> Result<Accepted, Rejection> {
+        if id.is_empty() || incarnation == 0 {
+            return Err(Rejection::new(RejectionCode::Invalid, "gateway or incarnation is missing"));
+        }
+        self.check_name("gateway", id)?;
+        self.check_name("sip", &sip)?;
+        let Some(key) = self.gateway_ids.get(id).copied() else {
+            self.room_for_gateway()?;
+            let gateway = Gateway {
+                id: id.to_owned(),
+                incarnation,
+                former: 0,
+                sip,
+                up: true,
+                since: self.now,
+                calls: Default::default(),
+            };
+            let key = self.gateways.insert(gateway);
+            self.gateway_ids.insert(id.to_owned(), key);
+            return Ok(Accepted);
+        };
+        if self.gateways[key].former == incarnation {
+            return Err(Rejection::new(RejectionCode::Stale, "a later life of this gateway is attached"));
+        }
+        if self.gateways[key].incarnation != incarnation {
+            self.orphan_calls(key, out);
+            let gateway = &mut self.gateways[key];
+            gateway.former = std::mem::replace(&mut gateway.incarnation, incarnation);
+            gateway.up = false;
+        }
+        let gateway = &mut self.gateways[key];
+        if !gateway.up {
+            gateway.up = true;
+            gateway.since = self.now;
+        }
+        gateway.sip = sip;
+        Ok(Accepted)
+    }
+
+    pub(crate) fn lose_gateway(&mut self, id: &str, incarnation: u64, out: &mut Output) -> Result<Accepted, Rejection> {
+        let key = self.gateway_key(id, incarnation)?;
+        if self.gateways[key].up {
+            self.gateways[key].up = false;
+            self.gateways[key].since = self.now;
+            self.orphan_calls(key, out);
+        }
+        Ok(Accepted)
+    }
+
+    /// The gateway that has this life and is attached.
+    pub(crate) fn living_gateway(&self, id: &str, incarnation: u64) -> Result<GatewayKey, Rejection> {
+        let key = self.gateway_key(id, incarnation)?;
+        if !self.gateways[key].up {
+            return Err(Rejection::new(RejectionCode::UnknownGateway, "the gateway was lost and must attach again"));
+        }
+        Ok(key)
+    }
+
+    fn gateway_key(&self, id: &str, incarnation: u64) -> Result<GatewayKey, Rejection> {
+        let unknown = || Rejection::new(RejectionCode::UnknownGateway, "no such gateway is attached");
+        let key = self.gateway_ids.get(id).copied().ok_or_else(unknown)?;
+        if self.gateways[key].incarnation != incarnation {
+            return Err(Rejection::new(RejectionCode::Stale, "another life of this gateway is attached"));
+        }
+        Ok(key)
+    }
+
+    fn room_for_gateway(&mut self) -> Result<(), Rejection> {
+        if self.gateways.len() < self.limits.gateways_max {
+            return Ok(());
+        }
+        let lost = self.gateways.iter().find(|(_, gateway)| !gateway.up).map(|(key, _)| key);
+        let lost = lost.ok_or_else(|| Rejection::new(RejectionCode::LimitReached, "gateways_max"))?;
+        let gateway = self.gateways.remove(lost);
+        self.gateway_ids.remove(&gateway.id);
+        Ok(())
+    }
+
+    fn orphan_calls(&mut self, key: GatewayKey, out: &mut Output) {
+        for call in self.gateways[key].calls.clone() {
+            self.orphan_call(call, out);
+        }
+    }
+
+    /// What becomes of a call whose gateway is lost: it fails. The legs carry all that another gateway needs to
+    /// go on with them, so to deal them out among the living is to change this function.
+    fn orphan_call(&mut self, key: CallKey, out: &mut Output) {
+        match self.calls[key].state {
+            CallState::Waiting { .. } | CallState::Offered { .. } | CallState::Talking { .. } => {
+                self.conclude(key, CallOutcome::Failed, "system", Release::Failed, out);
+            }
+            CallState::Ended { .. } => {}
+        }
+        self.drop_call(key);
+    }
+}
