@@ -1,0 +1,211 @@
+//! The store on real disks: log and hard state in raft-engine, snapshots in the vault. The only file that names
+//! raft-engine. Decides nothing: writes what it is given, in an order that a crash cannot hurt.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use raft::eraftpb::{ConfState, Entry, HardState};
+use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
+
+use crate::identity::Identity;
+use crate::outbox::Outbox;
+use crate::snapshots::Snapshots;
+use crate::store::{GroupWrite, Raw, Recovered, Store, StoreError, WriteBatch};
+use crate::vault::Vault;
+
+const HARD_STATE: &[u8] = b"hard-state";
+const BOOTSTRAP: &[u8] = b"bootstrap";
+const SEEDED: &[u8] = b"seeded";
+
+/// Sizes of the log's files.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskConfig {
+    /// One log file is closed and the next begun at this size.
+    pub log_file_bytes: u64,
+    /// Old log files are given back when all together exceed this.
+    pub log_bytes_max: u64,
+}
+
+impl Default for DiskConfig {
+    fn default() -> Self {
+        Self { log_file_bytes: 16 << 20, log_bytes_max: 96 << 20 }
+    }
+}
+
+/// All shards of one node, in one folder.
+pub struct DiskStore {
+    engine: Engine,
+    snapshots: Snapshots,
+    outbox: Option<Outbox>,
+    /// First and last index of each shard's log: the engine panics on a hole, so it is never shown one.
+    spans: BTreeMap<u32, (u64, u64)>,
+    batch: LogBatch,
+    log_file_bytes: u64,
+    written_since_purge: u64,
+    log_path: PathBuf,
+}
+
+struct LogEntries;
+
+impl MessageExt for LogEntries {
+    type Entry = Entry;
+
+    fn index(entry: &Entry) -> u64 {
+        entry.index
+    }
+}
+
+impl DiskStore {
+    /// Opens or begins a node's folder.
+    ///
+    /// # Errors
+    /// When it belongs to another node, is open in another process, or cannot be read.
+    pub fn open(folder: &Path, identity: &Identity, config: DiskConfig) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
+        let vault = Vault::open(&folder.join("state"))?;
+        identity.claim(&vault, folder)?;
+        let log_path = folder.join("log");
+        let dir = log_path.to_str().ok_or_else(|| StoreError::Log("the folder's name is not UTF-8".into()))?;
+        let engine = Engine::open(Config {
+            dir: dir.to_owned(),
+            // A batch of small commands hardly compresses, and the processor is what is scarce.
+            batch_compression_threshold: ReadableSize(0),
+            target_file_size: ReadableSize(config.log_file_bytes),
+            purge_threshold: ReadableSize(config.log_bytes_max.max(config.log_file_bytes)),
+            purge_rewrite_threshold: Some(ReadableSize(config.log_file_bytes)),
+            ..Config::default()
+        })
+        .map_err(|error| StoreError::Log(error.to_string()))?;
+        Ok(Self {
+            engine,
+            snapshots: Snapshots::open(&vault)?,
+            outbox: None,
+            spans: BTreeMap::new(),
+            batch: LogBatch::default(),
+            log_file_bytes: config.log_file_bytes,
+            written_since_purge: 0,
+            log_path,
+        })
+    }
+
+    /// Syncs this outbox before each snapshot, so that no record is lost with the log it came from. Records must be put
+    /// before the batch with the snapshot is submitted.
+    #[must_use]
+    pub fn with_outbox(mut self, outbox: Outbox) -> Self {
+        self.outbox = Some(outbox);
+        self
+    }
+
+    /// How many bytes the log's files take.
+    pub fn log_bytes(&self) -> u64 {
+        let files = fs::read_dir(&self.log_path).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+    }
+
+    /// Snapshots received or taken, durable before the log knows of them.
+    fn save_snapshots(&self, batch: &WriteBatch) -> Result<(), StoreError> {
+        if !batch.has_snapshot() {
+            return Ok(());
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.sync()?;
+        }
+        for group in &batch.groups {
+            for snapshot in [&group.restored, &group.taken].into_iter().flatten() {
+                self.snapshots.save(group.shard, snapshot)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, write: &GroupWrite) -> Result<(), StoreError> {
+        let (shard, region) = (write.shard, region(write.shard));
+        let failed = |error: raft_engine::Error| StoreError::Log(error.to_string());
+        let batch = &mut self.batch;
+        if let Some(conf_state) = &write.bootstrap {
+            batch.put_message(region, BOOTSTRAP.to_vec(), conf_state).map_err(failed)?;
+        }
+        if let Some(snapshot) = &write.restored {
+            // Everything goes, also what lies behind the snapshot: it is another history.
+            let index = snapshot.get_metadata().index;
+            let last = self.spans.get(&shard).map_or(0, |(_, last)| *last);
+            batch.add_command(region, Command::Compact { index: last.max(index) + 1 });
+            self.spans.remove(&shard);
+        }
+        if let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) {
+            self.spans.insert(shard, extend(self.spans.get(&shard).copied(), shard, first.index, last.index)?);
+            batch.add_entries::<LogEntries>(region, &write.entries).map_err(failed)?;
+        }
+        if let Some(hard_state) = &write.hard_state {
+            batch.put_message(region, HARD_STATE.to_vec(), hard_state).map_err(failed)?;
+        }
+        if write.seeded {
+            batch.put(region, SEEDED.to_vec(), vec![1]).map_err(failed)?;
+        }
+        if let Some(index) = write.compact_below {
+            batch.add_command(region, Command::Compact { index });
+            if let Some((first, last)) = self.spans.remove(&shard)
+                && index <= last
+            {
+                self.spans.insert(shard, (first.max(index), last));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives old log files back; now and then, for it may have to move what still lives in them.
+    fn purge(&mut self, written: usize) -> Result<(), StoreError> {
+        self.written_since_purge += written as u64;
+        if self.written_since_purge < self.log_file_bytes {
+            return Ok(());
+        }
+        self.written_since_purge = 0;
+        self.engine.purge_expired_files().map_err(|error| StoreError::Log(error.to_string()))?;
+        Ok(())
+    }
+}
+
+impl Store for DiskStore {
+    fn recover(&mut self, shard: u32) -> Result<Recovered, StoreError> {
+        let region = region(shard);
+        let failed = |error: raft_engine::Error| StoreError::Log(error.to_string());
+        let mut raw = Raw {
+            hard_state: self.engine.get_message::<HardState>(region, HARD_STATE).map_err(failed)?.unwrap_or_default(),
+            bootstrap: self.engine.get_message::<ConfState>(region, BOOTSTRAP).map_err(failed)?,
+            snapshot: self.snapshots.load(shard)?,
+            entries: Vec::new(),
+            seeded: self.engine.get(region, SEEDED).is_some(),
+        };
+        if let (Some(first), Some(last)) = (self.engine.first_index(region), self.engine.last_index(region)) {
+            self.engine
+                .fetch_entries_to::<LogEntries>(region, first, last + 1, None, &mut raw.entries)
+                .map_err(failed)?;
+            self.spans.insert(shard, (first, last));
+        }
+        Recovered::reconcile(shard, raw)
+    }
+
+    fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
+        self.save_snapshots(batch)?;
+        for write in &batch.groups {
+            self.add(write)?;
+        }
+        let written = self.engine.write(&mut self.batch, true).map_err(|error| StoreError::Log(error.to_string()))?;
+        self.purge(written)
+    }
+}
+
+/// The span of a log after an append, if it may be appended.
+fn extend(held: Option<(u64, u64)>, shard: u32, first: u64, last: u64) -> Result<(u64, u64), StoreError> {
+    match held {
+        None => Ok((first, last)),
+        Some((low, high)) if first >= low && first <= high + 1 => Ok((low, last)),
+        Some((low, high)) => Err(StoreError::Gap { shard, first, held: format!("{low}..={high}") }),
+    }
+}
+
+/// The engine's name of a shard's log; 0 is left free.
+fn region(shard: u32) -> u64 {
+    u64::from(shard) + 1
+}

@@ -1,0 +1,117 @@
+//! A store in memory for tests: it can lose what was not synced, as a power cut does. No disk.
+
+use std::collections::BTreeMap;
+
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+
+use crate::store::{GroupWrite, Raw, Recovered, Store, StoreError, WriteBatch};
+
+/// What a disk would hold, and what is still on its way there.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryStore {
+    durable: BTreeMap<u32, Held>,
+    staged: Vec<WriteBatch>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Held {
+    hard_state: HardState,
+    bootstrap: Option<ConfState>,
+    snapshot: Option<Snapshot>,
+    entries: Vec<Entry>,
+    seeded: bool,
+}
+
+impl MemoryStore {
+    /// Writes without syncing.
+    pub fn stage(&mut self, batch: WriteBatch) {
+        self.staged.push(batch);
+    }
+
+    /// How many batches are not synced.
+    pub fn staged(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// Makes everything staged durable.
+    ///
+    /// # Errors
+    /// When an append does not fit.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        for batch in std::mem::take(&mut self.staged) {
+            for write in &batch.groups {
+                self.durable.entry(write.shard).or_default().write(write)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A power cut: the first `survivors` staged batches happened to reach the disk, the others did not. Of the next
+    /// one, when `torn`, the received or taken snapshots did, which are written before the log.
+    ///
+    /// # Errors
+    /// When an append does not fit.
+    pub fn crash(&mut self, survivors: usize, torn: bool) -> Result<(), StoreError> {
+        let mut lost = self.staged.split_off(survivors.min(self.staged.len()));
+        self.sync()?;
+        if torn && !lost.is_empty() {
+            for write in lost.remove(0).groups {
+                if let Some(snapshot) = write.restored.or(write.taken) {
+                    self.durable.entry(write.shard).or_default().snapshot = Some(snapshot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new disk.
+    pub fn wipe(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Held {
+    fn write(&mut self, write: &GroupWrite) -> Result<(), StoreError> {
+        if write.bootstrap.is_some() {
+            self.bootstrap.clone_from(&write.bootstrap);
+        }
+        if let Some(snapshot) = &write.restored {
+            self.snapshot = Some(snapshot.clone());
+            self.entries.clear();
+        }
+        if let Some(first) = write.entries.first() {
+            if let (Some(low), Some(high)) = (self.entries.first(), self.entries.last())
+                && (first.index < low.index || first.index > high.index + 1)
+            {
+                let held = format!("{}..={}", low.index, high.index);
+                return Err(StoreError::Gap { shard: write.shard, first: first.index, held });
+            }
+            self.entries.retain(|entry| entry.index < first.index);
+            self.entries.extend(write.entries.iter().cloned());
+        }
+        if let Some(hard_state) = &write.hard_state {
+            self.hard_state = hard_state.clone();
+        }
+        self.seeded |= write.seeded;
+        if write.taken.is_some() {
+            self.snapshot.clone_from(&write.taken);
+        }
+        if let Some(index) = write.compact_below {
+            self.entries.retain(|entry| entry.index >= index);
+        }
+        Ok(())
+    }
+}
+
+impl Store for MemoryStore {
+    fn recover(&mut self, shard: u32) -> Result<Recovered, StoreError> {
+        let held = self.durable.get(&shard).cloned().unwrap_or_default();
+        let Held { hard_state, bootstrap, snapshot, entries, seeded } = held;
+        Recovered::reconcile(shard, Raw { hard_state, bootstrap, snapshot, entries, seeded })
+    }
+
+    fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
+        self.stage(batch.clone());
+        self.sync()
+    }
+}

@@ -1,0 +1,99 @@
+//! Raft messages between nodes over gRPC, as bytes in batches over all shards. Looks into none of them.
+//!
+//! One stream per ordered pair of nodes. Delivery is not promised; order within a stream is kept.
+
+mod client;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use proto::v1::peer_server::{Peer, PeerServer};
+use proto::v1::{PeerBatch, PeerClosed};
+use tonic::{Request, Response, Status, Streaming};
+
+pub use client::{PeerClient, PeerConfig, PeerCounters};
+
+use crate::{PeerMessage, SNAPSHOT_BYTES_MAX};
+
+/// The largest batch on the wire: one snapshot and what goes with it. Larger ones are refused by both ends.
+pub const BATCH_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + (4 << 20);
+
+/// The receiving end: the gRPC service `Peer` of one node.
+pub struct PeerService<F> {
+    cluster: String,
+    node: u64,
+    deliver: F,
+    counters: Arc<ServiceCounters>,
+}
+
+/// What has come in, for metrics.
+#[derive(Debug, Default)]
+pub struct ServiceCounters {
+    /// Streams opened by peers.
+    pub streams: AtomicU64,
+    /// Batches received.
+    pub batches: AtomicU64,
+    /// Messages in them.
+    pub messages: AtomicU64,
+    /// Batches refused: another cluster's, or for another node.
+    pub refused: AtomicU64,
+}
+
+impl<F> PeerService<F>
+where
+    F: Fn(Vec<PeerMessage>) + Send + Sync + 'static,
+{
+    /// A service that hands each batch to `deliver`, which must not block: it queues for the actors that own the
+    /// shards, or drops.
+    pub fn new(cluster: String, node: u64, deliver: F) -> Self {
+        Self { cluster, node, deliver, counters: Arc::default() }
+    }
+
+    /// What has come in so far.
+    pub fn counters(&self) -> Arc<ServiceCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// The service with its limits, to be added to a tonic server.
+    pub fn into_server(self) -> PeerServer<Self> {
+        PeerServer::new(self).max_decoding_message_size(BATCH_BYTES_MAX)
+    }
+
+    fn check(&self, batch: &PeerBatch) -> Result<(), Status> {
+        if batch.cluster != self.cluster {
+            let text = format!("this node belongs to cluster {:?}, not {:?}", self.cluster, batch.cluster);
+            return Err(Status::permission_denied(text));
+        }
+        if batch.to != self.node {
+            return Err(Status::failed_precondition(format!("this is node n{}, not n{}", self.node, batch.to)));
+        }
+        if batch.from == self.node || batch.from == 0 {
+            let text = format!("another node calls itself n{}, which is this one", batch.from);
+            return Err(Status::failed_precondition(text));
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl<F> Peer for PeerService<F>
+where
+    F: Fn(Vec<PeerMessage>) + Send + Sync + 'static,
+{
+    async fn exchange(&self, request: Request<Streaming<PeerBatch>>) -> Result<Response<PeerClosed>, Status> {
+        let mut batches = request.into_inner();
+        self.counters.streams.fetch_add(1, Relaxed);
+        while let Some(batch) = batches.message().await? {
+            if let Err(refusal) = self.check(&batch) {
+                self.counters.refused.fetch_add(1, Relaxed);
+                return Err(refusal);
+            }
+            self.counters.batches.fetch_add(1, Relaxed);
+            self.counters.messages.fetch_add(batch.messages.len() as u64, Relaxed);
+            if !batch.messages.is_empty() {
+                (self.deliver)(batch.messages);
+            }
+        }
+        Ok(Response::new(PeerClosed {}))
+    }
+}
