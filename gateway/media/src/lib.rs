@@ -5,18 +5,24 @@
 
 mod api;
 mod config;
+mod counters;
 mod error;
 pub mod g711;
 pub mod latch;
+mod leg;
 pub mod music;
 mod plane;
+mod poller;
+mod ports;
 pub mod prompt;
 pub mod rtp;
 pub mod stream;
 pub mod telephone_event;
 pub mod tone;
+mod wheel;
 
 pub use api::{Codec, Direction, Media, MediaEvent, MediaEvents, MediaKey, Remote};
 pub use config::MediaConfig;
+pub use counters::Count;
 pub use error::MediaError;
-pub use plane::MediaPlane;
+pub use plane::{MediaPlane, THREADS_MAX};

@@ -1,0 +1,474 @@
+//! A media thread: its sockets, its wheel, its commands, one loop. Everything it owns is its own; it waits for nobody and never ends
+//! because of an error.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use tokio::sync::mpsc::Sender;
+
+use crate::api::{Codec, MediaEvent, MediaKey, Remote};
+use crate::counters::{Count, Counters};
+use crate::g711;
+use crate::leg::{Feed, Heard, Leg};
+use crate::ports::Ports;
+use crate::prompt::Prompt;
+use crate::rtp::{HEADER_BYTES, Header};
+use crate::stream::FRAME_SAMPLES;
+use crate::telephone_event::Press;
+use crate::wheel::{FRAME_MS, Wheel};
+
+/// The waker's token; legs have small ones.
+pub(crate) const WAKER: Token = Token(usize::MAX);
+
+/// The longest datagram that is looked at; RTP of 20 ms has 172 octets, an Ethernet frame 1,500.
+const DATAGRAM_BYTES_MAX: usize = 2_048;
+/// Datagrams read from one socket before the others have their turn.
+const READS_MAX: usize = 16;
+/// Commands done before sockets and music have their turn.
+const COMMANDS_MAX: usize = 1_024;
+const EVENTS_MAX: usize = 1_024;
+/// How often keys that are down are looked at.
+const KEYS_EVERY_MS: u64 = 50;
+/// How often silent far ends are looked for.
+const SILENCE_EVERY_MS: u64 = 250;
+/// RTP's clock for G.711 and telephone events.
+const SAMPLES_PER_MS: u64 = 8;
+
+/// What the handle asks.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Open { key: MediaKey, port: u16, socket: std::net::UdpSocket, dice: [u8; 12] },
+    Connect { key: MediaKey, remote: Remote },
+    Play { key: MediaKey, prompt: Arc<Prompt> },
+    Join { a: MediaKey, b: MediaKey },
+    Silence { key: MediaKey },
+    Close { key: MediaKey },
+}
+
+/// What a thread is given.
+pub(crate) struct Outfit {
+    pub(crate) poll: Poll,
+    pub(crate) commands: Receiver<Command>,
+    /// Set by who sent a command, so that one wake-up does for many.
+    pub(crate) woken: Arc<AtomicBool>,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) events: Sender<MediaEvent>,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) silent_ms: u32,
+    /// The common clock of all gateways at `start`: everyone hears a loop at the same position.
+    pub(crate) unix_ms_at_start: u64,
+    pub(crate) start: Instant,
+}
+
+pub(crate) struct Poller {
+    outfit: Outfit,
+    legs: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    by_key: HashMap<MediaKey, u32>,
+    wheel: Wheel,
+    /// Legs with more to read than their turn allowed, each once.
+    unread: VecDeque<u32>,
+    /// Legs with a key down.
+    keys_down: Vec<u32>,
+    next_keys_ms: u64,
+    next_silence_ms: u64,
+    commands_left: bool,
+    incoming: [u8; DATAGRAM_BYTES_MAX],
+    outgoing: [u8; DATAGRAM_BYTES_MAX],
+}
+
+struct Slot {
+    leg: Leg,
+    socket: UdpSocket,
+    port: u16,
+    /// It is among the unread.
+    is_unread: bool,
+}
+
+/// What a far end said that its peer may want to have.
+#[derive(Clone, Copy)]
+enum Said {
+    Audio { header: Header, codec: Codec, bytes: usize },
+    Event { header: Header, bytes: usize },
+    Noise { header: Header },
+}
+
+impl Poller {
+    pub(crate) fn new(outfit: Outfit) -> Poller {
+        Poller {
+            outfit,
+            legs: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            wheel: Wheel::new(),
+            unread: VecDeque::new(),
+            keys_down: Vec::new(),
+            next_keys_ms: 0,
+            next_silence_ms: 0,
+            commands_left: false,
+            incoming: [0; DATAGRAM_BYTES_MAX],
+            outgoing: [0; DATAGRAM_BYTES_MAX],
+        }
+    }
+
+    /// Runs until the last handle is gone.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.outfit.stop.load(Ordering::Acquire) {
+            let patience = self.patience(self.now_ms());
+            if let Err(error) = self.outfit.poll.poll(&mut events, patience)
+                && error.kind() != std::io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "polling RTP sockets failed");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let now_ms = self.now_ms();
+            self.play_due(now_ms);
+            self.read_on(now_ms);
+            for event in &events {
+                if event.token() != WAKER {
+                    self.read(now_ms, event.token().0 as u32);
+                }
+            }
+            self.end_presses(now_ms);
+            self.find_silent(now_ms);
+            self.obey(now_ms);
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.outfit.start.elapsed().as_millis() as u64
+    }
+
+    fn count(&self, count: Count) {
+        self.outfit.counters.add(count, 1);
+    }
+
+    /// How long there is nothing to do but listen; `None` is until something comes.
+    fn patience(&self, now_ms: u64) -> Option<Duration> {
+        if !self.unread.is_empty() || self.commands_left {
+            return Some(Duration::ZERO);
+        }
+        let keys = (!self.keys_down.is_empty()).then_some(self.next_keys_ms);
+        let silence = (self.outfit.silent_ms > 0 && !self.by_key.is_empty()).then_some(self.next_silence_ms);
+        let next_ms = [self.wheel.next_due_ms(), keys, silence].into_iter().flatten().min()?;
+        let then = Duration::from_millis(next_ms.max(now_ms));
+        Some(then.saturating_sub(self.outfit.start.elapsed()))
+    }
+
+    // ---- Playing.
+
+    fn play_due(&mut self, now_ms: u64) {
+        let late = self.wheel.leave_out(now_ms);
+        if late > 0 {
+            self.outfit.counters.add(Count::FramesLate, late);
+        }
+        while let Some(tick_ms) = self.wheel.take_due(now_ms) {
+            let number = (self.outfit.unix_ms_at_start + tick_ms) / FRAME_MS;
+            for leg in self.wheel.legs(tick_ms) {
+                if let Some(Some(slot)) = self.legs.get_mut(*leg as usize) {
+                    play_frame(slot, tick_ms, number, &self.outfit.counters);
+                }
+            }
+        }
+    }
+
+    // ---- Hearing and relaying.
+
+    fn read_on(&mut self, now_ms: u64) {
+        for _ in 0..self.unread.len() {
+            let Some(index) = self.unread.pop_front() else { return };
+            if let Some(Some(slot)) = self.legs.get_mut(index as usize) {
+                slot.is_unread = false;
+                self.read(now_ms, index);
+            }
+        }
+    }
+
+    fn read(&mut self, now_ms: u64, index: u32) {
+        for _ in 0..READS_MAX {
+            let Some(Some(slot)) = self.legs.get_mut(index as usize) else { return };
+            match slot.socket.recv_from(&mut self.incoming) {
+                Ok((length, from)) => self.receive(now_ms, index, length, from),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                // An ICMP error of an earlier packet, or no memory: the next read may do.
+                Err(_) => self.count(Count::ReceiveErrors),
+            }
+        }
+        if let Some(Some(slot)) = self.legs.get_mut(index as usize)
+            && !slot.is_unread
+        {
+            slot.is_unread = true;
+            self.unread.push_back(index);
+        }
+    }
+
+    fn receive(&mut self, now_ms: u64, index: u32, length: usize, from: SocketAddr) {
+        let Some(Some(slot)) = self.legs.get_mut(index as usize) else { return };
+        let leg = &mut slot.leg;
+        let key_was_down = leg.is_key_down();
+        let heard = match self.incoming.get(..length) {
+            // A datagram that fills the buffer was cut off.
+            Some(datagram) if length < DATAGRAM_BYTES_MAX => leg.hear(now_ms, from, datagram),
+            Some(_) | None => Heard::Bad,
+        };
+        let counters = &self.outfit.counters;
+        let body = &mut self.outgoing[HEADER_BYTES..];
+        let (said, press) = match heard {
+            Heard::Audio { header, codec, payload } => {
+                body[..payload.len()].copy_from_slice(payload);
+                (Said::Audio { header, codec, bytes: payload.len() }, None)
+            }
+            Heard::Event { header, payload, press } => {
+                body[..payload.len()].copy_from_slice(payload);
+                (Said::Event { header, bytes: payload.len() }, press)
+            }
+            Heard::Noise { header } => (Said::Noise { header }, None),
+            Heard::Unasked => return counters.add(Count::PacketsReceived, 1),
+            Heard::Rtcp => return counters.add(Count::Rtcp, 1),
+            Heard::Early => return counters.add(Count::Early, 1),
+            Heard::Stranger => return counters.add(Count::Strangers, 1),
+            Heard::Bad => return counters.add(Count::Bad, 1),
+        };
+        counters.add(Count::PacketsReceived, 1);
+        let (key, key_is_down) = (leg.key, leg.is_key_down());
+        let peer = match leg.feed {
+            Feed::Peer(peer) => Some(peer),
+            Feed::Nothing | Feed::Prompt(_) => None,
+        };
+        if key_is_down && !key_was_down && !self.keys_down.contains(&index) {
+            self.keys_down.push(index);
+        }
+        if let Some(press) = press {
+            self.tell_press(key, press);
+        }
+        if let Some(peer) = peer {
+            self.pass_on(now_ms, peer, said);
+        }
+    }
+
+    /// Sends what a far end said, its payload already in the outgoing buffer, to the far end of another leg.
+    fn pass_on(&mut self, now_ms: u64, peer: u32, said: Said) {
+        let Some(Some(slot)) = self.legs.get_mut(peer as usize) else { return };
+        let Some((destination, remote)) = slot.leg.listener() else { return };
+        let counters = &self.outfit.counters;
+        let (heard, payload_type, bytes) = match said {
+            Said::Audio { header, codec, bytes } => {
+                let payload = &mut self.outgoing[HEADER_BYTES..HEADER_BYTES + bytes];
+                g711::convert_in_place(codec, remote.codec, payload);
+                (header, Some(remote.codec.payload_type()), bytes)
+            }
+            Said::Event { header, bytes } => (header, remote.dtmf_payload, bytes),
+            Said::Noise { header } => (header, None, 0),
+        };
+        let Some(payload_type) = payload_type else {
+            slot.leg.outgoing.swallow(heard);
+            return counters.add(Count::Swallowed, 1);
+        };
+        match slot.leg.outgoing.relay(now_ms * SAMPLES_PER_MS, heard, payload_type) {
+            None => counters.add(Count::PacketsLate, 1),
+            Some(header) => {
+                self.outgoing[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+                send(&slot.socket, &self.outgoing[..HEADER_BYTES + bytes], destination, counters);
+            }
+        }
+    }
+
+    // ---- Telling the gateway.
+
+    fn tell_press(&self, key: MediaKey, press: Press) {
+        self.tell(MediaEvent::Digit { key, digit: press.digit, duration_ms: press.duration_ms });
+    }
+
+    fn tell(&self, event: MediaEvent) {
+        if self.outfit.events.try_send(event).is_err() {
+            self.count(Count::EventsDropped);
+        }
+    }
+
+    fn end_presses(&mut self, now_ms: u64) {
+        if self.keys_down.is_empty() || now_ms < self.next_keys_ms {
+            return;
+        }
+        self.next_keys_ms = now_ms + KEYS_EVERY_MS;
+        let mut position = 0;
+        while let Some(index) = self.keys_down.get(position) {
+            let Some(Some(slot)) = self.legs.get_mut(*index as usize) else {
+                self.keys_down.swap_remove(position);
+                continue;
+            };
+            let press = slot.leg.expire_press(now_ms);
+            let (key, still_down) = (slot.leg.key, slot.leg.is_key_down());
+            if let Some(press) = press {
+                self.tell_press(key, press);
+            }
+            if still_down {
+                position += 1;
+            } else {
+                self.keys_down.swap_remove(position);
+            }
+        }
+    }
+
+    fn find_silent(&mut self, now_ms: u64) {
+        let silent_ms = u64::from(self.outfit.silent_ms);
+        if silent_ms == 0 || now_ms < self.next_silence_ms {
+            return;
+        }
+        self.next_silence_ms = now_ms + SILENCE_EVERY_MS.min(silent_ms);
+        for index in 0..self.legs.len() {
+            let Some(Some(slot)) = self.legs.get_mut(index) else { continue };
+            if let Some(for_ms) = slot.leg.fresh_silence(now_ms, silent_ms) {
+                let key = slot.leg.key;
+                self.tell(MediaEvent::Silent { key, for_ms: u32::try_from(for_ms).unwrap_or(u32::MAX) });
+            }
+        }
+    }
+
+    // ---- Obeying the gateway.
+
+    fn obey(&mut self, now_ms: u64) {
+        // Before the queue is looked at, so that a command sent meanwhile wakes us again.
+        self.outfit.woken.store(false, Ordering::SeqCst);
+        for _ in 0..COMMANDS_MAX {
+            match self.outfit.commands.try_recv() {
+                Ok(command) => self.carry_out(now_ms, command),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
+                    self.commands_left = false;
+                    return;
+                }
+            }
+        }
+        self.commands_left = true;
+    }
+
+    fn carry_out(&mut self, now_ms: u64, command: Command) {
+        let done = match command {
+            Command::Open { key, port, socket, dice } => {
+                self.open(now_ms, key, port, UdpSocket::from_std(socket), dice);
+                Some(())
+            }
+            Command::Connect { key, remote } => self.leg_mut(key).map(|(_, leg)| leg.connect(now_ms, remote)),
+            Command::Play { key, prompt } => self.play(key, prompt),
+            Command::Join { a, b } => self.join(a, b),
+            Command::Silence { key } => self.index_of(key).map(|index| self.detach(index)),
+            Command::Close { key } => self.close(key),
+        };
+        if done.is_none() {
+            self.count(Count::CommandsIgnored);
+        }
+    }
+
+    fn open(&mut self, now_ms: u64, key: MediaKey, port: u16, mut socket: UdpSocket, dice: [u8; 12]) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.legs.push(None);
+            (self.legs.len() - 1) as u32
+        });
+        let registry = self.outfit.poll.registry();
+        if let Err(error) = registry.register(&mut socket, Token(index as usize), Interest::READABLE) {
+            // The leg is deaf but still sends; only the kernel's lack of memory leads here.
+            tracing::error!(%error, "an RTP socket cannot be polled");
+            self.count(Count::RegisterErrors);
+        }
+        if let Some(slot) = self.legs.get_mut(index as usize) {
+            *slot = Some(Slot { leg: Leg::new(key, dice), socket, port, is_unread: false });
+            self.by_key.insert(key, index);
+        }
+        self.next_silence_ms = self.next_silence_ms.min(now_ms + SILENCE_EVERY_MS);
+    }
+
+    fn play(&mut self, key: MediaKey, prompt: Arc<Prompt>) -> Option<()> {
+        let (index, leg) = self.leg_mut(key)?;
+        if matches!(&leg.feed, Feed::Peer(_)) {
+            self.detach(index);
+        }
+        self.leg_mut(key)?.1.feed = Feed::Prompt(prompt);
+        self.wheel.add(index);
+        Some(())
+    }
+
+    fn join(&mut self, a: MediaKey, b: MediaKey) -> Option<()> {
+        let (first, second) = (self.index_of(a)?, self.index_of(b)?);
+        if first == second {
+            return None;
+        }
+        for (index, peer) in [(first, second), (second, first)] {
+            let Some(Some(slot)) = self.legs.get(index as usize) else { return None };
+            if !matches!(slot.leg.feed, Feed::Peer(current) if current == peer) {
+                self.detach(index);
+            }
+        }
+        for (index, peer) in [(first, second), (second, first)] {
+            if let Some(Some(slot)) = self.legs.get_mut(index as usize) {
+                slot.leg.feed = Feed::Peer(peer);
+            }
+        }
+        Some(())
+    }
+
+    fn close(&mut self, key: MediaKey) -> Option<()> {
+        let index = self.index_of(key)?;
+        self.detach(index);
+        self.by_key.remove(&key);
+        let mut slot = self.legs.get_mut(index as usize)?.take()?;
+        // A socket leaves the poll when it is closed; this only says it aloud.
+        if self.outfit.poll.registry().deregister(&mut slot.socket).is_err() {
+            self.count(Count::RegisterErrors);
+        }
+        drop(slot.socket);
+        self.free.push(index);
+        self.outfit.ports.release(slot.port);
+        Some(())
+    }
+
+    /// Ends whatever the leg's far end hears, and what its peer's hears if they are joined.
+    fn detach(&mut self, index: u32) {
+        self.wheel.remove(index);
+        let Some(Some(slot)) = self.legs.get_mut(index as usize) else { return };
+        slot.leg.outgoing.pause();
+        match std::mem::replace(&mut slot.leg.feed, Feed::Nothing) {
+            Feed::Nothing | Feed::Prompt(_) => {}
+            Feed::Peer(peer) => {
+                if let Some(Some(slot)) = self.legs.get_mut(peer as usize) {
+                    slot.leg.outgoing.pause();
+                    slot.leg.feed = Feed::Nothing;
+                }
+            }
+        }
+    }
+
+    fn index_of(&self, key: MediaKey) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    fn leg_mut(&mut self, key: MediaKey) -> Option<(u32, &mut Leg)> {
+        let index = self.index_of(key)?;
+        let slot = self.legs.get_mut(index as usize)?.as_mut()?;
+        Some((index, &mut slot.leg))
+    }
+}
+
+fn play_frame(slot: &mut Slot, tick_ms: u64, number: u64, counters: &Counters) {
+    let Feed::Prompt(prompt) = &slot.leg.feed else { return };
+    let Some((destination, remote)) = slot.leg.listener() else { return };
+    let mut packet = [0; HEADER_BYTES + FRAME_SAMPLES as usize];
+    let header = slot.leg.outgoing.frame(tick_ms * SAMPLES_PER_MS, remote.codec.payload_type());
+    packet[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+    packet[HEADER_BYTES..].copy_from_slice(prompt.frame(remote.codec, number));
+    send(&slot.socket, &packet, destination, counters);
+}
+
+fn send(socket: &UdpSocket, packet: &[u8], destination: SocketAddr, counters: &Counters) {
+    match socket.send_to(packet, destination) {
+        Ok(_) => counters.add(Count::PacketsSent, 1),
+        Err(_) => counters.add(Count::SendErrors, 1),
+    }
+}
