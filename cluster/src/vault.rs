@@ -87,7 +87,7 @@ impl Drawer {
         &self,
         from: &[u8],
         to: &[u8],
-    ) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
+    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + use<> {
         let path = Arc::clone(&self.path);
         self.tree.range(from.to_vec()..to.to_vec()).map(move |item| match item {
             Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),
