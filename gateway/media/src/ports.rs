@@ -52,24 +52,13 @@ impl Ports {
         if let Some(port) = table.legs.get(&key) {
             return Ok(Opened::Already(*port));
         }
-        let attempts = (table.even.len() + table.odd.len()).min(BIND_ATTEMPTS_MAX);
-        for _ in 0..attempts {
-            let Some(port) = table.even.pop_front().or_else(|| table.odd.pop_front()) else { break };
-            match self.bind(port) {
-                Ok(socket) => {
-                    table.legs.insert(key, port);
-                    return Ok(Opened::Fresh(port, socket));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => table.free(port),
-                Err(source) => {
-                    table.free(port);
-                    let none_left = matches!(source.raw_os_error(), Some(EMFILE | ENFILE));
-                    let address = SocketAddr::new(self.ip, port);
-                    return Err(if none_left { MediaError::OpenFiles } else { MediaError::Socket { address, source } });
-                }
-            }
-        }
-        Err(MediaError::NoPort)
+        // Ports that others use wait aside, or the first of them would be tried again and again.
+        let mut stepped_over = Vec::new();
+        let opened = self.open_next(&mut table, &mut stepped_over);
+        stepped_over.into_iter().for_each(|port| table.free(port));
+        let (port, socket) = opened?;
+        table.legs.insert(key, port);
+        Ok(Opened::Fresh(port, socket))
     }
 
     /// Forgets the leg; its port stays taken until [`Ports::release`]. False: it had none.
@@ -85,6 +74,24 @@ impl Ports {
     /// How many legs are open.
     pub(crate) fn open_legs(&self) -> usize {
         self.table().legs.len()
+    }
+
+    fn open_next(&self, table: &mut Table, stepped_over: &mut Vec<u16>) -> Result<(u16, UdpSocket), MediaError> {
+        while stepped_over.len() < BIND_ATTEMPTS_MAX
+            && let Some(port) = table.even.pop_front().or_else(|| table.odd.pop_front())
+        {
+            match self.bind(port) {
+                Ok(socket) => return Ok((port, socket)),
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => stepped_over.push(port),
+                Err(source) => {
+                    table.free(port);
+                    let none_left = matches!(source.raw_os_error(), Some(EMFILE | ENFILE));
+                    let address = SocketAddr::new(self.ip, port);
+                    return Err(if none_left { MediaError::OpenFiles } else { MediaError::Socket { address, source } });
+                }
+            }
+        }
+        Err(MediaError::NoPort)
     }
 
     fn bind(&self, port: u16) -> std::io::Result<UdpSocket> {
