@@ -1,1 +1,28 @@
-//! placeholder
+//! The process that faces SIP and RTP. It holds nothing that cannot be rebuilt from the shards; it never decides who
+//! talks to whom.
+//!
+//! ```text
+//! udp, tcp ──▶ lane ──▶ board ──▶ sip (pure)          board: what ought to be true of each leg, and what is
+//!                │        ├─────▶ media
+//!                ▼        ▼
+//!             doors ◀── link ──▶ shard (Submit, Watch)  follow ──▶ directory (Follow)
+//! ```
+
+mod board;
+mod cidr;
+mod clock;
+mod config;
+mod dial;
+mod directory;
+mod doors;
+mod follow;
+mod lane;
+mod link;
+mod process;
+mod refuse;
+mod tcp;
+mod telemetry;
+mod udp;
+
+pub use config::{GatewayConfig, Limits};
+pub use process::{Gateway, run};

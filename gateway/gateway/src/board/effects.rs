@@ -1,0 +1,159 @@
+//! What happened on the SIP side, translated once into commands and media. One arm per effect.
+
+use media::{MediaKey, Remote};
+use proto::v1::{self, command::Kind};
+use sip::{Effect, EndCause, LegId, Millis, RegisterId, RegisterOutcome, RemoteMedia};
+
+use super::{Board, LegPhase, Stage, Standing};
+use crate::link::{Ticket, Urgency};
+
+/// An INVITE as the endpoint tells it.
+struct Offered {
+    id: LegId,
+    number: String,
+    caller: String,
+    caller_name: String,
+}
+
+/// A REGISTER as the endpoint tells it.
+struct Registering {
+    id: RegisterId,
+    shard: u32,
+    binding: v1::RegisterContact,
+}
+
+impl Board {
+    /// Drains the endpoint: every effect, in order, those that carrying out brings about included.
+    pub(super) fn carry_out(&mut self, now_ms: u64) {
+        while let Some(effect) = self.endpoint.poll() {
+            match effect {
+                Effect::Send { flow, bytes } => {
+                    self.config.metrics.sip_out(&bytes);
+                    self.wires.send(flow, bytes);
+                }
+                Effect::Offered { leg, number, caller, caller_name, media: _ } => {
+                    self.offered(now_ms, Offered { id: leg, number, caller, caller_name });
+                }
+                Effect::Ringing { leg: _ } => {}
+                Effect::Answered { leg, media, passport } => self.answered(now_ms, leg, &media, passport),
+                Effect::Confirmed { leg, passport } => self.confirmed(leg, passport),
+                Effect::MediaChanged { leg, media } => self.media_changed(leg, &media),
+                Effect::Digits { leg, digits } => {
+                    let digits: Vec<char> = digits.chars().collect();
+                    self.press(now_ms, key(leg), &digits);
+                }
+                Effect::Ended { leg, cause, status } => self.ended(key(leg), cause_of(cause), status),
+                Effect::Register { id, agent, shard, contact, expires_seconds } => {
+                    let gateway = self.config.gateway.clone();
+                    let binding = v1::RegisterContact { agent, contact, expires_seconds, gateway };
+                    self.register(now_ms, Registering { id, shard, binding });
+                }
+            }
+        }
+    }
+
+    /// A caller wants in: the shard decides.
+    fn offered(&mut self, now_ms: u64, offered: Offered) {
+        let Offered { id, number, caller, caller_name } = offered;
+        let key = key(id);
+        let welcome =
+            self.stage == Stage::Serving && self.legs.len() < self.config.legs_max && self.wires.has_room(id.shard);
+        let trace = self.config.tracing.call(id.shard, id.call).map(Box::new);
+        let standing = if welcome { Standing::Asked } else { Standing::Unknown };
+        let leg = self.insert(key, id.shard, standing, LegPhase::Offered);
+        leg.trace = trace;
+        let (birth, parent) = (leg.birth, leg.parent());
+        let command = Kind::OfferCall(v1::OfferCall {
+            call: id.call,
+            gateway: self.config.gateway.clone(),
+            incarnation: self.config.incarnation,
+            number,
+            caller,
+            caller_name,
+        });
+        let ticket = Ticket::Offer { call: id.call, birth };
+        if welcome && self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent) {
+            self.config.metrics.calls_offered.inc();
+            return;
+        }
+        if let Some(leg) = self.legs.get_mut(&key) {
+            leg.standing = Standing::Unknown;
+        }
+        self.config.metrics.calls_refused.inc();
+        self.end(now_ms, key, v1::EndCause::Failed, 503, "");
+    }
+
+    /// Somebody whom we rang has answered.
+    fn answered(&mut self, now_ms: u64, id: LegId, media: &RemoteMedia, passport: Vec<u8>) {
+        let key = key(id);
+        let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.stands()) else { return };
+        leg.answered = true;
+        let (birth, parent) = (leg.birth, leg.parent());
+        self.set_phase(key, LegPhase::Answered);
+        self.media.connect(key, remote(media));
+        let command = Kind::AnswerLeg(v1::AnswerLeg { call: id.call, leg: id.leg, passport });
+        let ticket = Ticket::Answer { call: id.call, leg: id.leg, birth };
+        self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent);
+        self.settle(now_ms, key);
+    }
+
+    /// The passport can be told again, so it waits for company.
+    fn confirmed(&mut self, id: LegId, passport: Vec<u8>) {
+        let Some(leg) = self.legs.get(&key(id)).filter(|leg| leg.stands()) else { return };
+        let parent = leg.parent();
+        let command = Kind::ConfirmLeg(v1::ConfirmLeg { call: id.call, leg: id.leg, passport });
+        self.ask(id.shard, command, Urgency::Lazy, None, parent);
+    }
+
+    fn media_changed(&mut self, id: LegId, media: &RemoteMedia) {
+        if self.legs.get(&key(id)).is_some_and(|leg| leg.port.is_some()) {
+            self.media.connect(key(id), remote(media));
+        }
+    }
+
+    fn register(&mut self, now_ms: u64, registering: Registering) {
+        let Registering { id, shard, binding } = registering;
+        self.config.metrics.registrations.inc();
+        let asked = self.wires.has_room(shard)
+            && self.ask(shard, Kind::RegisterContact(binding), Urgency::Urgent, Some(Ticket::Register(id)), None);
+        if !asked {
+            self.endpoint.answer_register(Millis(now_ms), id, RegisterOutcome::Unavailable);
+        }
+    }
+}
+
+pub(super) fn key(id: LegId) -> MediaKey {
+    MediaKey { call: id.call, leg: id.leg }
+}
+
+/// SIP's words for media in the media plane's.
+pub(super) fn remote(media: &RemoteMedia) -> Remote {
+    Remote {
+        address: media.address,
+        codec: match media.codec {
+            sip::Codec::Pcmu => media::Codec::Pcmu,
+            sip::Codec::Pcma => media::Codec::Pcma,
+        },
+        dtmf_payload: media.dtmf_payload,
+        direction: match media.direction {
+            sip::Direction::SendRecv => media::Direction::SendRecv,
+            sip::Direction::SendOnly => media::Direction::SendOnly,
+            sip::Direction::RecvOnly => media::Direction::RecvOnly,
+            sip::Direction::Inactive => media::Direction::Inactive,
+        },
+    }
+}
+
+fn cause_of(cause: EndCause) -> v1::EndCause {
+    match cause {
+        EndCause::Hangup => v1::EndCause::Hangup,
+        EndCause::Cancelled => v1::EndCause::Cancelled,
+        EndCause::Busy => v1::EndCause::Busy,
+        EndCause::Rejected => v1::EndCause::Rejected,
+        EndCause::NoAnswer => v1::EndCause::NoAnswer,
+        EndCause::Unreachable => v1::EndCause::Unreachable,
+        EndCause::Media => v1::EndCause::Media,
+        EndCause::Ordered => v1::EndCause::Ordered,
+        EndCause::Failed => v1::EndCause::Failed,
+    }
+}

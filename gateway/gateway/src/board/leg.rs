@@ -1,0 +1,93 @@
+//! One leg as its board remembers it: small, for tens of thousands wait at once.
+
+use std::sync::Arc;
+
+use proto::v1;
+
+use crate::telemetry::{
+    metrics::LegPhase,
+    trace::{CallTrace, Parent},
+};
+
+/// What the shard knows of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing: it was never asked, or has refused.
+    Unknown,
+    /// It was asked and has not answered.
+    Asked,
+    /// It holds the leg.
+    Known,
+}
+
+/// What ought to be true of a leg, once it can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    Alert,
+    Ring,
+    Listen(Arc<str>),
+    Join(u32),
+    Gone { status: u16, reason: Box<str> },
+}
+
+/// What the media plane has been told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hears {
+    Nothing,
+    Prompt(Arc<str>),
+    Leg(u32),
+}
+
+/// One leg.
+pub(super) struct Leg {
+    pub(super) shard: u32,
+    /// Tells two legs of the same name apart: an answer that is about the earlier one must not touch the later.
+    pub(super) birth: u32,
+    /// The epoch of its shard in which an order, or the acceptance, was last heard.
+    pub(super) seen: u32,
+    pub(super) revision: u64,
+    pub(super) phase: LegPhase,
+    pub(super) standing: Standing,
+    pub(super) answered: bool,
+    /// It has ended, and the shard has taken note.
+    pub(super) buried: bool,
+    pub(super) want: Option<Want>,
+    pub(super) hears: Hears,
+    pub(super) port: Option<u16>,
+    /// Why it ends, when the board knows better than SIP.
+    pub(super) cause: Option<v1::EndCause>,
+    /// The root span of the call, with the caller's leg.
+    pub(super) trace: Option<Box<CallTrace>>,
+    /// Under which span the commands of an agent's leg go.
+    pub(super) ordered_by: Option<Box<Parent>>,
+}
+
+impl Leg {
+    pub(super) fn new(shard: u32, birth: u32, seen: u32, standing: Standing, phase: LegPhase) -> Self {
+        Self {
+            shard,
+            birth,
+            seen,
+            revision: 0,
+            phase,
+            standing,
+            answered: false,
+            buried: false,
+            want: None,
+            hears: Hears::Nothing,
+            port: None,
+            cause: None,
+            trace: None,
+            ordered_by: None,
+        }
+    }
+
+    /// Whether it exists outside.
+    pub(super) fn stands(&self) -> bool {
+        self.phase != LegPhase::Ended
+    }
+
+    pub(super) fn parent(&self) -> Option<Parent> {
+        self.trace.as_ref().map(|trace| trace.parent()).or_else(|| self.ordered_by.as_deref().cloned())
+    }
+}

@@ -1,0 +1,72 @@
+//! The shard's answers to what this board asked.
+
+use media::MediaKey;
+use proto::v1::{self, RejectionCode};
+use sip::{Millis, RegisterOutcome};
+
+use super::{Board, Standing};
+use crate::link::{Ticket, Verdict};
+
+impl Board {
+    pub(crate) fn outcome(&mut self, now_ms: u64, ticket: Ticket, verdict: Verdict) {
+        match ticket {
+            Ticket::Offer { call, birth } => self.offer_outcome(now_ms, MediaKey { call, leg: 1 }, birth, verdict),
+            Ticket::Answer { call, leg, birth } => self.answer_outcome(now_ms, MediaKey { call, leg }, birth, verdict),
+            Ticket::End { call, leg, birth } => self.bury(now_ms, MediaKey { call, leg }, birth),
+            Ticket::Register(id) => {
+                let outcome = match verdict {
+                    Verdict::Accepted => RegisterOutcome::Accepted,
+                    Verdict::Rejected(RejectionCode::LimitReached | RejectionCode::UnknownGateway) => {
+                        RegisterOutcome::Unavailable
+                    }
+                    Verdict::Rejected(_) => RegisterOutcome::Refused,
+                };
+                self.endpoint.answer_register(Millis(now_ms), id, outcome);
+            }
+        }
+        self.carry_out(now_ms);
+    }
+
+    fn offer_outcome(&mut self, now_ms: u64, key: MediaKey, birth: u32, verdict: Verdict) {
+        let Some(shard) = self.legs.get(&key).filter(|leg| leg.birth == birth).map(|leg| leg.shard) else { return };
+        let epoch = self.epoch(shard);
+        let Some(leg) = self.legs.get_mut(&key) else { return };
+        match verdict {
+            Verdict::Accepted => {
+                leg.standing = Standing::Known;
+                leg.seen = epoch;
+            }
+            // It has ended meanwhile, and the end travels behind the offer.
+            Verdict::Rejected(_) if !leg.stands() => {}
+            Verdict::Rejected(code) => {
+                leg.standing = Standing::Unknown;
+                self.config.metrics.calls_refused.inc();
+                self.end(now_ms, key, v1::EndCause::Rejected, status_of(code), "");
+            }
+        }
+    }
+
+    /// The shard has given the call to somebody else, or it is over: this far end came too late.
+    fn answer_outcome(&mut self, now_ms: u64, key: MediaKey, birth: u32, verdict: Verdict) {
+        let stands = self.legs.get(&key).is_some_and(|leg| leg.birth == birth && leg.stands());
+        if stands && matches!(verdict, Verdict::Rejected(_)) {
+            self.end(now_ms, key, v1::EndCause::Ordered, 480, "Too late");
+        }
+    }
+}
+
+/// What a caller is told when the shard does not take the call.
+fn status_of(code: RejectionCode) -> u16 {
+    match code {
+        RejectionCode::UnknownNumber => 404,
+        RejectionCode::Unspecified
+        | RejectionCode::UnknownCall
+        | RejectionCode::UnknownLeg
+        | RejectionCode::UnknownAgent
+        | RejectionCode::UnknownGateway
+        | RejectionCode::WrongState
+        | RejectionCode::LimitReached
+        | RejectionCode::Stale
+        | RejectionCode::Invalid => 503,
+    }
+}

@@ -1,0 +1,266 @@
+//! One lane: a thread that owns one board and turns what arrives into calls on it. Each handler is short: translate,
+//! call, carry out. Never waits for anything but its own letterbox, socket and timer.
+
+use std::{future::pending, sync::Arc};
+
+use bytes::Bytes;
+use media::Media;
+use sip::{Endpoint, EndpointConfig, Flow, Route, Transport};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    board::{Board, BoardConfig, Wires},
+    clock::Clock,
+    config::GatewayConfig,
+    directory::{Directory, View},
+    doors::{Doors, Letterbox, Mail},
+    link::Ask,
+    process::Links,
+    refuse::refuse,
+    tcp::TcpPort,
+    telemetry::metrics::Metrics,
+    udp::UdpPort,
+};
+
+/// Datagrams and letters handled before the timer is looked at again.
+const BURST_MAX: usize = 128;
+/// When nothing is due.
+const FAR_MS: u64 = 60_000;
+
+/// What a lane is born with.
+pub(crate) struct LaneConfig {
+    pub(crate) gateway: GatewayConfig,
+    /// Host and port in Via and Contact.
+    pub(crate) advertised: (String, u16),
+    pub(crate) board: BoardConfig,
+    pub(crate) directory: Directory,
+    pub(crate) doors: Doors,
+    pub(crate) links: Links,
+    pub(crate) media: Arc<dyn Media>,
+    pub(crate) udp: Arc<UdpPort>,
+    pub(crate) tcp: TcpPort,
+    pub(crate) clock: Clock,
+}
+
+/// A lane and its place in the process.
+pub(crate) struct Lane {
+    config: LaneConfig,
+    letterbox: Letterbox,
+    /// Whether this lane reads the UDP port.
+    reads_udp: bool,
+    board: Option<Board>,
+    draining: bool,
+    buffer: Vec<u8>,
+}
+
+impl Lane {
+    pub(crate) fn new(config: LaneConfig, letterbox: Letterbox) -> Self {
+        let reads_udp = config.board.lane == 0;
+        let buffer = if reads_udp { vec![0; config.gateway.limits.message_bytes_max] } else { Vec::new() };
+        Self { config, letterbox, reads_udp, board: None, draining: false, buffer }
+    }
+
+    /// Until it is told to stop.
+    pub(crate) async fn run(mut self) {
+        let mut armed = Instant::now();
+        let timer: Sleep = sleep_until(armed);
+        tokio::pin!(timer);
+        loop {
+            let due = self.do_what_is_due();
+            if due != armed {
+                armed = due;
+                timer.as_mut().reset(due);
+            }
+            tokio::select! {
+                biased;
+                Some(mail) = self.letterbox.mail.recv() => {
+                    if !self.open(mail) {
+                        return;
+                    }
+                }
+                () = readable(&self.config.udp, self.reads_udp) => self.read_udp(),
+                Some(mail) = self.letterbox.datagrams.recv() => {
+                    self.handle(mail);
+                    for _ in 0..BURST_MAX {
+                        let Ok(mail) = self.letterbox.datagrams.try_recv() else { break };
+                        self.handle(mail);
+                    }
+                }
+                () = &mut timer => armed = Instant::now(),
+            }
+        }
+    }
+
+    /// Handles one letter and those behind it; false when the lane must stop.
+    fn open(&mut self, first: Mail) -> bool {
+        let mut next = Some(first);
+        for _ in 0..BURST_MAX {
+            match next {
+                Some(Mail::Stop) => return false,
+                Some(mail) => self.handle(mail),
+                None => break,
+            }
+            next = self.letterbox.mail.try_recv().ok();
+        }
+        // The burst may have been cut between taking a letter and handling it.
+        match next {
+            Some(Mail::Stop) => return false,
+            Some(mail) => self.handle(mail),
+            None => {}
+        }
+        true
+    }
+
+    fn do_what_is_due(&mut self) -> Instant {
+        let now_ms = self.config.clock.now_ms();
+        let Some(board) = self.board.as_mut() else { return self.config.clock.instant_of(now_ms + FAR_MS) };
+        if board.next_timeout_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+            board.timeout(now_ms);
+        }
+        // Something that stays due is looked at again in a millisecond, not in a spin.
+        let due_ms = board.next_timeout_ms().unwrap_or(now_ms + FAR_MS).clamp(now_ms + 1, now_ms + FAR_MS);
+        self.config.clock.instant_of(due_ms)
+    }
+
+    fn handle(&mut self, mail: Mail) {
+        let now_ms = self.config.clock.now_ms();
+        match mail {
+            Mail::Message { flow, bytes } => return self.message(now_ms, flow, &bytes),
+            Mail::DirectoryChanged => return self.directory_changed(),
+            Mail::Drain => self.draining = true,
+            _ => {}
+        }
+        let Some(board) = self.board.as_mut() else { return };
+        match mail {
+            Mail::Message { .. } | Mail::DirectoryChanged | Mail::Stop => {}
+            Mail::FlowFailed(flow) => board.flow_failed(now_ms, flow),
+            Mail::Outcome { ticket, verdict } => board.outcome(now_ms, ticket, verdict),
+            Mail::Watching { shard } => board.watching(shard),
+            Mail::Orders { shard, orders } => board.orders(now_ms, shard, orders),
+            Mail::InSync { shard } => board.in_sync(now_ms, shard),
+            Mail::Media(event) => board.media_event(now_ms, event),
+            Mail::Drain => board.drain(),
+            Mail::EndAll => board.end_all(now_ms),
+        }
+    }
+
+    fn directory_changed(&mut self) {
+        let Some(view) = self.config.directory.load_full() else { return };
+        match self.board.as_mut() {
+            Some(board) => board.set_view(view),
+            None => self.board = Some(self.config.board(view)),
+        }
+    }
+
+    fn message(&mut self, now_ms: u64, flow: Flow, bytes: &[u8]) {
+        self.config.board.metrics.sip_in(bytes);
+        match self.board.as_mut() {
+            Some(board) if !(self.draining && is_new(bytes) && !board.knows_of(bytes)) => {
+                board.receive(now_ms, flow, bytes);
+            }
+            Some(_) | None => {
+                if let Some(refusal) = refuse(bytes) {
+                    self.config.board.metrics.sip_out(&refusal);
+                    self.config.wires().send(flow, refusal);
+                }
+            }
+        }
+    }
+
+    fn read_udp(&mut self) {
+        for remote in self.config.udp.failures() {
+            let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
+            self.config.doors.hand_all(|| Mail::FlowFailed(flow));
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..BURST_MAX {
+            let Some((length, remote)) = self.config.udp.receive(&mut buffer) else { break };
+            let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
+            self.datagram(flow, &buffer[..length]);
+        }
+        self.buffer = buffer;
+    }
+
+    /// To the lane of its call: most often, and always when there is one lane, this one.
+    fn datagram(&mut self, flow: Flow, bytes: &[u8]) {
+        let view = self.config.directory.load();
+        let lane = match view.as_ref().filter(|_| self.config.doors.count() > 1) {
+            Some(view) => match sip::peek(&view.keys, bytes) {
+                Route::Call(call) => self.config.doors.lane_of(call),
+                Route::Nowhere => 0,
+            },
+            None => 0,
+        };
+        if lane == self.config.board.lane {
+            self.message(self.config.clock.now_ms(), flow, bytes);
+        } else if !self.config.doors.hand_message(lane, flow, Bytes::copy_from_slice(bytes)) {
+            self.config.board.metrics.datagrams_dropped.inc();
+        }
+    }
+}
+
+impl LaneConfig {
+    fn board(&self, view: Arc<View>) -> Board {
+        let (host, port) = &self.advertised;
+        let mut endpoint = EndpointConfig::new(view.secret, &view.realm, host, *port);
+        endpoint.setup_wait_ms = self.gateway.setup_wait_ms;
+        endpoint.limits.legs_max = self.gateway.limits.legs_max;
+        endpoint.limits.message_bytes_max = self.gateway.limits.message_bytes_max;
+        let wires = Box::new(self.wires());
+        Board::new(self.board.clone(), Endpoint::new(endpoint), Arc::clone(&self.media), wires, view)
+    }
+
+    fn wires(&self) -> LaneWires {
+        LaneWires {
+            udp: Arc::clone(&self.udp),
+            tcp: self.tcp.clone(),
+            links: Arc::clone(&self.links),
+            metrics: Arc::clone(&self.board.metrics),
+        }
+    }
+}
+
+/// The wires of a running process.
+struct LaneWires {
+    udp: Arc<UdpPort>,
+    tcp: TcpPort,
+    links: Links,
+    metrics: Arc<Metrics>,
+}
+
+impl Wires for LaneWires {
+    fn send(&mut self, flow: Flow, bytes: Bytes) {
+        let sent = match flow.transport {
+            Transport::Udp => self.udp.send(&bytes, flow.remote),
+            Transport::Tcp => self.tcp.send(flow, bytes),
+        };
+        if !sent {
+            self.metrics.datagrams_dropped.inc();
+        }
+    }
+
+    fn has_room(&self, shard: u32) -> bool {
+        self.links.load().get(&shard).is_some_and(crate::link::Link::has_room)
+    }
+
+    fn ask(&mut self, shard: u32, ask: Ask) -> bool {
+        match self.links.load().get(&shard) {
+            Some(link) => {
+                link.ask(ask);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+async fn readable(udp: &UdpPort, reads_udp: bool) {
+    if !reads_udp || udp.ready().await.is_err() {
+        pending().await
+    }
+}
+
+/// Whether it could begin something.
+fn is_new(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"INVITE ") || bytes.starts_with(b"OPTIONS ")
+}

@@ -1,0 +1,143 @@
+//! The line to one shard: commands go out once and for ever, outcomes and orders come back to their lanes.
+//! Never concludes anything about a call.
+
+mod pending;
+mod search;
+mod session;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use proto::v1;
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    clock::Clock,
+    doors::Doors,
+    telemetry::{metrics::Metrics, trace::Parent},
+};
+
+/// Whether a command may wait a little for company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Leaves as soon as the line is idle, within a few milliseconds when it is busy.
+    Urgent,
+    /// Rides along with the next urgent one, or leaves after 50 ms.
+    Lazy,
+}
+
+/// What a lane wants to hear an outcome about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    /// An `OfferCall`.
+    Offer { call: u64, birth: u32 },
+    /// An `AnswerLeg`.
+    Answer { call: u64, leg: u32, birth: u32 },
+    /// An `EndLeg`.
+    End { call: u64, leg: u32, birth: u32 },
+    /// A `RegisterContact`.
+    Register(sip::RegisterId),
+}
+
+/// One command asked of the shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) command: v1::Command,
+    pub(crate) urgency: Urgency,
+    /// The lane that asked.
+    pub(crate) lane: usize,
+    /// What to call it when the outcome comes; `None` when nobody waits for it.
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) trace: Option<Parent>,
+}
+
+/// The shard's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted,
+    Rejected(v1::RejectionCode),
+}
+
+/// Who this process is to every shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) gateway: String,
+    pub(crate) incarnation: u64,
+    pub(crate) sip: String,
+}
+
+/// A lane's end of a link. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Link {
+    asks: mpsc::UnboundedSender<Ask>,
+    endpoints: watch::Sender<Vec<String>>,
+    state: Arc<State>,
+    pending_max: usize,
+}
+
+/// What others may know of a link.
+#[derive(Debug, Default)]
+struct State {
+    pending: AtomicUsize,
+    in_sync: AtomicBool,
+}
+
+/// What a link's task is born with.
+pub(crate) struct LinkConfig {
+    pub(crate) shard: u32,
+    pub(crate) identity: Identity,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) pending_max: usize,
+    pub(crate) doors: Doors,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+}
+
+impl Link {
+    /// Starts the link's task on `runtime`.
+    pub(crate) fn start(config: LinkConfig, runtime: &tokio::runtime::Handle) -> anyhow::Result<Self> {
+        let sender = getrandom::u64()?;
+        let (asks, asked) = mpsc::unbounded_channel();
+        let (endpoints, places) = watch::channel(config.endpoints.clone());
+        let state = Arc::new(State::default());
+        let link = Self { asks, endpoints, state: Arc::clone(&state), pending_max: config.pending_max };
+        runtime.spawn(session::serve(config, sender, asked, places, state));
+        Ok(link)
+    }
+
+    /// Whether new work (a call, a registration) may be asked. What ends or goes on is always taken: it is bounded
+    /// by the legs that exist.
+    pub(crate) fn has_room(&self) -> bool {
+        self.state.pending.load(Ordering::Relaxed) < self.pending_max
+    }
+
+    /// Commands without an outcome.
+    pub(crate) fn pending(&self) -> usize {
+        self.state.pending.load(Ordering::Relaxed)
+    }
+
+    /// Whether the whole set of orders has been told by the present leader.
+    pub(crate) fn in_sync(&self) -> bool {
+        self.state.in_sync.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ask(&self, ask: Ask) {
+        self.state.pending.fetch_add(1, Ordering::Relaxed);
+        if self.asks.send(ask).is_err() {
+            tracing::debug!("command after the end of its link");
+        }
+    }
+
+    /// The directory says that the shard's replicas are here.
+    pub(crate) fn set_endpoints(&self, endpoints: &[String]) {
+        self.endpoints.send_if_modified(|known| {
+            let changed = known != endpoints;
+            if changed {
+                *known = endpoints.to_vec();
+            }
+            changed
+        });
+    }
+}

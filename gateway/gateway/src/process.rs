@@ -1,0 +1,344 @@
+//! The process: everything is started here, in order, and stopped here, in order. No call passes through this file.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use media::{MediaConfig, MediaEvents, MediaPlane};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle, Runtime},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    board::BoardConfig,
+    clock::Clock,
+    config::GatewayConfig,
+    directory::{Directory, View},
+    doors::{Doors, Letterbox, Mail},
+    follow::follow,
+    lane::{Lane, LaneConfig},
+    link::{Identity, Link, LinkConfig},
+    tcp,
+    telemetry::{http, metrics::Metrics, trace::Tracing},
+    udp::{self, UdpPort},
+};
+
+/// After its calls were ended, how long a stopping gateway waits for shards to take note.
+const END_MS_MAX: u64 = 2_000;
+/// The last answers leave the sockets.
+const LAST_WORDS_MS: u64 = 100;
+const LOOK_MS: u64 = 10;
+/// Ports tried until UDP and TCP are both free on one, when any port will do.
+const PORT_TRIES: usize = 16;
+/// The directory itself: gateways follow it, they do not submit to it.
+const DIRECTORY_SHARD: u32 = 0;
+
+/// The links by shard, as lanes read them.
+pub(crate) type Links = Arc<ArcSwap<BTreeMap<u32, Link>>>;
+
+/// What the outside may ask about.
+pub(crate) struct Shared {
+    pub(crate) metrics: Arc<Metrics>,
+    directory: Directory,
+    links: Links,
+    legs_held: Arc<AtomicUsize>,
+}
+
+impl Shared {
+    /// What keeps this gateway from taking calls.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        if self.directory.load().is_none() {
+            return vec!["no directory view yet".to_owned()];
+        }
+        let links = self.links.load();
+        links
+            .iter()
+            .filter(|(_, link)| !link.in_sync())
+            .map(|(shard, _)| format!("shard {shard} has no leader"))
+            .collect()
+    }
+
+    /// Brings the gauges up to date that nobody keeps.
+    pub(crate) fn gauge(&self) {
+        let pending: usize = self.links.load().values().map(Link::pending).sum();
+        self.metrics.commands_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    sip: SocketAddr,
+    http: Option<SocketAddr>,
+    grpc: SocketAddr,
+    drain_ms: u64,
+    shared: Arc<Shared>,
+    doors: Doors,
+    lanes: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
+    tracing: Tracing,
+}
+
+/// Runs a gateway until `shutdown` is done, then stops it within a bounded time.
+pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let gateway = Gateway::start(config).await?;
+    shutdown.await;
+    gateway.stop().await;
+    Ok(())
+}
+
+impl Gateway {
+    /// Binds everything and starts; calls are taken as soon as the directory has been heard.
+    pub async fn start(config: GatewayConfig) -> anyhow::Result<Self> {
+        raise_open_files();
+        let clock = Clock::start();
+        let metrics = Arc::new(Metrics::new());
+        let tracing = Tracing::start(&config.id, config.otlp.as_deref()).context("OTLP exporter")?;
+        let (udp_socket, tcp_listener) = bind_sip(config.sip).await?;
+        let sip = udp_socket.local_addr()?;
+        let grpc_listener = TcpListener::bind(config.grpc).await.with_context(|| format!("gRPC on {}", config.grpc))?;
+        let grpc = grpc_listener.local_addr()?;
+        let http_listener = match config.http {
+            Some(http) => Some(TcpListener::bind(http).await.with_context(|| format!("HTTP on {http}"))?),
+            None => None,
+        };
+        let http = http_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let (media, media_events) = start_media(&config)?;
+
+        let runtimes = (0..config.lane_count())
+            .map(|_| Builder::new_current_thread().enable_all().build())
+            .collect::<Result<Vec<_>, _>>()?;
+        let handles: Vec<Handle> = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
+        let (doors, letterboxes) = Doors::new(runtimes.len(), config.limits.datagrams_queued_max);
+        let shared = Arc::new(Shared {
+            metrics: Arc::clone(&metrics),
+            directory: Arc::new(ArcSwapOption::empty()),
+            links: Arc::new(ArcSwap::from_pointee(BTreeMap::new())),
+            legs_held: Arc::new(AtomicUsize::new(0)),
+        });
+        let advertised = config.advertised.clone().unwrap_or_else(|| (config.rtp_ip.to_string(), sip.port()));
+        let identity = Identity {
+            gateway: config.id.clone(),
+            incarnation: getrandom::u64()?,
+            sip: SocketAddr::new(config.rtp_ip, sip.port()).to_string(),
+        };
+        let udp = {
+            let _runtime = handles[0].enter();
+            Arc::new(UdpPort::new(udp_socket)?)
+        };
+        let tcp = tcp::serve(
+            tcp_listener,
+            tcp::TcpConfig {
+                limits: config.limits.clone(),
+                directory: Arc::clone(&shared.directory),
+                doors: doors.clone(),
+                metrics: Arc::clone(&metrics),
+            },
+        );
+        let lane = |position: usize| LaneConfig {
+            gateway: config.clone(),
+            advertised: advertised.clone(),
+            board: BoardConfig {
+                lane: position,
+                gateway: config.id.clone(),
+                incarnation: identity.incarnation,
+                rtp_ip: config.rtp_ip,
+                legs_max: config.limits.legs_max,
+                metrics: Arc::clone(&metrics),
+                tracing: tracing.clone(),
+                legs_held: Arc::clone(&shared.legs_held),
+            },
+            directory: Arc::clone(&shared.directory),
+            doors: doors.clone(),
+            links: Arc::clone(&shared.links),
+            media: Arc::new(media.clone()),
+            udp: Arc::clone(&udp),
+            tcp: tcp.clone(),
+            clock,
+        };
+        let lanes = runtimes
+            .into_iter()
+            .zip(letterboxes)
+            .enumerate()
+            .map(|(position, (runtime, letterbox))| start_lane(lane(position), letterbox, runtime))
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let mut tasks = JoinSet::new();
+        let linker = Linker {
+            config: config.clone(),
+            identity,
+            clock,
+            handles,
+            shared: Arc::clone(&shared),
+            doors: doors.clone(),
+        };
+        tasks.spawn(follow(config.id, config.nodes, Arc::clone(&shared.directory), move |view| linker.changed(view)));
+        tasks.spawn(deal_media_events(media_events, doors.clone()));
+        if let Some(listener) = http_listener {
+            tasks.spawn(http::serve_http(listener, Arc::clone(&shared)));
+        }
+        let served = http::serve_grpc(grpc_listener, Arc::clone(&shared));
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "gRPC health ended");
+            }
+        });
+        tracing::info!(%sip, %grpc, "gateway started");
+        Ok(Self { sip, http, grpc, drain_ms: config.drain_ms, shared, doors, lanes, tasks, tracing })
+    }
+
+    /// Where SIP is heard, UDP and TCP.
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// Where `/metrics`, `/health` and `/ready` are.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where gRPC health and reflection are.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Whether calls can be taken: a directory view is here and every shard has a leader.
+    pub fn is_ready(&self) -> bool {
+        self.shared.missing().is_empty()
+    }
+
+    /// Refuses new calls, lets the others go on for the drain time, ends them, tells the shards, and returns.
+    pub async fn stop(mut self) {
+        tracing::info!("gateway stops");
+        self.doors.hand_all(|| Mail::Drain);
+        self.wait_for_no_legs(self.drain_ms).await;
+        self.doors.hand_all(|| Mail::EndAll);
+        // The letters are read before the first look.
+        sleep(Duration::from_millis(LOOK_MS)).await;
+        self.wait_for_no_legs(END_MS_MAX).await;
+        sleep(Duration::from_millis(LAST_WORDS_MS)).await;
+        self.tasks.abort_all();
+        self.doors.hand_all(|| Mail::Stop);
+        let (lanes, tracing) = (std::mem::take(&mut self.lanes), self.tracing.clone());
+        let joined = tokio::task::spawn_blocking(move || {
+            lanes.into_iter().for_each(|lane| drop(lane.join()));
+            tracing.stop();
+        });
+        if joined.await.is_err() {
+            tracing::error!("a lane did not end in order");
+        }
+    }
+
+    async fn wait_for_no_legs(&self, ms_max: u64) {
+        let until = Instant::now() + Duration::from_millis(ms_max);
+        while self.shared.legs_held.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            sleep(Duration::from_millis(LOOK_MS)).await;
+        }
+    }
+}
+
+/// Makes links as the directory names shards.
+struct Linker {
+    config: GatewayConfig,
+    identity: Identity,
+    clock: Clock,
+    handles: Vec<Handle>,
+    shared: Arc<Shared>,
+    doors: Doors,
+}
+
+impl Linker {
+    /// Lanes hear of the view before the first order can reach them.
+    fn changed(&self, view: &Arc<View>) {
+        self.doors.hand_all(|| Mail::DirectoryChanged);
+        let mut links = BTreeMap::clone(&self.shared.links.load());
+        for place in view.shards.iter().filter(|place| place.shard != DIRECTORY_SHARD) {
+            match links.get(&place.shard) {
+                Some(link) => link.set_endpoints(&place.endpoints),
+                None => match self.link(place.shard, place.endpoints.clone()) {
+                    Ok(link) => drop(links.insert(place.shard, link)),
+                    Err(error) => tracing::error!(%error, shard = place.shard, "no link"),
+                },
+            }
+        }
+        links.retain(|shard, _| view.shards.iter().any(|place| place.shard == *shard));
+        self.shared.links.store(Arc::new(links));
+    }
+
+    fn link(&self, shard: u32, endpoints: Vec<String>) -> anyhow::Result<Link> {
+        let config = LinkConfig {
+            shard,
+            identity: self.identity.clone(),
+            endpoints,
+            pending_max: self.config.limits.commands_pending_max,
+            doors: self.doors.clone(),
+            metrics: Arc::clone(&self.shared.metrics),
+            clock: self.clock,
+        };
+        // On a lane's own thread: with one lane, no command and no order crosses a thread.
+        Link::start(config, &self.handles[shard as usize % self.handles.len()])
+    }
+}
+
+fn start_lane(config: LaneConfig, letterbox: Letterbox, runtime: Runtime) -> std::io::Result<JoinHandle<()>> {
+    let name = format!("lane-{}", config.board.lane);
+    std::thread::Builder::new().name(name).spawn(move || {
+        runtime.block_on(Lane::new(config, letterbox).run());
+        runtime.shutdown_background();
+    })
+}
+
+fn start_media(config: &GatewayConfig) -> anyhow::Result<(MediaPlane, MediaEvents)> {
+    let (media, events) = MediaPlane::start(MediaConfig {
+        ip: config.rtp_ip,
+        ports: config.rtp_ports.clone(),
+        threads: config.media_threads,
+        prompts: config.prompts.clone(),
+        ..MediaConfig::default()
+    })?;
+    media.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok((media, events))
+}
+
+async fn deal_media_events(mut events: MediaEvents, doors: Doors) {
+    while let Some(event) = events.recv().await {
+        let (media::MediaEvent::Digit { key, .. } | media::MediaEvent::Silent { key, .. }) = event;
+        doors.hand(doors.lane_of(key.call), Mail::Media(event));
+    }
+}
+
+/// UDP and TCP on one port.
+async fn bind_sip(address: SocketAddr) -> anyhow::Result<(std::net::UdpSocket, TcpListener)> {
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let udp = udp::bind(address).with_context(|| format!("SIP over UDP on {address}"))?;
+        let both = udp.local_addr()?;
+        match TcpListener::bind(both).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error) if tries == 0 => return Err(error).with_context(|| format!("SIP over TCP on {both}")),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Thousands of waiting callers need thousands of sockets; the system's default is for shells.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays where it is");
+    }
+}
