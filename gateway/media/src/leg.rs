@@ -79,6 +79,12 @@ impl Leg {
         }
     }
 
+    /// Ends what the far end hears; says what it was.
+    pub(crate) fn unplug(&mut self) -> Feed {
+        self.outgoing.pause();
+        std::mem::replace(&mut self.feed, Feed::Nothing)
+    }
+
     /// The far end's SDP; the same again changes nothing.
     pub(crate) fn connect(&mut self, now_ms: u64, remote: Remote) {
         let Some(far_end) = &mut self.far_end else {

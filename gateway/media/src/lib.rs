@@ -2,6 +2,14 @@
 //!
 //! The gateway asks ([`MediaPlane`]: open, connect, play, join, silence, close; doing it twice is doing it once) and hears back
 //! ([`MediaEvent`]). Behind the handle a few threads own all sockets; there is no thread per call and no lock in a packet's way.
+//!
+//! A packet's road in: `poller` (socket) -> `leg` (is it the far end: `latch`; what is it: `rtp`, `telephone_event`) -> `poller` -> the
+//! peer's `stream` (our numbers on it) and `g711` (its law) -> the peer's socket. Music's road: `wheel` (whose frame is due) -> `prompt`
+//! -> `stream` -> socket. Pure are all but `poller`, `ports`, `plane` and the reading of files in `prompt`.
+//!
+//! The places of what is not here: whisper, barge and mixing are further arms of `leg::Feed`; recording listens in `poller` where a
+//! packet is received and where it is sent; announcements that end are a `Feed` with its own position; another media relay implements
+//! [`Media`]; the take-over of a stream begins as a new one (new SSRC, announced by re-INVITE), its music at the same place of the tune.
 
 mod api;
 mod config;
@@ -17,6 +25,7 @@ mod ports;
 pub mod prompt;
 pub mod rtp;
 pub mod stream;
+mod switchboard;
 pub mod telephone_event;
 pub mod tone;
 mod wheel;

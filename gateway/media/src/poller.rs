@@ -1,7 +1,7 @@
 //! A media thread: its sockets, its wheel, its commands, one loop. Everything it owns is its own; it waits for nobody and never ends
 //! because of an error.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,14 @@ use tokio::sync::mpsc::Sender;
 use crate::api::{Codec, MediaEvent, MediaKey, Remote};
 use crate::counters::{Count, Counters};
 use crate::g711;
-use crate::leg::{Feed, Heard, Leg};
+use crate::leg::{Feed, Heard};
 use crate::ports::Ports;
 use crate::prompt::Prompt;
 use crate::rtp::{HEADER_BYTES, Header};
 use crate::stream::FRAME_SAMPLES;
+use crate::switchboard::{Ignored, Seat, Switchboard};
 use crate::telephone_event::Press;
-use crate::wheel::{FRAME_MS, Wheel};
+use crate::wheel::FRAME_MS;
 
 /// The waker's token; legs have small ones.
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -69,10 +70,7 @@ pub(crate) struct Outfit {
 
 pub(crate) struct Poller {
     outfit: Outfit,
-    legs: Vec<Option<Slot>>,
-    free: Vec<u32>,
-    by_key: HashMap<MediaKey, u32>,
-    wheel: Wheel,
+    board: Switchboard<Line>,
     /// Legs with more to read than their turn allowed, each once.
     unread: VecDeque<u32>,
     /// Legs with a key down.
@@ -84,8 +82,8 @@ pub(crate) struct Poller {
     outgoing: [u8; DATAGRAM_BYTES_MAX],
 }
 
-struct Slot {
-    leg: Leg,
+/// How a leg is reached.
+struct Line {
     socket: UdpSocket,
     port: u16,
     /// It is among the unread.
@@ -104,10 +102,7 @@ impl Poller {
     pub(crate) fn new(outfit: Outfit) -> Poller {
         Poller {
             outfit,
-            legs: Vec::new(),
-            free: Vec::new(),
-            by_key: HashMap::new(),
-            wheel: Wheel::new(),
+            board: Switchboard::new(),
             unread: VecDeque::new(),
             keys_down: Vec::new(),
             next_keys_ms: 0,
@@ -157,8 +152,8 @@ impl Poller {
             return Some(Duration::ZERO);
         }
         let keys = (!self.keys_down.is_empty()).then_some(self.next_keys_ms);
-        let silence = (self.outfit.silent_ms > 0 && !self.by_key.is_empty()).then_some(self.next_silence_ms);
-        let next_ms = [self.wheel.next_due_ms(), keys, silence].into_iter().flatten().min()?;
+        let silence = (self.outfit.silent_ms > 0 && !self.board.is_empty()).then_some(self.next_silence_ms);
+        let next_ms = [self.board.wheel.next_due_ms(), keys, silence].into_iter().flatten().min()?;
         let then = Duration::from_millis(next_ms.max(now_ms));
         Some(then.saturating_sub(self.outfit.start.elapsed()))
     }
@@ -166,15 +161,15 @@ impl Poller {
     // ---- Playing.
 
     fn play_due(&mut self, now_ms: u64) {
-        let late = self.wheel.leave_out(now_ms);
+        let late = self.board.wheel.leave_out(now_ms);
         if late > 0 {
             self.outfit.counters.add(Count::FramesLate, late);
         }
-        while let Some(tick_ms) = self.wheel.take_due(now_ms) {
+        while let Some(tick_ms) = self.board.wheel.take_due(now_ms) {
             let number = (self.outfit.unix_ms_at_start + tick_ms) / FRAME_MS;
-            for leg in self.wheel.legs(tick_ms) {
-                if let Some(Some(slot)) = self.legs.get_mut(*leg as usize) {
-                    play_frame(slot, tick_ms, number, &self.outfit.counters);
+            for leg in self.board.wheel.legs(tick_ms) {
+                if let Some(Some(seat)) = self.board.seats.get_mut(*leg as usize) {
+                    play_frame(seat, tick_ms, number, &self.outfit.counters);
                 }
             }
         }
@@ -185,8 +180,8 @@ impl Poller {
     fn read_on(&mut self, now_ms: u64) {
         for _ in 0..self.unread.len() {
             let Some(index) = self.unread.pop_front() else { return };
-            if let Some(Some(slot)) = self.legs.get_mut(index as usize) {
-                slot.is_unread = false;
+            if let Some(seat) = self.board.seat_mut(index) {
+                seat.line.is_unread = false;
                 self.read(now_ms, index);
             }
         }
@@ -194,8 +189,8 @@ impl Poller {
 
     fn read(&mut self, now_ms: u64, index: u32) {
         for _ in 0..READS_MAX {
-            let Some(Some(slot)) = self.legs.get_mut(index as usize) else { return };
-            match slot.socket.recv_from(&mut self.incoming) {
+            let Some(seat) = self.board.seat_mut(index) else { return };
+            match seat.line.socket.recv_from(&mut self.incoming) {
                 Ok((length, from)) => self.receive(now_ms, index, length, from),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -203,17 +198,17 @@ impl Poller {
                 Err(_) => self.count(Count::ReceiveErrors),
             }
         }
-        if let Some(Some(slot)) = self.legs.get_mut(index as usize)
-            && !slot.is_unread
+        if let Some(seat) = self.board.seat_mut(index)
+            && !seat.line.is_unread
         {
-            slot.is_unread = true;
+            seat.line.is_unread = true;
             self.unread.push_back(index);
         }
     }
 
     fn receive(&mut self, now_ms: u64, index: u32, length: usize, from: SocketAddr) {
-        let Some(Some(slot)) = self.legs.get_mut(index as usize) else { return };
-        let leg = &mut slot.leg;
+        let Some(seat) = self.board.seat_mut(index) else { return };
+        let leg = &mut seat.leg;
         let key_was_down = leg.is_key_down();
         let heard = match self.incoming.get(..length) {
             // A datagram that fills the buffer was cut off.
@@ -257,8 +252,8 @@ impl Poller {
 
     /// Sends what a far end said, its payload already in the outgoing buffer, to the far end of another leg.
     fn pass_on(&mut self, now_ms: u64, peer: u32, said: Said) {
-        let Some(Some(slot)) = self.legs.get_mut(peer as usize) else { return };
-        let Some((destination, remote)) = slot.leg.listener() else { return };
+        let Some(seat) = self.board.seat_mut(peer) else { return };
+        let Some((destination, remote)) = seat.leg.listener() else { return };
         let counters = &self.outfit.counters;
         let (heard, payload_type, bytes) = match said {
             Said::Audio { header, codec, bytes } => {
@@ -270,14 +265,14 @@ impl Poller {
             Said::Noise { header } => (header, None, 0),
         };
         let Some(payload_type) = payload_type else {
-            slot.leg.outgoing.swallow(heard);
+            seat.leg.outgoing.swallow(heard);
             return counters.add(Count::Swallowed, 1);
         };
-        match slot.leg.outgoing.relay(now_ms * SAMPLES_PER_MS, heard, payload_type) {
+        match seat.leg.outgoing.relay(now_ms * SAMPLES_PER_MS, heard, payload_type) {
             None => counters.add(Count::PacketsLate, 1),
             Some(header) => {
                 self.outgoing[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-                send(&slot.socket, &self.outgoing[..HEADER_BYTES + bytes], destination, counters);
+                send(&seat.line.socket, &self.outgoing[..HEADER_BYTES + bytes], destination, counters);
             }
         }
     }
@@ -301,12 +296,12 @@ impl Poller {
         self.next_keys_ms = now_ms + KEYS_EVERY_MS;
         let mut position = 0;
         while let Some(index) = self.keys_down.get(position) {
-            let Some(Some(slot)) = self.legs.get_mut(*index as usize) else {
+            let Some(seat) = self.board.seat_mut(*index) else {
                 self.keys_down.swap_remove(position);
                 continue;
             };
-            let press = slot.leg.expire_press(now_ms);
-            let (key, still_down) = (slot.leg.key, slot.leg.is_key_down());
+            let press = seat.leg.expire_press(now_ms);
+            let (key, still_down) = (seat.leg.key, seat.leg.is_key_down());
             if let Some(press) = press {
                 self.tell_press(key, press);
             }
@@ -324,10 +319,10 @@ impl Poller {
             return;
         }
         self.next_silence_ms = now_ms + SILENCE_EVERY_MS.min(silent_ms);
-        for index in 0..self.legs.len() {
-            let Some(Some(slot)) = self.legs.get_mut(index) else { continue };
-            if let Some(for_ms) = slot.leg.fresh_silence(now_ms, silent_ms) {
-                let key = slot.leg.key;
+        for index in 0..self.board.seats.len() as u32 {
+            let Some(seat) = self.board.seat_mut(index) else { continue };
+            if let Some(for_ms) = seat.leg.fresh_silence(now_ms, silent_ms) {
+                let key = seat.leg.key;
                 self.tell(MediaEvent::Silent { key, for_ms: u32::try_from(for_ms).unwrap_or(u32::MAX) });
             }
         }
@@ -354,116 +349,48 @@ impl Poller {
         let done = match command {
             Command::Open { key, port, socket, dice } => {
                 self.open(now_ms, key, port, UdpSocket::from_std(socket), dice);
-                Some(())
+                Ok(())
             }
-            Command::Connect { key, remote } => self.leg_mut(key).map(|(_, leg)| leg.connect(now_ms, remote)),
-            Command::Play { key, prompt } => self.play(key, prompt),
-            Command::Join { a, b } => self.join(a, b),
-            Command::Silence { key } => self.index_of(key).map(|index| self.detach(index)),
-            Command::Close { key } => self.close(key),
+            Command::Connect { key, remote } => self.board.connect(now_ms, key, remote),
+            Command::Play { key, prompt } => self.board.play(key, prompt),
+            Command::Join { a, b } => self.board.join(a, b),
+            Command::Silence { key } => self.board.silence(key),
+            Command::Close { key } => self.board.close(key).map(|line| self.hang_up(line)),
         };
-        if done.is_none() {
+        if done == Err(Ignored) {
             self.count(Count::CommandsIgnored);
         }
     }
 
     fn open(&mut self, now_ms: u64, key: MediaKey, port: u16, mut socket: UdpSocket, dice: [u8; 12]) {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.legs.push(None);
-            (self.legs.len() - 1) as u32
-        });
-        let registry = self.outfit.poll.registry();
-        if let Err(error) = registry.register(&mut socket, Token(index as usize), Interest::READABLE) {
+        let token = Token(self.board.next_index() as usize);
+        if let Err(error) = self.outfit.poll.registry().register(&mut socket, token, Interest::READABLE) {
             // The leg is deaf but still sends; only the kernel's lack of memory leads here.
             tracing::error!(%error, "an RTP socket cannot be polled");
             self.count(Count::RegisterErrors);
         }
-        if let Some(slot) = self.legs.get_mut(index as usize) {
-            *slot = Some(Slot { leg: Leg::new(key, dice), socket, port, is_unread: false });
-            self.by_key.insert(key, index);
-        }
+        self.board.open(key, dice, Line { socket, port, is_unread: false });
         self.next_silence_ms = self.next_silence_ms.min(now_ms + SILENCE_EVERY_MS);
     }
 
-    fn play(&mut self, key: MediaKey, prompt: Arc<Prompt>) -> Option<()> {
-        let (index, leg) = self.leg_mut(key)?;
-        if matches!(&leg.feed, Feed::Peer(_)) {
-            self.detach(index);
-        }
-        self.leg_mut(key)?.1.feed = Feed::Prompt(prompt);
-        self.wheel.add(index);
-        Some(())
-    }
-
-    fn join(&mut self, a: MediaKey, b: MediaKey) -> Option<()> {
-        let (first, second) = (self.index_of(a)?, self.index_of(b)?);
-        if first == second {
-            return None;
-        }
-        for (index, peer) in [(first, second), (second, first)] {
-            let Some(Some(slot)) = self.legs.get(index as usize) else { return None };
-            if !matches!(slot.leg.feed, Feed::Peer(current) if current == peer) {
-                self.detach(index);
-            }
-        }
-        for (index, peer) in [(first, second), (second, first)] {
-            if let Some(Some(slot)) = self.legs.get_mut(index as usize) {
-                slot.leg.feed = Feed::Peer(peer);
-            }
-        }
-        Some(())
-    }
-
-    fn close(&mut self, key: MediaKey) -> Option<()> {
-        let index = self.index_of(key)?;
-        self.detach(index);
-        self.by_key.remove(&key);
-        let mut slot = self.legs.get_mut(index as usize)?.take()?;
+    fn hang_up(&mut self, mut line: Line) {
         // A socket leaves the poll when it is closed; this only says it aloud.
-        if self.outfit.poll.registry().deregister(&mut slot.socket).is_err() {
+        if self.outfit.poll.registry().deregister(&mut line.socket).is_err() {
             self.count(Count::RegisterErrors);
         }
-        drop(slot.socket);
-        self.free.push(index);
-        self.outfit.ports.release(slot.port);
-        Some(())
-    }
-
-    /// Ends whatever the leg's far end hears, and what its peer's hears if they are joined.
-    fn detach(&mut self, index: u32) {
-        self.wheel.remove(index);
-        let Some(Some(slot)) = self.legs.get_mut(index as usize) else { return };
-        slot.leg.outgoing.pause();
-        match std::mem::replace(&mut slot.leg.feed, Feed::Nothing) {
-            Feed::Nothing | Feed::Prompt(_) => {}
-            Feed::Peer(peer) => {
-                if let Some(Some(slot)) = self.legs.get_mut(peer as usize) {
-                    slot.leg.outgoing.pause();
-                    slot.leg.feed = Feed::Nothing;
-                }
-            }
-        }
-    }
-
-    fn index_of(&self, key: MediaKey) -> Option<u32> {
-        self.by_key.get(&key).copied()
-    }
-
-    fn leg_mut(&mut self, key: MediaKey) -> Option<(u32, &mut Leg)> {
-        let index = self.index_of(key)?;
-        let slot = self.legs.get_mut(index as usize)?.as_mut()?;
-        Some((index, &mut slot.leg))
+        drop(line.socket);
+        self.outfit.ports.release(line.port);
     }
 }
 
-fn play_frame(slot: &mut Slot, tick_ms: u64, number: u64, counters: &Counters) {
-    let Feed::Prompt(prompt) = &slot.leg.feed else { return };
-    let Some((destination, remote)) = slot.leg.listener() else { return };
+fn play_frame(seat: &mut Seat<Line>, tick_ms: u64, number: u64, counters: &Counters) {
+    let Feed::Prompt(prompt) = &seat.leg.feed else { return };
+    let Some((destination, remote)) = seat.leg.listener() else { return };
     let mut packet = [0; HEADER_BYTES + FRAME_SAMPLES as usize];
-    let header = slot.leg.outgoing.frame(tick_ms * SAMPLES_PER_MS, remote.codec.payload_type());
+    let header = seat.leg.outgoing.frame(tick_ms * SAMPLES_PER_MS, remote.codec.payload_type());
     packet[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
     packet[HEADER_BYTES..].copy_from_slice(prompt.frame(remote.codec, number));
-    send(&slot.socket, &packet, destination, counters);
+    send(&seat.line.socket, &packet, destination, counters);
 }
 
 fn send(socket: &UdpSocket, packet: &[u8], destination: SocketAddr, counters: &Counters) {

@@ -207,3 +207,31 @@ fn loss_on_the_way_in_is_loss_on_the_way_out() {
     a.send(port_a, event, &[]);
     assert!(b.hear().payload.is_empty());
 }
+
+#[test]
+fn two_far_ends_on_ipv6_talk_too() {
+    let config =
+        media::MediaConfig { ip: std::net::Ipv6Addr::LOCALHOST.into(), ports: 22_180..=22_189, ..Default::default() };
+    let (Ok(a), Ok(b)) = (std::net::UdpSocket::bind("[::1]:0"), std::net::UdpSocket::bind("[::1]:0")) else {
+        // This machine has no IPv6.
+        return;
+    };
+    let (plane, _events) = MediaPlane::start(config).expect("starts");
+    let mut ports = Vec::new();
+    for (socket, leg) in [(&a, 1), (&b, 2)] {
+        ports.push(plane.open(key(leg)).expect("a port"));
+        let address = socket.local_addr().expect("bound");
+        let remote = Remote { address, codec: Codec::Pcmu, dtmf_payload: None, direction: Direction::SendRecv };
+        plane.connect(key(leg), remote);
+    }
+    plane.join(key(1), key(2));
+    let mut packet = Header { marker: false, payload_type: 0, sequence: 1, timestamp: 1, ssrc: 1 }.to_bytes().to_vec();
+    packet.extend_from_slice(&[7; 160]);
+    b.set_nonblocking(true).expect("nonblocking");
+    let mut buffer = [0; 200];
+    wait_until("b hears a", || {
+        a.send_to(&packet, ("::1", ports[0])).expect("send");
+        b.recv(&mut buffer).is_ok()
+    });
+    assert_eq!(buffer[12..172], [7; 160]);
+}
