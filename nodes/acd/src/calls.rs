@@ -26,10 +26,18 @@ impl Shard {
         names: Names,
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
-        if self.call_ids.contains_key(&id) {
+        let gateway = self.living_gateway(gateway, incarnation)?;
+        if let Some(key) = self.call_ids.get(&id) {
+            let call = &self.calls[*key];
+            if call.gateway != gateway {
+                // No order about it would ever reach this gateway.
+                return Err(Rejection::new(RejectionCode::WrongState, "the call is on another gateway"));
+            }
+            if call.leg(CALLER).is_none() {
+                return Err(Rejection::new(RejectionCode::WrongState, "the call has ended"));
+            }
             return Ok(Accepted);
         }
-        let gateway = self.living_gateway(gateway, incarnation)?;
         self.check_name("number", &names.number)?;
         self.check_name("caller", &names.caller)?;
         self.check_name("caller_name", &names.caller_name)?;

@@ -1,1 +1,7 @@
-//! Tests of the whole shard.
+//! Tests of the whole shard: golden scripts, random stories against a slow model, limits and snapshots.
+
+mod golden;
+mod limits;
+mod model;
+mod random;
+mod script;

@@ -1,0 +1,421 @@
+//! Random stories, sense and nonsense, each told by its seed; after every apply all that must always hold is checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fastrand::Rng;
+
+use super::model::Model;
+use crate::view::CallFilter;
+use crate::*;
+
+const STEPS: usize = 1_500;
+const SEEDS: u64 = 60;
+
+fn small_limits() -> Limits {
+    Limits {
+        calls_max: 24,
+        waiting_per_queue_max: 6,
+        legs_per_call_max: 4,
+        contacts_per_agent_max: 2,
+        gateways_max: 3,
+        senders_max: 4,
+        replies_per_sender_max: 6,
+        name_bytes_max: 60,
+        contact_bytes_max: 60,
+        passport_bytes_max: 40,
+        agents_max: 9,
+        queues_max: 5,
+        numbers_max: 6,
+        queues_per_agent_max: 3,
+    }
+}
+
+struct World {
+    dice: Rng,
+    shard: Shard,
+    replica: Shard,
+    model: Model,
+    clock: u64,
+    version: u64,
+    numbers: BTreeMap<u64, u64>,
+    lives: BTreeMap<String, u64>,
+    /// Entries with the first answer, as long as they may be retried.
+    past: Vec<(Entry, Result<Accepted, Rejection>)>,
+    /// What each gateway was told, by call and leg.
+    told: BTreeMap<(String, CallId, u32), Order>,
+    revision: u64,
+    born: u64,
+    recorded: u64,
+    story: Vec<String>,
+    answers: BTreeMap<String, u64>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        World {
+            dice: Rng::with_seed(seed),
+            shard: Shard::with_limits(small_limits()),
+            replica: Shard::with_limits(small_limits()),
+            model: Model::default(),
+            clock: 1_000_000,
+            version: 0,
+            numbers: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            past: Vec::new(),
+            told: BTreeMap::new(),
+            revision: 0,
+            born: 0,
+            recorded: 0,
+            story: Vec::new(),
+            answers: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        if self.dice.u8(..) < 12
+            && let Some((entry, first)) = self.dice.choice(&self.past).cloned()
+        {
+            return self.retry(entry, &first);
+        }
+        let entry = self.entry();
+        self.story.push(format!("{entry:?}"));
+        let before = self.shard.clone();
+        let mut out = Output::default();
+        let reply = self.shard.apply(entry.clone(), &mut out);
+        let mut other = Output::default();
+        assert_eq!(reply, self.replica.apply(entry.clone(), &mut other), "replicas answer the same");
+        assert_eq!(out, other, "replicas say the same");
+        self.story.push(format!("   {reply:?} {out:?}"));
+        let answer = match &reply {
+            Ok(Accepted) => "accepted".to_owned(),
+            Err(rejection) => format!("{rejection}"),
+        };
+        *self.answers.entry(answer).or_default() += 1;
+
+        if let Err(audit) = self.shard.audit() {
+            panic!("{audit}");
+        }
+        if refused_at_the_door(&reply) {
+            assert_eq!(before.hash(), self.shard.hash(), "refused at the door, and yet something changed");
+            assert_eq!(out, Output::default());
+            return;
+        }
+        self.check_nothing_changed(&before, &entry, &reply, &out);
+        self.check_calls(&before, &entry, &reply, &out);
+        self.check_orders(&entry, &out);
+        let is_new = matches!(&entry.command, Command::OfferCall { call, .. } if before.call(*call).is_none());
+        self.model.follow(&entry, is_new, &reply, &out);
+        self.look_around();
+        self.remember(entry, reply);
+    }
+
+    fn look_around(&mut self) {
+        if self.dice.u8(..) < 40 {
+            assert_eq!(self.shard.hash(), self.replica.hash(), "replicas are equal");
+        }
+        if self.dice.u8(..) < 10 {
+            let restored = Shard::restore_with_limits(&self.shard.save(), small_limits()).expect("was just saved");
+            assert_eq!(restored.hash(), self.shard.hash(), "a restored shard is equal");
+            assert_eq!(restored.next_deadline(), self.shard.next_deadline());
+            self.replica = restored;
+        }
+        for queue in self.shard.queues() {
+            let detail = self.shard.queue(&queue.name, 0).expect("is listed");
+            assert_eq!(detail.waiting.len() as u32, queue.waiting + queue.offered);
+            assert!(detail.waiting.windows(2).all(|pair| pair[0].waited_ms >= pair[1].waited_ms), "line out of order");
+        }
+    }
+
+    /// A retry gets the first answer and changes nothing at all.
+    fn retry(&mut self, entry: Entry, first: &Result<Accepted, Rejection>) {
+        self.story.push(format!("again {:?}", entry.id));
+        let before = self.shard.hash();
+        let mut out = Output::default();
+        let reply = self.shard.apply(entry, &mut out);
+        assert_eq!(out, Output::default(), "a retry says nothing");
+        assert_eq!(before, self.shard.hash(), "a retry changes nothing");
+        assert_eq!(&reply, first, "a retry gets the first answer");
+    }
+
+    fn remember(&mut self, entry: Entry, reply: Result<Accepted, Rejection>) {
+        let Entry { id, settled_below, .. } = entry;
+        self.past.retain(|(old, _)| old.id.sender != id.sender || old.id.number >= settled_below);
+        let known = self.shard.senders.rows.clone();
+        self.past.push((entry, reply));
+        // Senders that were forgotten, and replies that were never kept, are out of the promise.
+        self.past
+            .retain(|(old, _)| known.get(&old.id.sender).is_some_and(|row| row.replies.contains_key(&old.id.number)));
+    }
+
+    /// A rejected command did what the mere passing of time would have done, and no more.
+    fn check_nothing_changed(&self, before: &Shard, entry: &Entry, reply: &Result<Accepted, Rejection>, out: &Output) {
+        let known_call = matches!(&entry.command, Command::OfferCall { call, .. } if before.call(*call).is_some());
+        if reply.is_ok() && !known_call {
+            return;
+        }
+        let mut idle = before.clone();
+        let mut idle_out = Output::default();
+        let id = CommandId::default();
+        let clock = Entry { at: entry.at, id, settled_below: 0, trace: None, command: Command::AdvanceClock };
+        idle.apply(clock, &mut idle_out).expect("time may pass");
+        assert_eq!(bare(&idle), bare(&self.shard), "a refused command changed something");
+        assert_eq!(idle_out, *out);
+    }
+
+    /// Every call ends in exactly one record.
+    fn check_calls(&mut self, before: &Shard, entry: &Entry, reply: &Result<Accepted, Rejection>, out: &Output) {
+        if let (Command::OfferCall { call, .. }, Ok(Accepted)) = (&entry.command, reply) {
+            self.born += u64::from(before.call(*call).is_none());
+        }
+        let records = out.records.iter().filter(|record| matches!(record.kind, RecordKind::Call(_)));
+        self.recorded += records.count() as u64;
+        let living = self.shard.calls(&CallFilter::default()).len() as u64;
+        assert_eq!(self.born, self.recorded + living, "a call is lost or was recorded twice");
+        for record in &out.records {
+            if let RecordKind::Call(record) = &record.kind {
+                let still = self.shard.call(record.call);
+                assert!(still.is_none_or(|call| call.info.state == "ended"), "a recorded call lives on");
+            }
+        }
+    }
+
+    /// What was told, change by change, is what stands.
+    fn check_orders(&mut self, entry: &Entry, out: &Output) {
+        if let Command::AttachGateway { gateway, .. } | Command::LoseGateway { gateway, .. } = &entry.command {
+            let standing = self.standing(gateway);
+            self.told.retain(|(at, call, leg), _| at != gateway || standing.contains_key(&(*call, *leg)));
+        }
+        let mut seen = BTreeSet::new();
+        for (gateway, order) in &out.orders {
+            assert!(seen.insert((order.call, order.leg)), "a leg was told twice in one apply");
+            assert!(order.revision > self.revision, "revisions rise");
+            self.revision = order.revision;
+            self.told.insert((gateway.clone(), order.call, order.leg), order.clone());
+        }
+        for gateway in ["g1", "g2", "g3", "g4"] {
+            for ((call, leg), order) in self.standing(gateway) {
+                let told = self.told.get(&(gateway.to_owned(), call, leg));
+                assert_eq!(told, Some(&order), "a standing order was never told");
+            }
+        }
+    }
+
+    fn standing(&self, gateway: &str) -> BTreeMap<(CallId, u32), Order> {
+        let life = self.lives.get(gateway).copied().unwrap_or_default();
+        let orders = self.shard.standing_orders(gateway, life);
+        orders.into_iter().map(|order| ((order.call, order.leg), order)).collect()
+    }
+
+    fn entry(&mut self) -> Entry {
+        let sender = match self.dice.u8(..) {
+            0..2 => 0,
+            2..8 => self.dice.u64(4..9),
+            _ => self.dice.u64(1..4),
+        };
+        let next = self.numbers.entry(sender).or_insert(0);
+        *next += 1;
+        let mut number = *next;
+        let settled_below = number.saturating_sub(self.dice.u64(0..7));
+        if self.dice.u8(..) < 3 {
+            number = self.dice.u64(0..number + 1);
+            if self.past.iter().any(|(old, _)| old.id == CommandId { sender, number }) {
+                number = *next;
+            }
+        }
+        let trace = (self.dice.u8(..) < 60).then(|| format!("00-{:032x}", self.dice.u64(..)));
+        self.clock = match self.dice.u16(..1000) {
+            0..400 => self.clock,
+            400..900 => self.clock + self.dice.u64(1..1500),
+            900..990 => self.shard.next_deadline().unwrap_or(self.clock).max(self.clock),
+            990..995 => self.clock.saturating_sub(5_000),
+            995..999 => self.clock + self.dice.u64(..60_000),
+            _ => self.clock + self.dice.u64(..8_000_000),
+        };
+        // Shard time never runs backwards, whatever the leader's clock does.
+        Entry { at: self.clock, id: CommandId { sender, number }, settled_below, trace, command: self.command() }
+    }
+
+    fn command(&mut self) -> Command {
+        if self.version == 0 {
+            return self.configure();
+        }
+        let (call, leg) = self.some_leg();
+        let agent = format!("a{}", self.dice.u8(0..9));
+        let passport = vec![self.dice.u8(..); if self.dice.u8(..) < 3 { 41 } else { self.dice.usize(0..4) }];
+        match self.dice.u16(..1000) {
+            0..12 => self.configure(),
+            12..30 => self.attach(),
+            30..36 => {
+                let gateway = format!("g{}", self.dice.u8(1..5));
+                let incarnation = self.life(&gateway);
+                Command::LoseGateway { gateway, incarnation }
+            }
+            36..260 => self.offer(),
+            260..420 => Command::AnswerLeg { call, leg, passport },
+            420..460 => Command::ConfirmLeg { call, leg, passport },
+            460..690 => Command::EndLeg { call, leg, cause: self.cause(), sip_status: 0 },
+            690..700 => Command::PressDigits { call, leg, digits: self.text(&["1", "*8#", "x", ""]) },
+            700..715 => Command::ClearCall { call, by: self.text(&["", "kim"]) },
+            715..770 => Command::RegisterContact {
+                contact: self.text(&["sip:x@1", "sip:y@2", "sip:z@3", "*", ""]),
+                expires_seconds: *self.dice.choice(&[0, 1, 5, 60, 3600]).expect("not empty"),
+                gateway: "g1".to_owned(),
+                agent,
+            },
+            770..820 => Command::LogInAgent { agent },
+            820..830 => Command::LogOutAgent { agent },
+            830..930 => Command::MakeAgentReady { agent },
+            930..960 => Command::MakeAgentNotReady { agent, reason: self.text(&["lunch", "", "meeting"]) },
+            _ => Command::AdvanceClock,
+        }
+    }
+
+    fn some_leg(&mut self) -> (CallId, u32) {
+        let calls: Vec<CallId> = self.shard.calls.iter().map(|(_, call)| call.id).collect();
+        if self.dice.u8(..) < 8 || calls.is_empty() {
+            return (self.dice.u64(1..80), self.dice.u32(0..5));
+        }
+        let call = *self.dice.choice(&calls).expect("not empty");
+        let legs = self.shard.call(call).expect("is in hand").legs;
+        (call, self.dice.choice(&legs).expect("a call has legs").leg)
+    }
+
+    fn cause(&mut self) -> EndCause {
+        use EndCause::*;
+        let causes =
+            [Unspecified, Hangup, Cancelled, Busy, Rejected, NoAnswer, Unreachable, Media, Ordered, Failed, Lost];
+        *self.dice.choice(&causes).expect("not empty")
+    }
+
+    fn text(&mut self, texts: &[&str]) -> String {
+        if self.dice.u8(..) < 2 {
+            return "long".repeat(20);
+        }
+        (*self.dice.choice(texts).expect("not empty")).to_owned()
+    }
+
+    fn attach(&mut self) -> Command {
+        let gateway = format!("g{}", self.dice.u8(1..5));
+        if self.dice.u8(..) < 60 || !self.lives.contains_key(&gateway) {
+            self.lives.insert(gateway.clone(), self.dice.u64(1..1000));
+        }
+        Command::AttachGateway { incarnation: self.lives[&gateway], gateway, sip: "127.0.0.1:5060".to_owned() }
+    }
+
+    fn life(&mut self, gateway: &str) -> u64 {
+        let life = self.lives.get(gateway).copied().unwrap_or(7);
+        if self.dice.u8(..) < 10 { self.dice.u64(0..9) } else { life }
+    }
+
+    fn offer(&mut self) -> Command {
+        let gateway = format!("g{}", self.dice.u8(1..4));
+        Command::OfferCall {
+            call: self.dice.u64(1..80),
+            incarnation: self.life(&gateway),
+            gateway,
+            number: self.text(&["100", "101", "102", "100", "101", "102", "103", "999"]),
+            caller: self.text(&["+49", ""]),
+            caller_name: self.text(&["Ann", ""]),
+        }
+    }
+
+    fn configure(&mut self) -> Command {
+        let mut documents = Vec::new();
+        let queues: Vec<String> = (0..4).filter(|_| self.dice.u8(..) < 230).map(|queue| format!("q{queue}")).collect();
+        for queue in &queues {
+            documents.push(Document::Queue(Queue {
+                name: queue.clone(),
+                answer: if self.dice.bool() { AnswerMode::OnEntry } else { AnswerMode::OnAgent },
+                ring_seconds: self.dice.u32(0..4),
+                wrap_up_seconds: self.dice.u32(0..3),
+                waiting_max: self.dice.u32(0..8),
+                wait_seconds_max: if self.dice.bool() { 0 } else { self.dice.u32(1..40) },
+                busy_delay_seconds: self.dice.u32(0..4),
+                unreachable_delay_seconds: self.dice.u32(0..4),
+                music: self.text(&["", "music", "waltz"]),
+                ..Queue::default()
+            }));
+        }
+        for number in 0..4 {
+            if let Some(queue) = self.dice.choice(&queues) {
+                documents.push(Document::Number(Number { name: format!("10{number}"), queue: queue.clone() }));
+            }
+        }
+        for agent in 0..8 {
+            if self.dice.u8(..) < 20 {
+                continue;
+            }
+            let mut own = queues.clone();
+            self.dice.shuffle(&mut own);
+            own.truncate(self.dice.usize(0..4));
+            documents.push(Document::Agent(Agent {
+                name: format!("a{agent}"),
+                contact: if self.dice.u8(..) < 200 { format!("sip:a{agent}@host") } else { String::new() },
+                queues: own.into_iter().map(|queue| Membership { queue }).collect(),
+                start: *self
+                    .dice
+                    .choice(&[StartState::Ready, StartState::NotReady, StartState::LoggedOut])
+                    .expect("not empty"),
+                wrap_up_seconds: self.dice.u32(0..2),
+            }));
+        }
+        match self.dice.u8(..) {
+            0..10 => documents.push(documents.first().cloned().unwrap_or(Document::Trunk(Trunk::default()))),
+            10..20 => documents.push(Document::Number(Number { name: "9".to_owned(), queue: "nowhere".to_owned() })),
+            _ => {}
+        }
+        if self.dice.u8(..) < 230 {
+            self.version += 1;
+        }
+        Command::Configure { version: self.version, documents }
+    }
+}
+
+/// Refused by the memory of replies: not even time has moved.
+fn refused_at_the_door(reply: &Result<Accepted, Rejection>) -> bool {
+    let door = ["senders_max", "replies_per_sender_max", "settled before", "id.number is 0", "id.sender is 0"];
+    reply.as_ref().is_err_and(|rejection| door.contains(&rejection.detail.as_str()))
+}
+
+/// The state without the memory of replies.
+fn bare(shard: &Shard) -> Vec<u8> {
+    let mut shard = shard.clone();
+    shard.senders.rows.clear();
+    shard.save()
+}
+
+fn tell(seed: u64) -> BTreeMap<String, u64> {
+    let mut world = World::new(seed);
+    let end = catch_unwind(AssertUnwindSafe(|| (0..STEPS).for_each(|_| world.step())));
+    if let Err(panic) = end {
+        eprintln!("{}", world.story.join("\n"));
+        eprintln!("seed {seed} fails after {} lines of the story above", world.story.len());
+        std::panic::resume_unwind(panic);
+    }
+    world.answers
+}
+
+/// One story: `ACD_SEED=7 cargo test -p acd random`; more of them: `ACD_SEEDS=1000`.
+#[test]
+fn whatever_is_asked_the_shard_keeps_its_promises() {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seeds = match number("ACD_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ACD_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut answers: BTreeMap<String, u64> = BTreeMap::new();
+    let many = seeds.clone().count() as u64 >= SEEDS;
+    for seed in seeds {
+        for (answer, count) in tell(seed) {
+            *answers.entry(answer).or_default() += count;
+        }
+    }
+    // The dice must have reached every kind of refusal, or the stories prove little.
+    for kind in ["UnknownCall", "UnknownLeg", "UnknownAgent", "UnknownGateway", "WrongState", "LimitReached"] {
+        assert!(!many || answers.keys().any(|answer| answer.starts_with(kind)), "never {kind}: {answers:?}");
+    }
+    for kind in ["Stale", "Invalid", "accepted"] {
+        assert!(!many || answers.keys().any(|answer| answer.starts_with(kind)), "never {kind}: {answers:?}");
+    }
+}
