@@ -250,11 +250,10 @@ impl<M: Machine> Group<M> {
                     return true;
                 }
             }
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote if self.seeding != Seeding::Done => {
-                let empty = raft.raft_log.last_index() <= BOOTSTRAP_INDEX;
-                if !empty || message.commit > BOOTSTRAP_INDEX {
-                    return true;
-                }
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+                if self.seeding != Seeding::Done && !self.may_vote_unseeded(&message) =>
+            {
+                return true;
             }
             MessageType::MsgTimeoutNow if self.seeding != Seeding::Done => return true,
             MessageType::MsgAppend | MessageType::MsgSnapshot
@@ -268,6 +267,22 @@ impl<M: Machine> Group<M> {
         // What raft refuses here is stale or from a node that is no longer in the group.
         let _ = self.raw.step(message);
         true
+    }
+
+    /// An empty replica cannot tell a group's first hour from the loss of its own disk. What it may have acknowledged is
+    /// in the log of an older member, so it helps only those to power that have nothing either.
+    fn may_vote_unseeded(&self, request: &Message) -> bool {
+        let raft = &self.raw.raft;
+        if raft.raft_log.last_index() > BOOTSTRAP_INDEX {
+            return false;
+        }
+        let voters = raft.prs().conf().voters().ids().len();
+        if voters.is_multiple_of(2) {
+            // Half with the first entry and half without must not wait for each other for ever.
+            request.commit <= BOOTSTRAP_INDEX
+        } else {
+            request.index <= BOOTSTRAP_INDEX
+        }
     }
 
     /// A follower that refuses below what it once acknowledged has lost its log. Raft would ignore it for ever; begin

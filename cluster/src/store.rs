@@ -35,6 +35,11 @@ impl WriteBatch {
         self.groups.iter().map(GroupWrite::bytes).sum()
     }
 
+    /// What to tell the host when this batch is durable. The log writer does it; tests without one do it themselves.
+    pub fn done(&self) -> Persisted {
+        Persisted { batch: self.number }
+    }
+
     /// Whether a snapshot is in it, so that the outbox has to be synced before it is written.
     pub fn has_snapshot(&self) -> bool {
         self.groups.iter().any(|group| group.taken.is_some() || group.restored.is_some())

@@ -1,0 +1,150 @@
+//! Seeded stories of a bad day: `CLUSTER_SEEDS=2000 cargo nextest run -p cluster`, `CLUSTER_SEED=42` for one of them.
+
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use world::{Sabotage, World};
+
+/// Seeds per run, unless the environment says otherwise.
+const SEEDS: u64 = 300;
+
+#[test]
+fn whatever_breaks_nothing_acknowledged_is_lost() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seeds = match number("CLUSTER_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("CLUSTER_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut sums = [0u64; 7];
+    for seed in seeds {
+        let world = bad_day(seed, Sabotage::None);
+        let did = [
+            world.crashes,
+            world.wipes,
+            world.elections,
+            world.snapshots,
+            world.oracle.acknowledged() as u64,
+            world.oracle.answered_reads() as u64,
+            1,
+        ];
+        sums.iter_mut().zip(did).for_each(|(sum, did)| *sum += did);
+    }
+    let [crashes, wipes, elections, snapshots, acknowledged, reads, seeds] = sums;
+    eprintln!(
+        "{seeds} seeds: {crashes} crashes, {wipes} wipes, {elections} elections, {snapshots} snapshots received, \
+         {acknowledged} commands acknowledged, {reads} reads"
+    );
+    if seeds >= 100 {
+        assert!(
+            crashes > seeds && wipes > seeds / 10 && snapshots > seeds && acknowledged > 50 * seeds && reads > seeds
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_day() {
+    for seed in [1, 7, 1234] {
+        assert_eq!(bad_day(seed, Sabotage::None).trace(), bad_day(seed, Sabotage::None).trace(), "seed {seed}");
+    }
+}
+
+#[test]
+fn acknowledging_before_the_disk_has_it_is_caught() {
+    let caught = (0..SEEDS).find(|seed| {
+        let day = catch_unwind(AssertUnwindSafe(|| bad_day(*seed, Sabotage::AcknowledgeBeforeDurable).trace()));
+        day.is_err()
+    });
+    eprintln!("caught by seed {caught:?}");
+    assert!(caught.is_some());
+}
+
+#[test]
+fn an_unharmed_group_elects_once_and_commits() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 3, Sabotage::None);
+        world.run(1_000);
+        let leader = world.leader().expect("a leader within a second");
+        for _ in 0..100 {
+            world.propose(leader);
+            world.run(1);
+        }
+        world.run(5_000);
+        assert_eq!(world.oracle.acknowledged(), 100);
+        assert_eq!(world.elections, 1, "seed {seed}");
+        world.settle();
+    }
+}
+
+#[test]
+fn a_dead_leader_is_replaced_within_half_a_second() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 3, Sabotage::None);
+        world.run(1_000);
+        let first = world.leader().expect("a leader");
+        world.crash(first);
+        let mut waited_ms = 0;
+        while world.leader().is_none() {
+            world.run(1);
+            waited_ms += 1;
+            assert!(waited_ms < 500, "seed {seed}: still no leader");
+        }
+        world.settle();
+    }
+}
+
+#[test]
+fn leadership_is_handed_over_within_fifty_milliseconds() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 3, Sabotage::None);
+        world.run(1_000);
+        let first = world.leader().expect("a leader");
+        world.propose(first);
+        world.hand_over(first);
+        world.run(50);
+        assert!(world.leader().is_some_and(|leader| leader != first), "seed {seed}");
+        world.settle();
+    }
+}
+
+/// Some virtual seconds in which everything goes wrong, then a good one.
+fn bad_day(seed: u64, sabotage: Sabotage) -> World {
+    let size = if seed.is_multiple_of(3) { 5 } else { 3 };
+    let mut world = World::new(seed, size, sabotage);
+    world.run(600);
+    world.loss_percent = [0, 2, 10][(seed / 3 % 3) as usize];
+    for _ in 0..8_000 {
+        world.step();
+        if world.chance(15) {
+            let at = world.leader().unwrap_or(0);
+            let at = if world.chance(10) { world.pick() } else { at };
+            (0..1 + u64::from(world.chance(20)) * 5).for_each(|_| world.propose(at));
+            if world.chance(30) {
+                world.read(at);
+            }
+        }
+        if !world.chance(1) {
+            continue;
+        }
+        let (one, other) = (world.pick(), world.pick());
+        match world.pick_of(12) {
+            0..=1 if world.is_up(one) => world.crash(one),
+            0..=4 => (0..world.size())
+                .filter(|at| !world.is_up(*at))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|at| world.start(at)),
+            5..=6 => world.cut(one, other, true),
+            7 => world.cut(one, other, false),
+            8..=9 => world.heal(),
+            10 => world.hand_over(one),
+            _ if world.may_wipe() => {
+                world.wipe(one);
+                world.start(one);
+            }
+            _ => {}
+        }
+    }
+    world.settle();
+    world
+}
