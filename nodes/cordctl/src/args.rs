@@ -1,0 +1,232 @@
+//! The command line: every command and option, in words. Does nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::{failure::EXIT_CODES, output::Format};
+
+/// Looks at a Cordboard cluster and changes it.
+#[derive(Debug, Parser)]
+#[command(name = "cordctl", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Args {
+    /// How to print the answer.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    #[command(flatten)]
+    /// Whom to ask.
+    pub reach: Reach,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Whom to ask, and for how long.
+#[derive(Debug, Clone, Group)]
+pub struct Reach {
+    /// Nodes to ask, tried in turn until one answers [env: CORDCTL_ENDPOINT].
+    #[arg(long, global = true, value_name = "HOST:PORT[,HOST:PORT...]", conflicts_with = "dev")]
+    pub endpoint: Option<String>,
+    /// Ask the nodes of the development cluster in this directory (`cordboard dev --dir DIR`).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub dev: Option<PathBuf>,
+    /// Seconds to wait for an answer, over all endpoints together [default: 5, for apply 30].
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<f64>,
+}
+
+const TIMEOUT_SECONDS_MAX: f64 = 3600.0;
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= TIMEOUT_SECONDS_MAX => Ok(seconds),
+        Ok(_) | Err(_) => Err(format!("more than 0 and up to {TIMEOUT_SECONDS_MAX} seconds")),
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The whole cluster in a few figures.
+    Status,
+    /// The nodes that hold the shards.
+    #[command(subcommand)]
+    Node(List),
+    /// The shards, their leaders and replicas.
+    #[command(subcommand)]
+    Shard(List),
+    /// The gateways that speak SIP.
+    #[command(subcommand)]
+    Gateway(List),
+    /// Queues and who waits in them.
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Agents and what they do.
+    #[command(subcommand)]
+    Agent(Agent),
+    /// Calls, live and ended.
+    #[command(subcommand)]
+    Call(Call),
+    /// Apply configuration documents, all of them or none.
+    Apply {
+        /// A file, a directory (its *.yaml and *.yml), or - for stdin.
+        #[arg(short = 'f', long = "file", required = true, num_args = 1.., value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Check everything and say what would change, but change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print configuration documents; `-o yaml` can be applied again as it is.
+    Get {
+        /// Only this kind.
+        #[arg(value_enum, ignore_case = true)]
+        kind: Option<Kind>,
+        /// Only the one with this name.
+        name: Option<String>,
+    },
+    /// Watch the cluster live; q quits.
+    Top {
+        /// Print one frame as text and end.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Print a completion script.
+    Completion {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// Things that can only be listed.
+#[derive(Debug, Subcommand)]
+pub enum List {
+    /// List all of them.
+    List,
+}
+
+/// What can be asked about queues.
+#[derive(Debug, Subcommand)]
+pub enum Queue {
+    /// All queues with their figures.
+    List,
+    /// One queue: its figures, who waits in the order of service, its agents.
+    Show {
+        /// The queue's name.
+        name: String,
+        /// At most so many waiting calls; 0 is all.
+        #[arg(long, default_value_t = 0)]
+        limit: u32,
+    },
+}
+
+/// What can be asked about agents, and done to them.
+#[derive(Debug, Subcommand)]
+pub enum Agent {
+    /// All agents with their states.
+    List {
+        /// Only those of this queue.
+        #[arg(long)]
+        queue: Option<String>,
+    },
+    /// One agent.
+    Show {
+        /// The agent's name.
+        name: String,
+    },
+    /// Let the agent have calls.
+    Ready {
+        /// The agent's name.
+        name: String,
+    },
+    /// Let the agent have no calls for now.
+    NotReady {
+        /// The agent's name.
+        name: String,
+        /// Why, such as break.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Log the agent in.
+    Login {
+        /// The agent's name.
+        name: String,
+    },
+    /// Log the agent out.
+    Logout {
+        /// The agent's name.
+        name: String,
+    },
+}
+
+/// What can be asked about calls, and done to them.
+#[derive(Debug, Subcommand)]
+pub enum Call {
+    /// Live calls, or ended ones.
+    List {
+        /// Only those of this queue.
+        #[arg(long)]
+        queue: Option<String>,
+        /// Ended calls, newest first, instead of live ones.
+        #[arg(long)]
+        ended: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+    },
+    /// One call with its legs, and its record once it has ended.
+    Show {
+        /// The call's id, 16 hex digits.
+        #[arg(value_parser = call_id)]
+        id: String,
+    },
+    /// Why the call went where it went.
+    Explain {
+        /// The call's id, 16 hex digits.
+        #[arg(value_parser = call_id)]
+        id: String,
+    },
+    /// End the call.
+    Hangup {
+        /// The call's id, 16 hex digits.
+        #[arg(value_parser = call_id)]
+        id: String,
+    },
+}
+
+fn call_id(text: &str) -> Result<String, String> {
+    let hex = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match u64::from_str_radix(text, 16) {
+        Ok(id) if hex => Ok(format!("{id:016x}")),
+        Ok(_) | Err(_) => Err("a call's id is 16 hex digits; `cordctl call list` shows them".to_owned()),
+    }
+}
+
+/// The kinds of documents.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Kind {
+    /// A number that callers dial.
+    #[value(alias = "numbers")]
+    Number,
+    /// A queue.
+    #[value(alias = "queues")]
+    Queue,
+    /// An agent.
+    #[value(alias = "agents")]
+    Agent,
+    /// Who may bring calls in.
+    #[value(alias = "trunks")]
+    Trunk,
+}
+
+impl Kind {
+    /// As documents spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Number => "Number",
+            Self::Queue => "Queue",
+            Self::Agent => "Agent",
+            Self::Trunk => "Trunk",
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The nodes that can be asked: finds one that answers. Knows no command and prints nothing.
+
+use std::{env, fs, path::Path, time::Duration};
+
+use proto::v1::admin_client::AdminClient;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout};
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{args::Reach, failure::Failure, output::clean_lines};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(1);
+const ENDPOINTS_MAX: usize = 64;
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A node's admin service.
+pub type Admin = AdminClient<Channel>;
+
+/// Some nodes of one cluster, in the order in which they are asked.
+pub struct Cluster {
+    nodes: Vec<(String, Admin)>,
+    timeout: Duration,
+}
+
+impl Cluster {
+    /// From `--endpoint`, `--dev` or the environment. Must be called within a tokio runtime; connects to nobody yet.
+    pub fn find(reach: &Reach) -> Result<Self, Failure> {
+        let endpoints = match (&reach.endpoint, &reach.dev) {
+            (Some(list), _) => listed(list, "--endpoint")?,
+            (None, Some(dir)) => development(dir)?,
+            (None, None) => match env::var("CORDCTL_ENDPOINT") {
+                Ok(list) if !list.trim().is_empty() => listed(&list, "CORDCTL_ENDPOINT")?,
+                _ => {
+                    return Err(Failure::Usage(
+                        "which cluster? Give --endpoint HOST:PORT of a node, or --dev DIR of `cordboard dev`, or set \
+                         CORDCTL_ENDPOINT"
+                            .to_owned(),
+                    ));
+                }
+            },
+        };
+        let timeout = reach.timeout.map_or(TIMEOUT, Duration::from_secs_f64);
+        let nodes = endpoints.into_iter().map(|address| {
+            let endpoint = Endpoint::from_shared(format!("http://{address}"))
+                .map_err(|_| Failure::Usage(format!("endpoint {address:?} is not HOST:PORT")))?
+                .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX));
+            let client = AdminClient::new(endpoint.connect_lazy()).max_decoding_message_size(ANSWER_BYTES_MAX);
+            Ok((address, client))
+        });
+        Ok(Self { nodes: nodes.collect::<Result<_, Failure>>()?, timeout })
+    }
+
+    /// Asks the nodes in turn until one gives a final answer. Each gets an even share of the time that is left, so
+    /// that a node that hangs leaves enough for the others; one that is gone costs next to nothing. The node that
+    /// answered is asked first the next time. Everything that is asked may be asked twice.
+    pub async fn ask<Q, R, F>(&mut self, what: &str, question: Q, rpc: F) -> Result<R, Failure>
+    where
+        Q: Clone,
+        F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
+    {
+        let deadline = Instant::now() + self.timeout;
+        let mut tried = Vec::new();
+        let count = self.nodes.len();
+        for index in 0..count {
+            let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(count - index).unwrap_or(1);
+            let (address, client) = &mut self.nodes[index];
+            let mut request = Request::new(question.clone());
+            request.set_timeout(share);
+            let answer = timeout(share, Box::pin(rpc(client, request))).await;
+            match answer {
+                Ok(Ok(response)) => {
+                    self.nodes.rotate_left(index);
+                    return Ok(response.into_inner());
+                }
+                Ok(Err(status)) if is_passing(status.code()) => {
+                    tried.push(format!("  {address}: {}", reason(&status)));
+                }
+                Ok(Err(status)) => return Err(Failure::of(what, address, &status)),
+                Err(_) => tried.push(format!("  {address}: no answer within {:.1} s", share.as_secs_f64())),
+            }
+        }
+        Err(Failure::Unreachable { what: what.to_owned(), tried })
+    }
+}
+
+/// Whether another node may know better.
+fn is_passing(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted)
+}
+
+/// The deepest cause says most: `Connection refused` rather than `transport error`.
+fn reason(status: &Status) -> String {
+    let mut deepest: Option<String> = None;
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        deepest = Some(error.to_string());
+        source = error.source();
+    }
+    clean_lines(deepest.as_deref().unwrap_or(status.message()))
+}
+
+fn listed(list: &str, origin: &str) -> Result<Vec<String>, Failure> {
+    let mut endpoints = Vec::new();
+    for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let item = item.strip_prefix("http://").unwrap_or(item).trim_end_matches('/');
+        let host_port = item.rsplit_once(':').filter(|(host, port)| {
+            !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if host_port.is_none() {
+            return Err(Failure::Usage(format!("{origin}: {item:?} is not HOST:PORT")));
+        }
+        endpoints.push(item.to_owned());
+    }
+    if endpoints.is_empty() || endpoints.len() > ENDPOINTS_MAX {
+        return Err(Failure::Usage(format!("{origin}: give 1 to {ENDPOINTS_MAX} endpoints, HOST:PORT[,HOST:PORT...]")));
+    }
+    Ok(endpoints)
+}
+
+/// One line of `dev.json`, as far as it matters here.
+#[derive(Deserialize)]
+struct Process {
+    role: String,
+    grpc: Option<String>,
+}
+
+fn development(dir: &Path) -> Result<Vec<String>, Failure> {
+    let path = dir.join("dev.json");
+    let name = path.display();
+    let text = fs::read(&path).map_err(|error| {
+        let start = format!("start the cluster with `cordboard dev --dir {}`", dir.display());
+        Failure::NoDevelopment(format!("cannot read {name}: {error}; {start}"))
+    })?;
+    let processes: Vec<Process> = serde_json::from_slice(&text)
+        .map_err(|error| Failure::Usage(format!("{name} is not what `cordboard dev` writes: {error}")))?;
+    let nodes: Vec<String> =
+        processes.into_iter().filter(|process| process.role == "node").filter_map(|process| process.grpc).collect();
+    if nodes.is_empty() {
+        return Err(Failure::NoDevelopment(format!("{name} names no node; is `cordboard dev` still starting?")));
+    }
+    listed(&nodes.join(","), &name.to_string())
+}

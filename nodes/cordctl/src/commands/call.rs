@@ -1,0 +1,156 @@
+//! `cordctl call list|show|hangup`; `explain` has its own file.
+
+use proto::v1::{CallDetail, CallInfo, GetCallRequest, HangUpCallRequest, LegInfo, ListCallsRequest};
+use serde::Serialize;
+
+use super::explain::{self, Ended};
+use crate::{
+    args::Call,
+    cluster::{Admin, Cluster},
+    failure::Failure,
+    output::{Output, Page, figure, given, lasting, plain, word},
+};
+
+#[derive(Serialize)]
+pub(super) struct View {
+    pub(super) call: String,
+    state: String,
+    number: String,
+    caller: String,
+    queue: Option<String>,
+    agent: Option<String>,
+    age_ms: u64,
+    waited_ms: u64,
+    gateway: Option<String>,
+    outcome: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Detail {
+    #[serde(flatten)]
+    info: View,
+    legs: Vec<Leg>,
+    traceparent: Option<String>,
+    record: Option<Ended>,
+}
+
+#[derive(Serialize)]
+struct Leg {
+    leg: u32,
+    party: String,
+    state: String,
+    wanted: String,
+    revision: u64,
+}
+
+pub(super) async fn run(command: Call, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
+    match command {
+        Call::List { queue, ended, limit } => {
+            let request = ListCallsRequest { queue: queue.unwrap_or_default(), ended, limit };
+            list(request, cluster, output).await
+        }
+        Call::Show { id } => {
+            let what = format!("call show {id}");
+            let rpc = async |admin: &mut Admin, request| admin.get_call(request).await;
+            let detail = cluster.ask(&what, GetCallRequest { call: id }, rpc).await?;
+            show(detail, output)
+        }
+        Call::Hangup { id } => {
+            let what = format!("call hangup {id}");
+            let rpc = async |admin: &mut Admin, request| admin.hang_up_call(request).await;
+            let detail = cluster.ask(&what, HangUpCallRequest { call: id }, rpc).await?;
+            show(detail, output)
+        }
+        Call::Explain { id } => explain::run(id, cluster, output).await,
+    }
+}
+
+async fn list(request: ListCallsRequest, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
+    let rpc = async |admin: &mut Admin, request| admin.list_calls(request).await;
+    let answer = cluster.ask("call list", request, rpc).await?;
+    let calls: Vec<View> = answer.calls.into_iter().map(View::from).collect();
+    output.show(&calls, |page| {
+        page.table(
+            ["CALL", "STATE", "NUMBER", "CALLER", "QUEUE", "AGENT", "AGE", "WAITED", "GATEWAY", "OUTCOME"],
+            calls.iter().map(|call| {
+                [
+                    plain(&call.call),
+                    word(&call.state),
+                    plain(&call.number),
+                    plain(&call.caller),
+                    plain(call.queue.as_deref().unwrap_or_default()),
+                    plain(call.agent.as_deref().unwrap_or_default()),
+                    figure(lasting(call.age_ms)),
+                    figure(lasting(call.waited_ms)),
+                    plain(call.gateway.as_deref().unwrap_or_default()),
+                    word(call.outcome.as_deref().unwrap_or_default()),
+                ]
+            }),
+        );
+    })
+}
+
+fn show(detail: CallDetail, output: Output) -> Result<String, Failure> {
+    let detail = Detail {
+        info: detail.info.unwrap_or_default().into(),
+        legs: detail.legs.into_iter().map(Leg::from).collect(),
+        traceparent: given(detail.traceparent),
+        record: detail.record.map(Ended::from),
+    };
+    output.show(&detail, |page| {
+        head(page, &detail.info);
+        page.pairs([("trace", plain(detail.traceparent.as_deref().unwrap_or_default()))]);
+        page.line("");
+        page.table(
+            ["LEG", "PARTY", "STATE", "WANTED", "REVISION"],
+            detail.legs.iter().map(|leg| {
+                [figure(leg.leg), plain(&leg.party), word(&leg.state), plain(&leg.wanted), figure(leg.revision)]
+            }),
+        );
+        if let Some(record) = &detail.record {
+            page.line("");
+            page.line(record.words());
+        }
+    })
+}
+
+/// The call in a few lines.
+pub(super) fn head(page: &mut Page, call: &View) {
+    page.pairs([
+        ("call", plain(&call.call)),
+        ("state", word(&call.state)),
+        ("outcome", word(call.outcome.as_deref().unwrap_or_default())),
+        ("number", plain(&call.number)),
+        ("caller", plain(&call.caller)),
+        ("queue", plain(call.queue.as_deref().unwrap_or_default())),
+        ("agent", plain(call.agent.as_deref().unwrap_or_default())),
+        ("age", plain(lasting(call.age_ms))),
+        ("waited", plain(lasting(call.waited_ms))),
+        ("gateway", plain(call.gateway.as_deref().unwrap_or_default())),
+    ]);
+}
+
+impl From<CallInfo> for View {
+    fn from(call: CallInfo) -> Self {
+        let CallInfo { call, state, number, caller, queue, agent, age_ms, waited_ms, gateway, outcome } = call;
+        Self {
+            call,
+            state,
+            number,
+            caller,
+            queue: given(queue),
+            agent: given(agent),
+            age_ms,
+            waited_ms,
+            gateway: given(gateway),
+            outcome: given(outcome),
+        }
+    }
+}
+
+impl From<LegInfo> for Leg {
+    fn from(leg: LegInfo) -> Self {
+        let LegInfo { leg, party, state, wanted, revision } = leg;
+        Self { leg, party, state, wanted, revision }
+    }
+}

@@ -1,0 +1,280 @@
+//! An admin service that knows one centre by heart, in this process on loopback.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use proto::v1::{
+    admin_server::{Admin, AdminServer},
+    *,
+};
+use tokio::{net::TcpListener, sync::Mutex};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status as GrpcStatus};
+
+type Answer<T> = Result<Response<T>, GrpcStatus>;
+
+/// What the fake was asked to change.
+#[derive(Default)]
+pub struct Asked {
+    pub changes: Vec<ChangeAgentRequest>,
+    pub applies: Vec<ApplyRequest>,
+    pub calls: Vec<ListCallsRequest>,
+}
+
+#[derive(Clone, Default)]
+pub struct Fake {
+    pub asked: Arc<Mutex<Asked>>,
+    pub hangs: bool,
+}
+
+impl Fake {
+    /// Serves until the runtime ends.
+    pub async fn serve(self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tonic::transport::Server::builder().add_service(AdminServer::new(self));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        address
+    }
+}
+
+fn agent(name: &str) -> AgentInfo {
+    AgentInfo {
+        name: name.to_owned(),
+        state: "ready".to_owned(),
+        in_state_ms: 12_300,
+        queues: vec!["support".to_owned()],
+        contacts: vec!["sip:anna@127.0.0.1:15080".to_owned()],
+        calls_answered: 7,
+        ..AgentInfo::default()
+    }
+}
+
+fn queue() -> QueueInfo {
+    QueueInfo {
+        name: "support".to_owned(),
+        waiting: 2,
+        offered: 1,
+        agents_ready: 1,
+        agents_logged_in: 1,
+        agents_total: 2,
+        longest_wait_ms: 65_000,
+        calls_offered: 10,
+        calls_answered: 7,
+        calls_abandoned: 1,
+        strategy: "longest-idle".to_owned(),
+        ..QueueInfo::default()
+    }
+}
+
+fn call(state: &str) -> CallInfo {
+    CallInfo {
+        call: "00000000deadbeef".to_owned(),
+        state: state.to_owned(),
+        number: "5000".to_owned(),
+        caller: "\x1b[2Jmallory\u{9b}".to_owned(),
+        queue: "support".to_owned(),
+        age_ms: 5_000,
+        waited_ms: 4_000,
+        gateway: "g1".to_owned(),
+        ..CallInfo::default()
+    }
+}
+
+fn known(name: &str, expected: &str) -> Result<(), GrpcStatus> {
+    if name == expected { Ok(()) } else { Err(GrpcStatus::not_found(format!("there is no {name}"))) }
+}
+
+#[tonic::async_trait]
+impl Admin for Fake {
+    async fn get_status(&self, _: Request<GetStatusRequest>) -> Answer<Status> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        Ok(Response::new(Status {
+            cluster: "c0ffee".to_owned(),
+            config_version: 3,
+            nodes_up: 2,
+            nodes_total: 3,
+            shards_led: 2,
+            shards_total: 2,
+            gateways_up: 2,
+            gateways_total: 2,
+            calls_waiting: 2,
+            calls_talking: 1,
+            agents_ready: 1,
+            agents_total: 2,
+            at_ms: 1_700_000_000_000,
+            answered_by: "n1".to_owned(),
+        }))
+    }
+    async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Answer<NodeList> {
+        let node = |id: &str, up| NodeInfo {
+            id: id.to_owned(),
+            grpc: "127.0.0.1:7001".to_owned(),
+            up,
+            leads: 1,
+            replicas: 2,
+            version: "0.1.0".to_owned(),
+            uptime_ms: 61_000,
+        };
+        Ok(Response::new(NodeList { nodes: vec![node("n1", true), node("n2", false)] }))
+    }
+    async fn list_shards(&self, _: Request<ListShardsRequest>) -> Answer<ShardList> {
+        let shard = |id, leader: &str, role: &str| ShardInfo {
+            id,
+            leader: leader.to_owned(),
+            replicas: vec!["n1".to_owned(), "n2".to_owned(), "n3".to_owned()],
+            role: role.to_owned(),
+            term: 2,
+            ..ShardInfo::default()
+        };
+        Ok(Response::new(ShardList { shards: vec![shard(0, "n1", "directory"), shard(1, "", "tenant")] }))
+    }
+    async fn list_gateways(&self, _: Request<ListGatewaysRequest>) -> Answer<GatewayList> {
+        let gateway =
+            GatewayInfo { id: "g1".to_owned(), sip: "127.0.0.1:5060".to_owned(), up: true, legs: 3, since_ms: 0 };
+        Ok(Response::new(GatewayList { gateways: vec![gateway] }))
+    }
+    async fn list_queues(&self, _: Request<ListQueuesRequest>) -> Answer<QueueList> {
+        Ok(Response::new(QueueList { queues: vec![queue()] }))
+    }
+    async fn get_queue(&self, request: Request<GetQueueRequest>) -> Answer<QueueDetail> {
+        known(&request.get_ref().name, "support")?;
+        let waiting = |position, call: &str, offered| WaitingCall {
+            call: call.to_owned(),
+            caller: "\x1b]0;owned\x07bob".to_owned(),
+            waited_ms: 65_000 / u64::from(position),
+            position,
+            offered,
+        };
+        Ok(Response::new(QueueDetail {
+            info: Some(queue()),
+            waiting: vec![waiting(1, "00000000deadbeef", true), waiting(2, "00000000deadbef0", false)],
+            agents: vec![agent("anna")],
+        }))
+    }
+    async fn list_agents(&self, _: Request<ListAgentsRequest>) -> Answer<AgentList> {
+        Ok(Response::new(AgentList { agents: vec![agent("anna"), agent("ben")] }))
+    }
+    async fn get_agent(&self, request: Request<GetAgentRequest>) -> Answer<AgentInfo> {
+        known(&request.get_ref().name, "anna")?;
+        Ok(Response::new(agent("anna")))
+    }
+    async fn change_agent(&self, request: Request<ChangeAgentRequest>) -> Answer<AgentInfo> {
+        let request = request.into_inner();
+        let changed = match request.change() {
+            AgentChange::Ready if request.name == "ben" => {
+                return Err(GrpcStatus::failed_precondition("ben is logged out; log in first"));
+            }
+            AgentChange::NotReady => "not-ready",
+            AgentChange::LogOut => "logged-out",
+            _ => "ready",
+        };
+        let answer = AgentInfo { state: changed.to_owned(), reason: request.reason.clone(), ..agent(&request.name) };
+        self.asked.lock().await.changes.push(request);
+        Ok(Response::new(answer))
+    }
+    async fn list_calls(&self, request: Request<ListCallsRequest>) -> Answer<CallList> {
+        self.asked.lock().await.calls.push(request.into_inner());
+        Ok(Response::new(CallList { calls: vec![call("waiting")] }))
+    }
+    async fn get_call(&self, request: Request<GetCallRequest>) -> Answer<CallDetail> {
+        known(&request.get_ref().call, "00000000deadbeef")?;
+        let leg = LegInfo {
+            leg: 1,
+            party: "caller".to_owned(),
+            state: "answered".to_owned(),
+            wanted: "play music".to_owned(),
+            revision: 2,
+        };
+        Ok(Response::new(CallDetail { info: Some(call("waiting")), legs: vec![leg], ..CallDetail::default() }))
+    }
+    async fn explain_call(&self, request: Request<GetCallRequest>) -> Answer<CallExplanation> {
+        known(&request.get_ref().call, "00000000deadbeef")?;
+        let decision = DecisionRecord {
+            call: 0xdead_beef,
+            queue: "support".to_owned(),
+            strategy: "longest-idle".to_owned(),
+            chosen: "anna".to_owned(),
+            candidates: vec![
+                Candidate { agent: "anna".to_owned(), figure: 12_300 },
+                Candidate { agent: "ben".to_owned(), figure: 4_000 },
+            ],
+            candidates_total: 5,
+            exclusions: vec![
+                Exclusion { reason: "not-ready".to_owned(), agents: 2 },
+                Exclusion { reason: "talking".to_owned(), agents: 1 },
+            ],
+            waited_ms: 1_200,
+            position: 1,
+            tie_break: "name".to_owned(),
+        };
+        let activity = AgentRecord {
+            agent: "anna".to_owned(),
+            from: "reserved".to_owned(),
+            to: "talking".to_owned(),
+            spent_ms: 2_000,
+            ..AgentRecord::default()
+        };
+        let ended = CallRecord {
+            call: 0xdead_beef,
+            number: "5000".to_owned(),
+            agent: "anna".to_owned(),
+            offered_ms: 1_700_000_001_200,
+            answered_ms: 1_700_000_003_200,
+            ended_ms: 1_700_000_008_200,
+            outcome: CallOutcome::Completed.into(),
+            ended_by: "caller".to_owned(),
+            offers: 1,
+            ..CallRecord::default()
+        };
+        let record = |at_ms, kind| Record { at_ms, kind: Some(kind) };
+        Ok(Response::new(CallExplanation {
+            info: Some(call("ended")),
+            records: vec![
+                record(1_700_000_001_200, record::Kind::Decision(decision)),
+                record(1_700_000_003_200, record::Kind::Agent(activity)),
+                record(1_700_000_008_200, record::Kind::Call(ended)),
+            ],
+        }))
+    }
+    async fn hang_up_call(&self, request: Request<HangUpCallRequest>) -> Answer<CallDetail> {
+        known(&request.get_ref().call, "00000000deadbeef")?;
+        Ok(Response::new(CallDetail { info: Some(call("ended")), ..CallDetail::default() }))
+    }
+    async fn apply(&self, request: Request<ApplyRequest>) -> Answer<ApplyReply> {
+        let request = request.into_inner();
+        let wrong = request.files.iter().find(|file| file.text.contains("fastest"));
+        let errors = wrong.map(|file| DocumentError {
+            file: file.name.clone(),
+            line: 12,
+            document: "Queue support".to_owned(),
+            field: "strategy".to_owned(),
+            message: "unknown value \"fastest\"".to_owned(),
+            allowed: "longest-idle".to_owned(),
+        });
+        let change = |action: &str, name: &str| DocumentChange {
+            action: action.to_owned(),
+            kind: "Queue".to_owned(),
+            name: name.to_owned(),
+        };
+        let changes = if errors.is_some() {
+            Vec::new()
+        } else {
+            vec![change("created", "support"), change("unchanged", "sales")]
+        };
+        self.asked.lock().await.applies.push(request);
+        Ok(Response::new(ApplyReply { version: 4, changes, errors: errors.into_iter().collect() }))
+    }
+    async fn get_documents(&self, request: Request<GetDocumentsRequest>) -> Answer<DocumentList> {
+        let request = request.into_inner();
+        let number = Number { name: "5000".to_owned(), queue: "support".to_owned() };
+        let documents = if ["", "5000"].contains(&request.name.as_str()) {
+            vec![Document { kind: Some(document::Kind::Number(number)) }]
+        } else {
+            Vec::new()
+        };
+        let yaml = "kind: Number\nname: \"5000\"\nroute:\n  queue: support\n".to_owned();
+        Ok(Response::new(DocumentList { version: 4, yaml, documents }))
+    }
+}
