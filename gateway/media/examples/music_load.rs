@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds: u64 = arguments.next().map_or(Ok(10), |text| text.parse())?;
     let threads: usize = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let sinks: Vec<UdpSocket> = (0..16).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    let config = MediaConfig { ports: 10_000..=29_999, threads, ..MediaConfig::default() };
+    let config = MediaConfig { ports: 16_384..=32_767, threads, ..MediaConfig::default() };
     let (plane, _events) = MediaPlane::start(config)?;
     plane.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
 

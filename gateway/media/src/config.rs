@@ -9,7 +9,8 @@ use std::path::PathBuf;
 pub struct MediaConfig {
     /// The local address all RTP sockets bind to.
     pub ip: IpAddr,
-    /// The ports that may be used; even ones are given out first (RFC 3550, 11).
+    /// The ports that may be used, one per leg; even ones are given out first (RFC 3550, 11). The default lies below the
+    /// range from which Linux gives ports to anybody.
     pub ports: RangeInclusive<u16>,
     /// Media threads; calls are spread over them. One carries some thousands of legs.
     pub threads: usize,
@@ -27,7 +28,7 @@ impl Default for MediaConfig {
     fn default() -> Self {
         MediaConfig {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            ports: 10_000..=29_999,
+            ports: 16_384..=32_767,
             threads: 1,
             prompts: None,
             silent_ms: 0,
