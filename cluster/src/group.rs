@@ -81,7 +81,10 @@ enum Seeding {
     Done,
     /// Nothing heard from a leader yet.
     Unknown,
-    /// A leader said this much was committed; it may have been acknowledged by this replica's lost disk.
+    /// The leader's first entry is the group's first: there is nothing that this replica could have lost.
+    First,
+    /// A leader said this much was committed, and the lost disk may have acknowledged it. A new leader does not know
+    /// yet how much is committed, so an entry of its own term must be, too.
     Until(u64),
 }
 
@@ -260,7 +263,9 @@ impl<M: Machine> Group<M> {
                 if self.seeding == Seeding::Unknown && message.term >= raft.term =>
             {
                 let committed = message.commit.max(message.get_snapshot().get_metadata().index);
-                self.seeding = Seeding::Until(committed);
+                let first = message.entries.first().is_some_and(|entry| entry.term == message.term);
+                let begins = committed <= BOOTSTRAP_INDEX && message.index == BOOTSTRAP_INDEX && first;
+                self.seeding = if begins { Seeding::First } else { Seeding::Until(committed) };
             }
             _ => {}
         }
@@ -273,16 +278,12 @@ impl<M: Machine> Group<M> {
     /// in the log of an older member, so it helps only those to power that have nothing either.
     fn may_vote_unseeded(&self, request: &Message) -> bool {
         let raft = &self.raw.raft;
-        if raft.raft_log.last_index() > BOOTSTRAP_INDEX {
-            return false;
-        }
         let voters = raft.prs().conf().voters().ids().len();
         if voters.is_multiple_of(2) {
             // Half with the first entry and half without must not wait for each other for ever.
-            request.commit <= BOOTSTRAP_INDEX
-        } else {
-            request.index <= BOOTSTRAP_INDEX
+            return request.commit <= BOOTSTRAP_INDEX;
         }
+        raft.raft_log.last_index() <= BOOTSTRAP_INDEX && request.index <= BOOTSTRAP_INDEX
     }
 
     /// A follower that refuses below what it once acknowledged has lost its log. Raft would ignore it for ever; begin
@@ -552,7 +553,11 @@ impl<M: Machine> Group<M> {
         let done = match self.seeding {
             Seeding::Done => true,
             Seeding::Unknown => self.is_leader(),
-            Seeding::Until(committed) => self.is_leader() || self.raw.raft.raft_log.committed >= committed,
+            Seeding::First => self.raw.raft.raft_log.last_index() > BOOTSTRAP_INDEX,
+            Seeding::Until(committed) => {
+                let raft = &self.raw.raft;
+                self.is_leader() || (raft.raft_log.committed >= committed && raft.commit_to_current_term())
+            }
         };
         if done {
             self.seeding = Seeding::Done;
