@@ -45,6 +45,10 @@ impl Shard {
                 "call {id}: on a gateway that does not serve it"
             );
             on_gateways += 1;
+            ensure!(call.offered <= self.now, "call {id}: offered in the future");
+            if let CallState::Talking { since, .. } = call.state {
+                ensure!(since <= self.now, "call {id}: talks in the future");
+            }
             ensure!(!call.legs.is_empty(), "call {id}: no legs");
             ensure!(call.legs.len() <= self.limits.legs_per_call_max.max(3), "call {id}: too many legs");
             ensure!(call.legs.windows(2).all(|pair| pair[0].number < pair[1].number), "call {id}: leg order");
@@ -105,6 +109,9 @@ impl Shard {
             let name = &agent.name;
             ensure!(self.agent_names.get(name) == Some(&key), "agent {name}: name index");
             ensure!(agent.since <= self.now, "agent {name}: since the future");
+            if let AgentState::Ready { rank } | AgentState::Reserved { rank, .. } = &agent.state {
+                ensure!(rank.since <= self.now, "agent {name}: idle since the future");
+            }
             let fits = match &agent.state {
                 AgentState::Reserved { call, leg, .. } => self.calls.get(*call).is_some_and(|row| {
                     matches!(row.state, CallState::Offered { agent, leg: ringing, .. }
@@ -173,6 +180,9 @@ impl Shard {
     }
 
     fn audit_deadlines(&self) -> Result<(), String> {
+        let seen_later = self.senders.rows.values().any(|row| row.last_seen > self.now);
+        ensure!(!seen_later, "a sender was seen in the future");
+        ensure!(self.now <= crate::limits::TIME_MAX, "time is beyond its end");
         let mut due = BTreeSet::new();
         for (key, agent) in self.agents.iter() {
             due.extend(agent.state.deadline().map(|at| (at, Deadline::Agent(key))));

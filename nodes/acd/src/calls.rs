@@ -41,7 +41,9 @@ impl Shard {
         self.check_name("number", &names.number)?;
         self.check_name("caller", &names.caller)?;
         self.check_name("caller_name", &names.caller_name)?;
-        self.check_name("trace", names.trace.as_deref().unwrap_or_default())?;
+        // A trace is a courtesy: an impossible one is dropped, the call is not.
+        let trace = names.trace.filter(|trace| trace.len() <= self.limits.name_bytes_max);
+        let names = Names { trace, ..names };
         if self.calls.len() >= self.limits.calls_max {
             return Err(Rejection::new(RejectionCode::LimitReached, "calls_max"));
         }
@@ -148,7 +150,11 @@ impl Shard {
     }
 
     pub(crate) fn confirm_leg(&mut self, id: CallId, leg: u32, passport: Vec<u8>) -> Result<Accepted, Rejection> {
-        self.keep_passport(id, leg, passport)?;
+        let key = self.keep_passport(id, leg, passport)?;
+        // A confirmed dialog of the caller is an answered one; an agent's answer is asked for by AnswerLeg only.
+        if leg == CALLER {
+            self.calls[key].leg_mut(leg).expect("its passport was just kept").answered = true;
+        }
         Ok(Accepted)
     }
 

@@ -1,1 +1,418 @@
-//! placeholder
+//! The language of golden scripts: one command a line, what followed indented below it.
+//!
+//! `queue NAME key=value..`, `number N QUEUE`, `agent NAME QUEUE.. key=value..`, `remove NAME` edit documents;
+//! `configure` applies them. `offer c1`, `answer c1.2`, `end c1.1 hangup` are a gateway's reports. `wait 20s` lets the
+//! leader's clock run, each deadline on time; `jump 20s` makes it late. `again` sends the last entry once more.
+//! `restart` goes through a snapshot. `show ..` looks.
+
+use std::collections::BTreeMap;
+
+use crate::view::{CallFilter, in_words};
+use crate::*;
+
+pub(super) struct Script {
+    shard: Shard,
+    clock: u64,
+    number: u64,
+    version: u64,
+    documents: BTreeMap<String, Document>,
+    lives: BTreeMap<String, u64>,
+    last: Option<Entry>,
+    lines: Vec<String>,
+}
+
+const START: u64 = 1_000_000_000;
+
+impl Script {
+    pub(super) fn new() -> Self {
+        let limits = Limits { contacts_per_agent_max: 2, calls_max: 20, senders_max: 3, ..Limits::default() };
+        Script {
+            shard: Shard::with_limits(limits),
+            clock: START,
+            number: 0,
+            version: 0,
+            documents: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            last: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Does one line and gives what followed.
+    pub(super) fn line(&mut self, line: &str) -> Vec<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (words, settings) = split_settings(&words);
+        let setting = |name: &str| settings.get(name).copied().unwrap_or_default();
+        match words.as_slice() {
+            ["queue", name] => {
+                self.documents.insert((*name).to_owned(), Document::Queue(queue(name, &settings)));
+            }
+            ["number", name, queue] => {
+                let number = Number { name: (*name).to_owned(), queue: (*queue).to_owned() };
+                self.documents.insert((*name).to_owned(), Document::Number(number));
+            }
+            ["agent", name, queues @ ..] => {
+                self.documents.insert((*name).to_owned(), Document::Agent(agent(name, queues, &settings)));
+            }
+            ["remove", name] => {
+                self.documents.remove(*name).expect("only what is there is removed");
+            }
+            ["configure"] => {
+                self.version += 1;
+                self.configure(self.version);
+            }
+            ["configure", version] => self.configure(version.parse().expect("a version")),
+            ["attach", gateway] => {
+                let life = setting("life").parse().unwrap_or(1);
+                self.lives.insert((*gateway).to_owned(), life);
+                let (gateway, sip) = ((*gateway).to_owned(), format!("{gateway}:5060"));
+                self.send(Command::AttachGateway { gateway, incarnation: life, sip });
+            }
+            ["lose", gateway] => {
+                let incarnation = setting("life").parse().unwrap_or_else(|_| self.lives[*gateway]);
+                self.send(Command::LoseGateway { gateway: (*gateway).to_owned(), incarnation });
+            }
+            ["offer", call] => self.offer(call, &settings),
+            ["answer", leg] => {
+                let (call, leg) = leg_of(leg);
+                self.send(Command::AnswerLeg { call, leg, passport: b"passport".to_vec() });
+            }
+            ["confirm", leg] => {
+                let (call, leg) = leg_of(leg);
+                self.send(Command::ConfirmLeg { call, leg, passport: b"passport".to_vec() });
+            }
+            ["end", leg, cause] => {
+                let (call, leg) = leg_of(leg);
+                self.send(Command::EndLeg { call, leg, cause: cause_of(cause), sip_status: 0 });
+            }
+            ["press", leg, digits] => {
+                let (call, leg) = leg_of(leg);
+                self.send(Command::PressDigits { call, leg, digits: (*digits).to_owned() });
+            }
+            ["clear", call] => self.send(Command::ClearCall { call: call_of(call), by: setting("by").to_owned() }),
+            ["register", agent, contact, expires] => self.send(Command::RegisterContact {
+                agent: (*agent).to_owned(),
+                contact: (*contact).to_owned(),
+                expires_seconds: (milliseconds(expires) / 1000) as u32,
+                gateway: "g1".to_owned(),
+            }),
+            ["login", agent] => self.send(Command::LogInAgent { agent: (*agent).to_owned() }),
+            ["logout", agent] => self.send(Command::LogOutAgent { agent: (*agent).to_owned() }),
+            ["ready", agent] => self.send(Command::MakeAgentReady { agent: (*agent).to_owned() }),
+            ["not-ready", agent, reason] => {
+                let (agent, reason) = ((*agent).to_owned(), (*reason).to_owned());
+                self.send(Command::MakeAgentNotReady { agent, reason });
+            }
+            ["wait", time] => self.wait(milliseconds(time)),
+            ["jump", time] => {
+                self.clock += milliseconds(time);
+                self.tick();
+            }
+            ["back", time] => {
+                self.clock -= milliseconds(time);
+                self.tick();
+            }
+            ["again"] => {
+                let entry = self.last.clone().expect("something was sent");
+                self.apply(entry);
+            }
+            ["sender", sender, number] => {
+                // Another sender's command that concerns nobody.
+                let id = CommandId { sender: sender.parse().expect("id"), number: number.parse().expect("number") };
+                let settled_below = setting("settled").parse().unwrap_or(0);
+                let command = Command::AdvanceClock;
+                self.apply(Entry { at: self.clock, id, settled_below, trace: None, command });
+            }
+            ["restart"] => {
+                let limits = self.shard.limits.clone();
+                let restored = Shard::restore_with_limits(&self.shard.save(), limits).expect("was just saved");
+                assert_eq!(restored.hash(), self.shard.hash());
+                self.shard = restored;
+            }
+            ["show", what @ ..] => self.show(what),
+            other => panic!("no such command: {other:?}"),
+        }
+        std::mem::take(&mut self.lines)
+    }
+
+    fn send(&mut self, command: Command) {
+        self.send_traced(command, None);
+    }
+
+    fn send_traced(&mut self, command: Command, trace: Option<String>) {
+        self.number += 1;
+        let id = CommandId { sender: 1, number: self.number };
+        let settled_below = self.number.saturating_sub(5);
+        let entry = Entry { at: self.clock, id, settled_below, trace, command };
+        self.last = Some(entry.clone());
+        self.apply(entry);
+    }
+
+    fn tick(&mut self) {
+        let (id, command) = (CommandId::default(), Command::AdvanceClock);
+        self.apply(Entry { at: self.clock, id, settled_below: 0, trace: None, command });
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let end = self.clock + ms;
+        while let Some(due) = self.shard.next_deadline().filter(|due| *due <= end) {
+            self.clock = due.max(self.clock);
+            self.tick();
+        }
+        self.clock = end;
+        self.tick();
+    }
+
+    fn apply(&mut self, entry: Entry) {
+        let mut out = Output::default();
+        let reply = self.shard.apply(entry, &mut out);
+        if let Err(audit) = self.shard.audit() {
+            panic!("{audit}");
+        }
+        if let Err(Rejection { code, detail }) = reply {
+            self.lines.push(format!("refused: {code:?}, {detail}"));
+        }
+        for record in out.records {
+            self.lines.push(self.in_line(&record));
+        }
+        for (gateway, order) in out.orders {
+            let trace = order.trace.map(|trace| format!(" [{trace}]")).unwrap_or_default();
+            let at = if gateway == "g1" { String::new() } else { format!(" on {gateway}") };
+            self.lines.push(format!("! c{}.{} {}{at}{trace}", order.call, order.leg, in_words(&order.want)));
+        }
+    }
+
+    fn in_line(&self, record: &Record) -> String {
+        match &record.kind {
+            RecordKind::Agent(change) => {
+                let call = if change.call == 0 { String::new() } else { format!(" for c{}", change.call) };
+                let reason = if change.reason.is_empty() { String::new() } else { format!(" ({})", change.reason) };
+                let until = self.shard.agent_names.get(&change.agent).and_then(|key| {
+                    let agent = &self.shard.agents[*key];
+                    agent.state.deadline().filter(|_| agent.state.name() == change.to)
+                });
+                let until = until.map(|until| format!(" until {}", seconds(until - START))).unwrap_or_default();
+                let spent = seconds(change.spent_ms);
+                format!("{} {} -> {}{reason}{call}{until}, after {spent}", change.agent, change.from, change.to)
+            }
+            RecordKind::Call(call) => {
+                let agent = if call.agent.is_empty() { String::new() } else { format!(" with {}", call.agent) };
+                let answered = if call.answered_ms == 0 { call.ended_ms } else { call.answered_ms };
+                let (waited, talked) = (answered - call.offered_ms, call.ended_ms - answered);
+                format!(
+                    "c{} {} by {}{agent}: waited {}, talked {}, offers {}",
+                    call.call,
+                    call.outcome.name(),
+                    call.ended_by,
+                    seconds(waited),
+                    seconds(talked),
+                    call.offers
+                )
+            }
+            RecordKind::Decision(decision) => {
+                let candidates: Vec<String> = decision
+                    .candidates
+                    .iter()
+                    .map(|candidate| format!("{} idle {}", candidate.agent, seconds(candidate.figure)))
+                    .collect();
+                let mut line = format!("? c{} to {} of {}", decision.call, decision.chosen, candidates.join(", "));
+                if decision.candidates_total as usize > candidates.len() {
+                    line += &format!(" and {} more", decision.candidates_total as usize - candidates.len());
+                }
+                for exclusion in &decision.exclusions {
+                    line += &format!("; not {} {}", exclusion.agents, exclusion.reason);
+                }
+                let tie = if decision.tie_break.is_empty() { "" } else { "; tie: " };
+                format!("{line}; waited {}{tie}{}", seconds(decision.waited_ms), decision.tie_break)
+            }
+        }
+    }
+
+    fn offer(&mut self, call: &str, settings: &BTreeMap<&str, &str>) {
+        let gateway = settings.get("via").copied().unwrap_or("g1").to_owned();
+        let own_life = self.lives.get(&gateway).copied().unwrap_or(1);
+        let command = Command::OfferCall {
+            call: call_of(call),
+            incarnation: settings.get("life").map_or(own_life, |life| life.parse().expect("a life")),
+            gateway,
+            number: settings.get("to").copied().unwrap_or("5000").to_owned(),
+            caller: settings.get("from").copied().unwrap_or("+49").to_owned(),
+            caller_name: String::new(),
+        };
+        self.send_traced(command, settings.get("trace").map(|trace| (*trace).to_owned()));
+    }
+
+    fn configure(&mut self, version: u64) {
+        // Queues first, then agents in the order of their names, as a directory sends them.
+        let mut documents: Vec<Document> = self.documents.values().cloned().collect();
+        documents.sort_by_key(|document| matches!(document, Document::Agent(_)));
+        let (id, command) = (CommandId::default(), Command::Configure { version, documents });
+        self.apply(Entry { at: self.clock, id, settled_below: 0, trace: None, command });
+    }
+
+    fn show(&mut self, what: &[&str]) {
+        match what {
+            ["queue", name] => {
+                let Some(queue) = self.shard.queue(name, 0) else {
+                    return self.lines.push("no such queue".to_owned());
+                };
+                let info = &queue.info;
+                self.lines.push(format!(
+                    "{} waiting, {} offered, {} talking; agents {} ready, {} logged in of {}; longest {}",
+                    info.waiting,
+                    info.offered,
+                    info.talking,
+                    info.agents_ready,
+                    info.agents_logged_in,
+                    info.agents_total,
+                    seconds(info.longest_wait_ms)
+                ));
+                self.lines.push(format!(
+                    "so far {} offered, {} answered, {} abandoned; waited {}, talked {}",
+                    info.calls_offered,
+                    info.calls_answered,
+                    info.calls_abandoned,
+                    seconds(info.wait_ms_sum),
+                    seconds(info.talk_ms_sum)
+                ));
+                for call in &queue.waiting {
+                    let rings = if call.offered { ", an agent rings" } else { "" };
+                    let waited = seconds(call.waited_ms);
+                    self.lines.push(format!("{}. c{} waited {waited}{rings}", call.position, call.call));
+                }
+            }
+            ["agent", name] => {
+                let Some(agent) = self.shard.agent(name) else {
+                    return self.lines.push("no such agent".to_owned());
+                };
+                let call = agent.call.map(|call| format!(" c{call}")).unwrap_or_default();
+                let (state, reason) = (&agent.state, &agent.reason);
+                let lasts = seconds(agent.in_state_ms);
+                let contacts = agent.contacts.join(" ");
+                let queues = agent.queues.join(" ");
+                let answered = agent.calls_answered;
+                self.lines.push(format!(
+                    "{state} ({reason}){call} since {lasts}; queues {queues}; contacts {contacts}; answered {answered}"
+                ));
+            }
+            ["call", call] => {
+                let Some(call) = self.shard.call(call_of(call)) else {
+                    return self.lines.push("no such call".to_owned());
+                };
+                let info = &call.info;
+                let (queue, agent) = (&info.queue, &info.agent);
+                let waited = seconds(info.waited_ms);
+                let state = &info.state;
+                self.lines.push(format!("{state} {} in {queue}, agent {agent}, waited {waited}", info.outcome));
+                for leg in call.legs {
+                    self.lines.push(format!("leg {} {} {}: {}", leg.leg, leg.party, leg.state, leg.wanted));
+                }
+            }
+            ["calls"] => {
+                for call in self.shard.calls(&CallFilter::default()) {
+                    self.lines.push(format!("c{} {} {}", call.call, call.state, call.agent));
+                }
+            }
+            ["orders", gateway] => {
+                let life = self.lives.get(*gateway).copied().unwrap_or(1);
+                for order in self.shard.standing_orders(gateway, life) {
+                    self.lines.push(format!("! c{}.{} {}", order.call, order.leg, in_words(&order.want)));
+                }
+            }
+            ["gateways"] => {
+                for gateway in self.shard.gateways() {
+                    let up = if gateway.up { "up" } else { "lost" };
+                    self.lines
+                        .push(format!("{} {up}, life {}, {} legs", gateway.id, gateway.incarnation, gateway.legs));
+                }
+            }
+            ["version"] => self.lines.push(format!("version {}", self.shard.config_version())),
+            ["senders"] => {
+                for (id, sender) in &self.shard.senders.rows {
+                    self.lines.push(format!("sender {id}: {} replies", sender.replies.len()));
+                }
+            }
+            other => panic!("cannot show {other:?}"),
+        }
+    }
+}
+
+fn split_settings<'a>(words: &[&'a str]) -> (Vec<&'a str>, BTreeMap<&'a str, &'a str>) {
+    let (settings, words): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| word.contains('=') && !word.starts_with("sip:"));
+    (words, settings.into_iter().filter_map(|setting| setting.split_once('=')).collect())
+}
+
+fn queue(name: &str, settings: &BTreeMap<&str, &str>) -> Queue {
+    let whole = |name: &str| settings.get(name).map_or(0, |value| value.parse().expect("a number"));
+    let time = |name: &str| settings.get(name).map_or(0, |value| (milliseconds(value) / 1000) as u32);
+    Queue {
+        name: name.to_owned(),
+        answer: match settings.get("answer") {
+            Some(&"on-agent") => AnswerMode::OnAgent,
+            Some(_) | None => AnswerMode::OnEntry,
+        },
+        ring_seconds: time("ring"),
+        wrap_up_seconds: time("wrap-up"),
+        waiting_max: whole("waiting-max"),
+        wait_seconds_max: time("wait-max"),
+        busy_delay_seconds: time("busy-delay"),
+        unreachable_delay_seconds: time("unreachable-delay"),
+        music: settings.get("music").copied().unwrap_or_default().to_owned(),
+        ..Queue::default()
+    }
+}
+
+fn agent(name: &str, queues: &[&str], settings: &BTreeMap<&str, &str>) -> Agent {
+    Agent {
+        name: name.to_owned(),
+        contact: match settings.get("contact") {
+            Some(&"none") => String::new(),
+            Some(contact) => (*contact).to_owned(),
+            None => format!("sip:{name}"),
+        },
+        queues: queues.iter().map(|queue| Membership { queue: (*queue).to_owned() }).collect(),
+        start: match settings.get("start") {
+            None | Some(&"ready") => StartState::Ready,
+            Some(&"not-ready") => StartState::NotReady,
+            Some(_) => StartState::LoggedOut,
+        },
+        wrap_up_seconds: settings.get("wrap-up").map_or(0, |value| (milliseconds(value) / 1000) as u32),
+    }
+}
+
+fn call_of(word: &str) -> CallId {
+    word.trim_start_matches('c').parse().expect("a call such as c1")
+}
+
+fn leg_of(word: &str) -> (CallId, u32) {
+    let (call, leg) = word.split_once('.').expect("a leg such as c1.2");
+    (call_of(call), leg.parse().expect("a leg number"))
+}
+
+fn cause_of(word: &str) -> EndCause {
+    match word {
+        "hangup" => EndCause::Hangup,
+        "cancelled" => EndCause::Cancelled,
+        "busy" => EndCause::Busy,
+        "rejected" => EndCause::Rejected,
+        "no-answer" => EndCause::NoAnswer,
+        "unreachable" => EndCause::Unreachable,
+        "media" => EndCause::Media,
+        "ordered" => EndCause::Ordered,
+        "failed" => EndCause::Failed,
+        "lost" => EndCause::Lost,
+        other => panic!("no such cause: {other}"),
+    }
+}
+
+fn milliseconds(word: &str) -> u64 {
+    match word.strip_suffix("ms") {
+        Some(ms) => ms.parse().expect("milliseconds"),
+        None => word.trim_end_matches('s').parse::<u64>().expect("seconds") * 1000,
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+}
