@@ -26,7 +26,7 @@ pub struct Args {
 #[derive(Debug, Clone, Group)]
 pub struct Reach {
     /// Nodes to ask, tried in turn until one answers [env: CORDCTL_ENDPOINT].
-    #[arg(long, global = true, value_name = "HOST:PORT[,HOST:PORT...]", conflicts_with = "dev")]
+    #[arg(long, global = true, value_name = "HOST:PORT[,HOST:PORT...]")]
     pub endpoint: Option<String>,
     /// Ask the nodes of the development cluster in this directory (`cordboard dev --dir DIR`).
     #[arg(long, global = true, value_name = "DIR")]

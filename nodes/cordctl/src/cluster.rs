@@ -30,7 +30,10 @@ impl Cluster {
     /// From `--endpoint`, `--dev` or the environment. Must be called within a tokio runtime; connects to nobody yet.
     pub fn find(reach: &Reach) -> Result<Self, Failure> {
         let endpoints = match (&reach.endpoint, &reach.dev) {
-            (Some(list), _) => listed(list, "--endpoint")?,
+            (Some(_), Some(_)) => {
+                return Err(Failure::Usage("--endpoint and --dev name two clusters; give one of them".to_owned()));
+            }
+            (Some(list), None) => listed(list, "--endpoint")?,
             (None, Some(dir)) => development(dir)?,
             (None, None) => match env::var("CORDCTL_ENDPOINT") {
                 Ok(list) if !list.trim().is_empty() => listed(&list, "CORDCTL_ENDPOINT")?,

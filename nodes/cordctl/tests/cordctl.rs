@@ -193,7 +193,7 @@ fn each_way_to_fail_has_its_exit_code_and_says_what_to_do() {
     ends("apply -f /nowhere/at/all.yaml", 2, "cannot read /nowhere/at/all.yaml");
     ends("status --timeout 0", 2, "more than 0");
     ends("top", 2, "use `cordctl top --once`");
-    ends("status --dev /nowhere", 2, "cannot be used with");
+    ends("status --dev /nowhere", 2, "give one of them");
 }
 
 #[test]

@@ -14,21 +14,21 @@ type Answer<T> = Result<Response<T>, GrpcStatus>;
 
 /// What the fake was asked to change.
 #[derive(Default)]
-pub struct Asked {
-    pub changes: Vec<ChangeAgentRequest>,
-    pub applies: Vec<ApplyRequest>,
-    pub calls: Vec<ListCallsRequest>,
+pub(crate) struct Asked {
+    pub(crate) changes: Vec<ChangeAgentRequest>,
+    pub(crate) applies: Vec<ApplyRequest>,
+    pub(crate) calls: Vec<ListCallsRequest>,
 }
 
 #[derive(Clone, Default)]
-pub struct Fake {
-    pub asked: Arc<Mutex<Asked>>,
-    pub hangs: bool,
+pub(crate) struct Fake {
+    pub(crate) asked: Arc<Mutex<Asked>>,
+    pub(crate) hangs: bool,
 }
 
 impl Fake {
     /// Serves until the runtime ends.
-    pub async fn serve(self) -> SocketAddr {
+    pub(crate) async fn serve(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let server = tonic::transport::Server::builder().add_service(AdminServer::new(self));
