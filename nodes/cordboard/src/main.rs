@@ -1,1 +1,54 @@
-fn main() {}
+//! The `cordboard` binary: chooses the role and hands over. No logic of any role lives here.
+
+mod args;
+mod dev;
+
+/// Set for children of `cordboard dev`: they end with it, however it ends.
+pub(crate) const WITH_PARENT: &str = "CORDBOARD_WITH_PARENT";
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, DevCommand, Role};
+
+fn main() -> ExitCode {
+    if std::env::var_os(WITH_PARENT).is_some() {
+        // Where the kernel refuses, children outlive a killed parent, as they would anyway.
+        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+    }
+    let outcome = match Args::parse().role {
+        Role::Node(args) => run_async(args.threads, node::run(args.into(), stop_signal())),
+        Role::Gateway(args) => run_async(args.threads, gateway::run(args.into(), stop_signal())),
+        Role::Dev(args) => match args.command {
+            Some(DevCommand::Restart { id, dir }) => run_async(1, dev::restart(dir, id)),
+            None => run_async(1, dev::run(args)),
+        },
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cordboard: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_async(threads: usize, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    outcome
+}
+
+/// Resolves at SIGTERM or SIGINT.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

@@ -1,0 +1,62 @@
+//! The documents a development cluster starts with: the user's file, or a small demo centre.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, bail};
+use proto::v1::{ApplyRequest, GetDocumentsRequest, SourceFile, admin_client::AdminClient, document};
+
+/// Everybody on this machine may call; given when no document names a trunk.
+const LOOPBACK_TRUNK: &str = "kind: Trunk\nname: loopback\naddresses: [127.0.0.0/8, \"::1/128\"]\n";
+
+/// Larger files are refused before they are read, bytes.
+const FILE_MAX: u64 = 32 << 20;
+
+/// Where the built-in demo agents listen.
+pub const fn demo_agents_port(sip_port: u16) -> u16 {
+    sip_port.saturating_add(20)
+}
+
+/// Reads the user's file; without one, the demo centre.
+pub fn load(config: Option<&Path>) -> anyhow::Result<Vec<SourceFile>> {
+    let Some(path) = config else {
+        return Ok(vec![SourceFile { name: "demo.yaml".into(), text: include_str!("demo.yaml").into() }]);
+    };
+    let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    if size > FILE_MAX {
+        bail!("{} has {size} bytes; {FILE_MAX} is the most", path.display());
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(vec![SourceFile { name: path.display().to_string(), text }])
+}
+
+/// Hands the documents to the directory, and a trunk for loopback if there is none.
+pub async fn apply(endpoints: &[String], files: Vec<SourceFile>) -> anyhow::Result<()> {
+    let endpoint = endpoints.first().context("there is no node")?;
+    let mut admin = AdminClient::connect(format!("http://{endpoint}")).await?.max_decoding_message_size(usize::MAX);
+    hand_over(&mut admin, files).await?;
+    let request = GetDocumentsRequest { kind: "Trunk".into(), name: String::new() };
+    let documents = admin.get_documents(request).await?.into_inner().documents;
+    if !documents.iter().any(|document| matches!(document.kind, Some(document::Kind::Trunk(_)))) {
+        let file = SourceFile { name: "loopback.yaml".into(), text: LOOPBACK_TRUNK.into() };
+        hand_over(&mut admin, vec![file]).await?;
+    }
+    Ok(())
+}
+
+async fn hand_over(admin: &mut AdminClient<tonic::transport::Channel>, files: Vec<SourceFile>) -> anyhow::Result<()> {
+    let request = ApplyRequest { files, dry_run: false, by: "cordboard dev".into() };
+    let reply = admin.apply(request).await.context("the documents could not be applied")?.into_inner();
+    if reply.errors.is_empty() {
+        return Ok(());
+    }
+    let errors: Vec<_> = reply
+        .errors
+        .iter()
+        .map(|error| {
+            let allowed =
+                if error.allowed.is_empty() { String::new() } else { format!(" (allowed: {})", error.allowed) };
+            format!("{}:{}: {}: {}{allowed}", error.file, error.line, error.field, error.message)
+        })
+        .collect();
+    bail!("nothing was applied:\n{}", errors.join("\n"))
+}

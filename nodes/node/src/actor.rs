@@ -1,0 +1,357 @@
+//! The actix actor that owns a core's shards: translate, call the core, carry out. It decides nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
+use cluster::{LogHandle, PeerMessage, Persisted, peers::PeerClient};
+use proto::v1::{
+    CommandId, DirectoryEntry, DirectoryView, NotLeader, Rejection, Submission, SubmitReply, WatchReply, WatchRequest,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    core::{AskToken, ClientKey, Core, Effects, WatcherKey},
+    machine::ShardMachine,
+    members::Members,
+    metrics::Metrics,
+    records::Records,
+    telemetry::Telemetry,
+};
+
+/// Messages that may wait for an actor; the edge (`try_send`) is refused beyond it.
+pub const MAILBOX_MAX: usize = 16_384;
+/// Replies that may wait for one stream; a stream that is slower is closed and its client comes back.
+pub const STREAM_QUEUE_MAX: usize = 1_024;
+
+/// What the actor reaches outside.
+pub struct Shell {
+    /// This actor's number among the node's.
+    pub host: usize,
+    /// One log thread for all actors of the node.
+    pub writer: LogHandle,
+    /// Streams to other nodes.
+    pub peers: Arc<PeerClient>,
+    /// All nodes.
+    pub members: Members,
+    /// What was written down.
+    pub records: Records,
+    /// Followers of the directory.
+    pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
+    /// Told each time this node gains a shard's leadership.
+    pub gained: mpsc::UnboundedSender<u32>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Spans.
+    pub telemetry: Telemetry,
+    /// Length of a Raft tick.
+    pub tick: Duration,
+}
+
+/// Owns shards. Lives on its own arbiter thread.
+pub struct ShardActor {
+    core: Core,
+    shell: Shell,
+    clients: BTreeMap<ClientKey, mpsc::Sender<SubmitReply>>,
+    watchers: BTreeMap<WatcherKey, mpsc::Sender<WatchReply>>,
+    questions: BTreeMap<AskToken, Question>,
+    decisions: BTreeMap<u64, oneshot::Sender<Result<(), Rejection>>>,
+    next_token: AskToken,
+    drain_due: bool,
+    wake: Option<(u64, SpawnHandle)>,
+}
+
+type Question = Box<dyn FnOnce(Result<&ShardMachine, NotLeader>) + Send>;
+
+impl ShardActor {
+    /// An actor over a core; it starts to tick once it runs.
+    #[must_use]
+    pub const fn new(core: Core, shell: Shell) -> Self {
+        Self {
+            core,
+            shell,
+            clients: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            next_token: 0,
+            drain_due: false,
+            wake: None,
+        }
+    }
+
+    /// Every input ends here: the drain comes after whatever else is in the mailbox already, so that a burst is one
+    /// proposal and one flush.
+    fn drain_soon(&mut self, context: &mut Context<Self>) {
+        if !self.drain_due {
+            self.drain_due = true;
+            context.notify(Drain {});
+        }
+    }
+
+    fn carry_out(&mut self, effects: Effects, context: &mut Context<Self>) {
+        if let Some(batch) = effects.write {
+            // A writer that has stopped has said why, and is about to end the process.
+            let _ = self.shell.writer.submit(self.shell.host, batch);
+        }
+        if !effects.messages.is_empty() {
+            self.shell.peers.send(effects.messages);
+        }
+        for (client, outcomes) in effects.outcomes {
+            if let Some(stream) = self.clients.get(&client)
+                && stream.try_send(SubmitReply { outcomes }).is_err()
+            {
+                self.clients.remove(&client);
+                self.core.forget_client(client);
+            }
+        }
+        for (key, reply) in effects.watch {
+            if let Some(stream) = self.watchers.get(&key)
+                && stream.try_send(reply).is_err()
+            {
+                self.watchers.remove(&key);
+                self.core.unwatch(key);
+            }
+        }
+        for key in effects.unwatch {
+            self.watchers.remove(&key);
+        }
+        for (shard, token) in effects.answerable {
+            if let (Some(question), Some(machine)) = (self.questions.remove(&token), self.core.machine(shard)) {
+                question(Ok(machine));
+            }
+        }
+        for (shard, token) in effects.unanswerable {
+            if let Some(question) = self.questions.remove(&token) {
+                question(Err(self.core.leader_of(shard)));
+            }
+        }
+        for (id, result) in effects.decided {
+            if let Some(waiting) = self.decisions.remove(&id) {
+                let _ = waiting.send(result);
+            }
+        }
+        for (shard, index, records) in effects.records {
+            self.shell.records.put(shard, index, records);
+        }
+        for shard in effects.gained {
+            tracing::info!(shard, "leads");
+            let _ = self.shell.gained.send(shard);
+        }
+        if effects.directory_changed {
+            self.publish_directory();
+        }
+        self.shell.metrics.commands_applied.inc_by(effects.commands_applied);
+        self.shell.telemetry.tell(effects.spans, now_us());
+        if effects.again {
+            self.drain_soon(context);
+        }
+        self.wake_later(context);
+    }
+
+    fn publish_directory(&self) {
+        let directory = self.core.machine(0).and_then(ShardMachine::directory);
+        if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
+            self.shell.directory.send_replace(Some(Arc::new(view)));
+        }
+    }
+
+    /// A batch whose window is still open is proposed when the window closes, not at the next tick.
+    fn wake_later(&mut self, context: &mut Context<Self>) {
+        let wanted = self.core.next_wake();
+        match (&self.wake, wanted) {
+            (Some((at, _)), Some(wanted)) if *at <= wanted => {}
+            (_, Some(wanted)) => {
+                if let Some((_, handle)) = self.wake.take() {
+                    context.cancel_future(handle);
+                }
+                let delay = Duration::from_micros(wanted.saturating_sub(now_us()));
+                self.wake = Some((wanted, context.notify_later(Wake {}, delay)));
+            }
+            (_, None) => {}
+        }
+    }
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX_MAX);
+        // A restored directory is known before anything is applied.
+        self.publish_directory();
+        context.run_interval(self.shell.tick, |actor, context| {
+            actor.core.set_now(now_us());
+            actor.core.tick();
+            actor.drain_soon(context);
+        });
+    }
+}
+
+macro_rules! message {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
+        $(#[$doc])*
+        pub struct $name { $($(#[$field_doc])* pub $field: $type),* }
+        impl Message for $name {
+            type Result = ();
+        }
+    };
+}
+
+message! { /// The burst is over.
+Drain {} }
+message! { /// A batch window has closed.
+Wake {} }
+message! { /// From peers.
+Step { /// Raft messages.
+    messages: Vec<PeerMessage> } }
+message! { /// From the log writer.
+Durable { /// What.
+    done: Persisted } }
+message! { /// From the transport.
+Unreachable { /// Node number.
+    node: u64 } }
+message! { /// Commands of one Submit stream.
+Submit { /// The stream.
+    client: ClientKey, /// Where its outcomes go.
+    replies: mpsc::Sender<SubmitReply>, /// The commands.
+    submissions: Vec<Submission> } }
+message! { /// A Submit stream has ended.
+ForgetClient { /// The stream.
+    client: ClientKey } }
+message! { /// A Watch stream has begun.
+Watch { /// The stream.
+    key: WatcherKey, /// Who watches what.
+    request: WatchRequest, /// Where orders go.
+    replies: mpsc::Sender<WatchReply> } }
+message! { /// A Watch stream has ended.
+Unwatch { /// The stream.
+    key: WatcherKey } }
+message! { /// A change of the directory.
+ProposeDirectory { /// What.
+    entry: DirectoryEntry, /// What became of it, or who leads.
+    done: oneshot::Sender<Result<Result<(), Rejection>, NotLeader>> } }
+message! { /// A look at this node's replicas, right or not.
+Look { /// Called on the actor's thread; must be quick.
+    at: Box<dyn FnOnce(&Core) + Send> } }
+message! { /// Hand every led shard over.
+HandOver { /// Resolves when nothing is led here any more, or after a while.
+    done: oneshot::Sender<()> } }
+
+/// A question that only a shard's leader may answer.
+pub struct Ask {
+    /// The shard.
+    pub shard: u32,
+    /// Called on the actor's thread after a read index, or with who leads instead; must be quick.
+    pub question: Question,
+}
+
+impl Message for Ask {
+    type Result = ();
+}
+
+macro_rules! on {
+    ($message:ty, |$actor:ident, $taken:ident| $body:expr) => {
+        impl Handler<$message> for ShardActor {
+            type Result = ();
+            fn handle(&mut self, $taken: $message, context: &mut Self::Context) {
+                let $actor = self;
+                $actor.core.set_now(now_us());
+                $body;
+                $actor.drain_soon(context);
+            }
+        }
+    };
+}
+
+on!(Step, |actor, step| actor.core.step(step.messages));
+on!(Durable, |actor, durable| actor.core.persisted(durable.done));
+on!(Unreachable, |actor, unreachable| actor.core.unreachable(unreachable.node));
+on!(Submit, |actor, submit| {
+    actor.clients.entry(submit.client).or_insert(submit.replies);
+    actor.core.submit(submit.client, submit.submissions);
+});
+on!(ForgetClient, |actor, forget| {
+    actor.clients.remove(&forget.client);
+    actor.core.forget_client(forget.client);
+});
+on!(Watch, |actor, watch| {
+    actor.watchers.insert(watch.key, watch.replies);
+    actor.core.watch(watch.key, watch.request);
+});
+on!(Unwatch, |actor, unwatch| {
+    actor.watchers.remove(&unwatch.key);
+    actor.core.unwatch(unwatch.key);
+});
+on!(Ask, |actor, ask| {
+    actor.next_token += 1;
+    actor.questions.insert(actor.next_token, ask.question);
+    actor.core.ask(ask.shard, actor.next_token);
+});
+on!(ProposeDirectory, |actor, propose| actor.propose_directory(propose));
+on!(Wake, |actor, _wake| actor.wake = None);
+
+impl ShardActor {
+    fn propose_directory(&mut self, propose: ProposeDirectory) {
+        let ProposeDirectory { mut entry, done } = propose;
+        let id = entry.id.get_or_insert_with(CommandId::default).number;
+        match self.core.propose_directory(entry) {
+            Ok(()) => {
+                let (decided, waiting) = oneshot::channel();
+                self.decisions.retain(|_, waiting| !waiting.is_closed());
+                self.decisions.insert(id, decided);
+                actix::spawn(async move {
+                    if let Ok(result) = waiting.await {
+                        let _ = done.send(Ok(result));
+                    }
+                });
+            }
+            Err(not_leader) => drop(done.send(Err(not_leader))),
+        }
+    }
+}
+
+impl Handler<Drain> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, context: &mut Self::Context) {
+        self.drain_due = false;
+        self.core.set_now(now_us());
+        let effects = self.core.drain();
+        self.carry_out(effects, context);
+    }
+}
+
+impl Handler<Look> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, look: Look, _: &mut Self::Context) {
+        (look.at)(&self.core);
+    }
+}
+
+impl Handler<HandOver> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, hand_over: HandOver, context: &mut Self::Context) {
+        self.core.hand_over();
+        self.drain_soon(context);
+        let mut done = Some(hand_over.done);
+        context.run_interval(self.shell.tick, move |actor, _| {
+            if !actor.core.leads_any()
+                && let Some(done) = done.take()
+            {
+                let _ = done.send(());
+            }
+        });
+    }
+}
+
+/// Unix microseconds.
+#[must_use]
+pub fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,284 @@
+//! Answers from this node's own replicas: linearizable ones where it leads, or what it knows of itself. It never asks
+//! another node.
+
+use std::{sync::Arc, time::Instant};
+
+use proto::v1::{
+    AgentList, AskReply, AskRequest, CallDetail, CallExplanation, CallInfo, CallList, CallOutcome, CallRecord,
+    DirectoryDocuments, GatewayList, NodeDescription, NodeInfo, NotLeader, NothingFound, QueueList, Record, ShardInfo,
+    Totals, ask_reply::About as Answer, ask_request::About, record,
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    actor::{Ask, Look, now_us},
+    machine::ShardMachine,
+    members::{Members, id_of},
+    owners::Owners,
+    records::Records,
+    translate,
+};
+
+/// Ended calls in one answer at the most.
+const ENDED_MAX: usize = 10_000;
+
+/// What this node can say. Cheap to clone.
+#[derive(Clone)]
+pub struct Answers {
+    owners: Owners,
+    records: Records,
+    members: Members,
+    own: u64,
+    started: Instant,
+    /// Written once: shards do not change in this release.
+    version: Arc<str>,
+}
+
+impl Answers {
+    /// `own` is this node's number.
+    #[must_use]
+    pub fn new(owners: Owners, records: Records, members: Members, own: u64) -> Self {
+        let version = env!("CARGO_PKG_VERSION").into();
+        Self { owners, records, members, own, started: Instant::now(), version }
+    }
+
+    /// This node's id in text.
+    #[must_use]
+    pub fn own_id(&self) -> String {
+        id_of(self.own)
+    }
+
+    /// A linearizable answer.
+    ///
+    /// # Errors
+    /// Who leads instead.
+    pub async fn answer(&self, request: AskRequest) -> Result<AskReply, NotLeader> {
+        let shard = request.shard;
+        let Some(about) = request.about else { return Ok(reply(nothing())) };
+        let now_ms = now_us() / 1_000;
+        match &about {
+            About::Explain(explain) => {
+                let Some(call) = translate::id_from_hex(&explain.call) else { return Ok(reply(nothing())) };
+                let live = self.at_leader(shard, move |machine| live_call(machine, call, now_ms)).await?;
+                let records = self.records_of(shard, call).await;
+                Ok(reply(explanation(live, records)))
+            }
+            About::Call(wanted) => {
+                let Some(call) = translate::id_from_hex(&wanted.call) else { return Ok(reply(nothing())) };
+                match self.at_leader(shard, move |machine| live_call(machine, call, now_ms)).await? {
+                    Some(detail) => Ok(reply(Answer::Call(detail))),
+                    None => Ok(reply(ended_call(&self.records_of(shard, call).await))),
+                }
+            }
+            About::Calls(list) if list.ended => {
+                let limit = usize::try_from(list.limit).unwrap_or(ENDED_MAX).min(ENDED_MAX);
+                let queue = list.queue.clone();
+                // The question makes sure that this node has applied everything that was acknowledged.
+                self.at_leader(shard, |_| ()).await?;
+                let of_queue = |call: &CallRecord| queue.is_empty() || call.queue == queue;
+                let ended = self.records.ended(shard, ENDED_MAX).into_iter().filter(of_queue).take(limit);
+                Ok(reply(Answer::Calls(CallList { calls: ended.map(|call| info_of(&call)).collect() })))
+            }
+            _ => self.at_leader(shard, move |machine| reply(from_machine(machine, about, now_ms))).await,
+        }
+    }
+
+    async fn at_leader<T: Send + 'static>(
+        &self,
+        shard: u32,
+        look: impl FnOnce(&ShardMachine) -> T + Send + 'static,
+    ) -> Result<T, NotLeader> {
+        let owner = self.owners.of(shard).ok_or_else(NotLeader::default)?;
+        let (answer, answered) = oneshot::channel();
+        let question = Box::new(move |machine: Result<&ShardMachine, NotLeader>| drop(answer.send(machine.map(look))));
+        owner.try_send(Ask { shard, question }).map_err(|_| NotLeader::default())?;
+        answered.await.unwrap_or_else(|_| Err(NotLeader::default()))
+    }
+
+    async fn records_of(&self, shard: u32, call: u64) -> Vec<Record> {
+        let records = self.records.clone();
+        // Disk: not on an async thread.
+        let read = tokio::task::spawn_blocking(move || records.of_call(shard, call)).await;
+        match read {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the outbox cannot be read");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// This node and its replicas, as it knows them.
+    pub async fn describe(&self) -> NodeDescription {
+        let mut shards = Vec::new();
+        for owner in self.owners.all() {
+            let (answer, answered) = oneshot::channel();
+            let members = self.members.clone();
+            owner.do_send(Look {
+                at: Box::new(move |core| {
+                    let shards: Vec<_> = core
+                        .host()
+                        .shards()
+                        .filter_map(|shard| {
+                            Some(shard_info(&members, shard, &core.host().status(shard)?, core.machine(shard)?))
+                        })
+                        .collect();
+                    let _ = answer.send(shards);
+                }),
+            });
+            shards.extend(answered.await.unwrap_or_default());
+        }
+        shards.sort_by_key(|shard| shard.id);
+        let own_id = self.own_id();
+        let info = NodeInfo {
+            grpc: self.members.get(self.own).map(|member| member.endpoint.clone()).unwrap_or_default(),
+            up: true,
+            leads: u32::try_from(shards.iter().filter(|shard| shard.leader == own_id).count()).unwrap_or(u32::MAX),
+            replicas: u32::try_from(shards.len()).unwrap_or(u32::MAX),
+            version: self.version.to_string(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            id: own_id,
+        };
+        NodeDescription { info: Some(info), shards }
+    }
+
+    /// Figures of a replica as far as it has applied.
+    pub async fn totals_here(&self, shard: u32) -> Option<Totals> {
+        let (answer, answered) = oneshot::channel();
+        let at = Box::new(move |core: &crate::core::Core| {
+            let _ = answer.send(core.machine(shard).and_then(ShardMachine::tenant).map(translate::totals));
+        });
+        self.owners.of(shard)?.do_send(Look { at });
+        answered.await.ok().flatten()
+    }
+}
+
+fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, machine: &ShardMachine) -> ShardInfo {
+    ShardInfo {
+        id: shard,
+        leader: status
+            .leader
+            .and_then(|leader| members.get(leader))
+            .map(|member| member.id.clone())
+            .unwrap_or_default(),
+        replicas: status.voters.iter().map(|&number| id_of(number)).collect(),
+        term: status.term,
+        committed: status.committed,
+        applied: status.applied,
+        role: if machine.directory().is_some() { "directory" } else { "tenant" }.into(),
+        config_version: match machine {
+            ShardMachine::Directory(directory) => directory.version(),
+            ShardMachine::Tenant(tenant) => tenant.config_version(),
+        },
+    }
+}
+
+fn from_machine(machine: &ShardMachine, about: About, now_ms: u64) -> Answer {
+    match machine {
+        ShardMachine::Directory(directory) => match about {
+            About::Documents(_) => {
+                let identity = directory.identity();
+                Answer::Documents(DirectoryDocuments {
+                    version: directory.version(),
+                    cluster: identity.map(|identity| identity.cluster.clone()).unwrap_or_default(),
+                    shards: identity.map(|identity| identity.shards.clone()).unwrap_or_default(),
+                    documents: directory.documents().cloned().collect(),
+                })
+            }
+            _ => nothing(),
+        },
+        ShardMachine::Tenant(shard) => from_tenant(shard, about, now_ms),
+    }
+}
+
+fn from_tenant(shard: &acd::Shard, about: About, now_ms: u64) -> Answer {
+    let late_ms = now_ms.saturating_sub(shard.now());
+    let some = |name: String| (!name.is_empty()).then_some(name);
+    match about {
+        About::Queues(_) => {
+            let queues = shard.queues().into_iter().map(|queue| translate::queue(queue, late_ms)).collect();
+            Answer::Queues(QueueList { queues })
+        }
+        About::Queue(wanted) => shard
+            .queue(&wanted.name, usize::try_from(wanted.limit).unwrap_or(0))
+            .map_or_else(nothing, |queue| Answer::Queue(translate::queue_detail(queue, late_ms))),
+        About::Agents(wanted) => {
+            let agents = shard.agents(some(wanted.queue).as_deref());
+            let agents = agents.into_iter().map(|agent| translate::agent(agent, late_ms)).collect();
+            Answer::Agents(AgentList { agents })
+        }
+        About::Agent(wanted) => {
+            shard.agent(&wanted.name).map_or_else(nothing, |agent| Answer::Agent(translate::agent(agent, late_ms)))
+        }
+        About::Calls(wanted) => {
+            let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+            let filter = acd::view::CallFilter { queue: some(wanted.queue), ended: false, limit };
+            let calls = shard.calls(&filter).into_iter().map(|call| translate::call_info(call, late_ms)).collect();
+            Answer::Calls(CallList { calls })
+        }
+        About::Gateways(_) => {
+            let gateways = shard.gateways().into_iter().map(translate::gateway).collect();
+            Answer::Gateways(GatewayList { gateways })
+        }
+        About::Totals(_) => Answer::Totals(translate::totals(shard)),
+        About::Call(_) | About::Explain(_) | About::Documents(_) => nothing(),
+    }
+}
+
+fn live_call(machine: &ShardMachine, call: u64, now_ms: u64) -> Option<CallDetail> {
+    let shard = machine.tenant()?;
+    Some(translate::call(shard.call(call)?, now_ms.saturating_sub(shard.now())))
+}
+
+fn ended_call(records: &[Record]) -> Answer {
+    call_record(records).map_or_else(nothing, |call| {
+        Answer::Call(CallDetail { info: Some(info_of(call)), record: Some(call.clone()), ..CallDetail::default() })
+    })
+}
+
+fn explanation(live: Option<CallDetail>, records: Vec<Record>) -> Answer {
+    let info = live.and_then(|call| call.info).or_else(|| call_record(&records).map(info_of));
+    if info.is_none() && records.is_empty() {
+        return nothing();
+    }
+    Answer::Explain(CallExplanation { info, records })
+}
+
+fn call_record(records: &[Record]) -> Option<&CallRecord> {
+    records.iter().rev().find_map(|record| match &record.kind {
+        Some(record::Kind::Call(call)) => Some(call),
+        _ => None,
+    })
+}
+
+fn info_of(call: &CallRecord) -> CallInfo {
+    let waited_until = if call.answered_ms > 0 { call.answered_ms } else { call.ended_ms };
+    CallInfo {
+        call: translate::hex(call.call),
+        state: "ended".into(),
+        number: call.number.clone(),
+        caller: call.caller.clone(),
+        queue: call.queue.clone(),
+        agent: call.agent.clone(),
+        age_ms: call.ended_ms.saturating_sub(call.offered_ms),
+        waited_ms: waited_until.saturating_sub(call.offered_ms),
+        gateway: call.gateway.clone(),
+        outcome: match call.outcome() {
+            CallOutcome::Unspecified => "",
+            CallOutcome::Completed => "completed",
+            CallOutcome::Abandoned => "abandoned",
+            CallOutcome::Refused => "refused",
+            CallOutcome::Failed => "failed",
+        }
+        .into(),
+    }
+}
+
+const fn nothing() -> Answer {
+    Answer::Nothing(NothingFound {})
+}
+
+const fn reply(about: Answer) -> AskReply {
+    AskReply { about: Some(about) }
+}

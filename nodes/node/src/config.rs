@@ -1,0 +1,53 @@
+//! What a node is told at its start.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use crate::core::Limits;
+
+/// Configuration of the role `node`.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// This node's id: `n1`.
+    pub id: String,
+    /// Where its log, snapshots and records live.
+    pub dir: PathBuf,
+    /// All nodes, this one included: `id=host:port` of their gRPC.
+    pub peers: Vec<String>,
+    /// Name of the cluster; nodes of another one are refused.
+    pub cluster: String,
+    /// Prometheus metrics and health, off without it.
+    pub http: Option<SocketAddr>,
+    /// OTLP endpoint for traces, off without it.
+    pub otlp: Option<String>,
+    /// Threads that own shards.
+    pub cores: usize,
+    /// Tenant shards of a cluster that is founded by this node, from 1.
+    pub tenant_shards: u32,
+    /// Raft tick, milliseconds. An election takes 15 of them or more, a heartbeat 3.
+    pub tick_ms: u64,
+    /// A snapshot is taken after so many log entries.
+    pub snapshot_entries: u64,
+    /// Or after so many bytes of them.
+    pub snapshot_bytes: u64,
+    /// Bounds of each shard's desk.
+    pub limits: Limits,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            dir: PathBuf::new(),
+            peers: Vec::new(),
+            cluster: "cordboard".into(),
+            http: None,
+            otlp: None,
+            cores: 1,
+            tenant_shards: 1,
+            tick_ms: 20,
+            snapshot_entries: 20_000,
+            snapshot_bytes: 16 << 20,
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! What one shard's leader keeps beside the replicated state: commands in flight, watching gateways, leases that run.
+//! All of it may be lost at any time: senders ask again, gateways watch again.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use proto::v1::{
+    AttachGateway, Batch, Command, CommandId, InSync, KeepAlive, Logged, LoseGateway, NotLeader, Order, Orders,
+    Outcome, RejectionCode, Submission, TraceContext, Unavailable, WatchReply, WatchRequest, command, outcome,
+    watch_reply as reply,
+};
+
+use super::{ClientKey, Effects, SpanFact, WatcherKey, in_messages, outcome_of, rejected};
+use crate::machine::{ShardMachine, TenantOutput};
+
+/// Bounds and times of a desk.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Commands that may wait for their outcome; one more is answered Unavailable.
+    pub pending_max: usize,
+    /// Commands in one log entry.
+    pub batch_commands_max: usize,
+    /// A batch is closed when its commands have so many bytes.
+    pub batch_bytes_max: usize,
+    /// Batches proposed and not yet applied. Few of them, so that a busy moment makes larger ones.
+    pub batches_in_flight_max: usize,
+    /// While commands keep coming, a batch waits for others for so long, microseconds.
+    pub batch_window_us: u64,
+    /// A gateway that holds no Watch stream for so long is lost, microseconds.
+    pub lease_us: u64,
+    /// How often a watcher hears that we still lead, microseconds.
+    pub keep_alive_us: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pending_max: 20_000,
+            batch_commands_max: 512,
+            batch_bytes_max: 1 << 20,
+            batches_in_flight_max: 2,
+            batch_window_us: 2_000,
+            lease_us: 6_000_000,
+            keep_alive_us: 300_000,
+        }
+    }
+}
+
+type Id = (u64, u64);
+
+/// Someone waits for the outcome of a command.
+#[derive(Debug)]
+struct Pending {
+    asker: Asker,
+    since_us: u64,
+    trace: Option<TraceContext>,
+    in_flight: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Client(ClientKey),
+    /// An AttachGateway of ours: its watcher is told everything once it is applied.
+    Attach(WatcherKey),
+    /// Nobody: a LoseGateway of ours.
+    Nobody,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    gateway: String,
+    incarnation: u64,
+    /// Orders are told only after the attachment is applied.
+    attached: bool,
+    told_us: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    shard: u32,
+    limits: Limits,
+    lead: bool,
+    sender: u64,
+    number: u64,
+    waiting: Vec<Logged>,
+    waiting_bytes: usize,
+    in_flight: usize,
+    proposed_us: u64,
+    clock_due: bool,
+    pending: BTreeMap<Id, Pending>,
+    watchers: BTreeMap<WatcherKey, Watcher>,
+    /// Gateways without a watcher: when they count as lost.
+    lapses: BTreeMap<(String, u64), u64>,
+}
+
+impl Desk {
+    pub(super) fn new(shard: u32, sender: u64, limits: Limits) -> Self {
+        Self {
+            shard,
+            limits,
+            lead: false,
+            sender,
+            number: 0,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            in_flight: 0,
+            proposed_us: 0,
+            clock_due: false,
+            pending: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            lapses: BTreeMap::new(),
+        }
+    }
+
+    pub(super) const fn shard(&self) -> u32 {
+        self.shard
+    }
+
+    pub(super) const fn leads(&self) -> bool {
+        self.lead
+    }
+
+    /// Every gateway that the shard knows gets a whole lease to find the new leader.
+    pub(super) fn take_lead(&mut self, now_us: u64, machine: &ShardMachine) {
+        self.lead = true;
+        self.lapses = machine
+            .gateways()
+            .into_iter()
+            .map(|gateway| (gateway, now_us.saturating_add(self.limits.lease_us)))
+            .collect();
+    }
+
+    /// What was proposed may or may not be committed by the next leader; senders ask again with the same ids.
+    pub(super) fn lose_lead(&mut self, next: &NotLeader, effects: &mut Effects) {
+        for (id, pending) in std::mem::take(&mut self.pending) {
+            if let Asker::Client(client) = pending.asker {
+                let result = if pending.in_flight {
+                    outcome::Result::Unavailable(Unavailable { detail: "the leader changed".into() })
+                } else {
+                    outcome::Result::NotLeader(next.clone())
+                };
+                effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+            }
+        }
+        for key in std::mem::take(&mut self.watchers).into_keys() {
+            effects.watch.push((key, watch_reply(next.clone())));
+            effects.unwatch.push(key);
+        }
+        *self = Self { number: self.number, ..Self::new(self.shard, self.sender, self.limits) };
+    }
+
+    /// Takes a command in.
+    ///
+    /// # Errors
+    /// The outcome, when it is known at once.
+    pub(super) fn submit(&mut self, now_us: u64, client: ClientKey, submission: Submission) -> Result<(), Outcome> {
+        let Submission { id, settled_below, command, trace, .. } = submission;
+        let (Some(id), Some(command)) = (id, command) else {
+            return Err(rejected(id, self.shard, RejectionCode::Invalid, "a submission needs an id and a command"));
+        };
+        if !may_be_submitted(&command) {
+            return Err(rejected(Some(id), self.shard, RejectionCode::Invalid, "no such command for a client"));
+        }
+        if let Some(known) = self.pending.get_mut(&(id.sender, id.number)) {
+            // The same command again, over another stream perhaps: whoever asked last gets the outcome.
+            known.asker = Asker::Client(client);
+            return Ok(());
+        }
+        if self.pending.len() >= self.limits.pending_max {
+            let detail = format!("{} commands wait already", self.limits.pending_max);
+            let result = outcome::Result::Unavailable(Unavailable { detail });
+            return Err(outcome_of(Some(id), self.shard, result));
+        }
+        let trace = trace.filter(|trace| !trace.traceparent.is_empty());
+        self.enqueue(
+            now_us,
+            Asker::Client(client),
+            Logged { id: Some(id), settled_below, trace, command: Some(command) },
+        );
+        Ok(())
+    }
+
+    fn enqueue(&mut self, now_us: u64, asker: Asker, logged: Logged) {
+        let id = logged.id.as_ref().map_or((0, 0), |id| (id.sender, id.number));
+        let trace = logged.trace.clone();
+        self.pending.insert(id, Pending { asker, since_us: now_us, trace, in_flight: false });
+        self.waiting_bytes += logged.encoded_len();
+        self.waiting.push(logged);
+    }
+
+    fn enqueue_own(&mut self, now_us: u64, asker: Asker, kind: command::Kind) {
+        self.number += 1;
+        // Ours are never sent again, so all earlier ones are settled.
+        let (id, settled_below) = (CommandId { sender: self.sender, number: self.number }, self.number);
+        let command = Some(Command { kind: Some(kind) });
+        self.enqueue(now_us, asker, Logged { id: Some(id), settled_below, trace: None, command });
+    }
+
+    pub(super) fn forget_client(&mut self, client: ClientKey) {
+        for pending in self.pending.values_mut().filter(|pending| pending.asker == Asker::Client(client)) {
+            pending.asker = Asker::Nobody;
+        }
+    }
+
+    pub(super) fn watch(&mut self, now_us: u64, key: WatcherKey, request: WatchRequest) {
+        let WatchRequest { gateway, incarnation, sip, .. } = request;
+        self.watchers.insert(key, Watcher { gateway: gateway.clone(), incarnation, attached: false, told_us: now_us });
+        let attach = AttachGateway { gateway, incarnation, sip };
+        self.enqueue_own(now_us, Asker::Attach(key), command::Kind::AttachGateway(attach));
+    }
+
+    pub(super) fn unwatch(&mut self, now_us: u64, key: WatcherKey) {
+        if let Some(watcher) = self.watchers.remove(&key) {
+            self.lapses.insert((watcher.gateway, watcher.incarnation), now_us.saturating_add(self.limits.lease_us));
+        }
+    }
+
+    /// Deadlines of the shard, leases, keep-alives.
+    pub(super) fn tick(&mut self, now_us: u64, machine: &ShardMachine, effects: &mut Effects) {
+        let due = machine.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= now_us);
+        if due && self.waiting.is_empty() && self.in_flight == 0 {
+            self.clock_due = true;
+        }
+        let lost: Vec<_> = self.lapses.iter().filter(|(_, at)| **at <= now_us).map(|(key, _)| key.clone()).collect();
+        for (gateway, incarnation) in lost {
+            self.lapses.remove(&(gateway.clone(), incarnation));
+            let watched = self.watchers.values().any(|watcher| watcher.gateway == gateway);
+            if !watched {
+                let lose = LoseGateway { gateway, incarnation };
+                self.enqueue_own(now_us, Asker::Nobody, command::Kind::LoseGateway(lose));
+            }
+        }
+        for (&key, watcher) in &mut self.watchers {
+            if watcher.told_us.saturating_add(self.limits.keep_alive_us) <= now_us {
+                watcher.told_us = now_us;
+                effects.watch.push((key, WatchReply { kind: Some(reply::Kind::KeepAlive(KeepAlive {})) }));
+            }
+        }
+    }
+
+    /// The next log entry, encoded, if one should be proposed at this time.
+    pub(super) fn take_batch(&mut self, now_us: u64) -> Option<Vec<u8>> {
+        if self.in_flight >= self.limits.batches_in_flight_max {
+            return None;
+        }
+        let clock_only = self.waiting.is_empty();
+        if clock_only && !std::mem::take(&mut self.clock_due) {
+            return None;
+        }
+        if !clock_only && self.next_wake().is_some_and(|at| at > now_us) {
+            return None;
+        }
+        let count = self.waiting.len().min(self.limits.batch_commands_max);
+        let commands: Vec<_> = self.waiting.drain(..count).collect();
+        self.waiting_bytes = self.waiting.iter().map(prost::Message::encoded_len).sum();
+        for id in commands.iter().filter_map(|logged| logged.id.as_ref()) {
+            if let Some(pending) = self.pending.get_mut(&(id.sender, id.number)) {
+                pending.in_flight = true;
+            }
+        }
+        self.in_flight += 1;
+        self.proposed_us = now_us;
+        Some(Batch { at_ms: now_us / 1_000, commands }.encode_to_vec())
+    }
+
+    /// When the waiting commands should go, if there are any and a place is free for them.
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        if self.waiting.is_empty() || self.in_flight >= self.limits.batches_in_flight_max {
+            return None;
+        }
+        let full =
+            self.waiting.len() >= self.limits.batch_commands_max || self.waiting_bytes >= self.limits.batch_bytes_max;
+        // The first command after a pause goes at once; the next ones within the window go together.
+        Some(if full { 0 } else { self.proposed_us.saturating_add(self.limits.batch_window_us) })
+    }
+
+    /// Consensus did not take the batch (a hand-over is going on): whoever asked must ask again.
+    pub(super) fn batch_refused(&mut self, effects: &mut Effects) {
+        self.in_flight -= 1;
+        let refused: Vec<_> = self.pending.iter().filter(|(_, pending)| pending.in_flight).map(|(id, _)| *id).collect();
+        for id in refused {
+            let Some(pending) = self.pending.remove(&id) else { continue };
+            if let Asker::Client(client) = pending.asker {
+                let result =
+                    outcome::Result::Unavailable(Unavailable { detail: "leadership is being handed over".into() });
+                effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+            }
+        }
+    }
+
+    /// An entry of this shard has been applied while we lead.
+    pub(super) fn applied(&mut self, now_us: u64, output: TenantOutput, machine: &ShardMachine, effects: &mut Effects) {
+        // An entry of an earlier leader counts for nobody here.
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.tell_changes(now_us, output.orders, effects);
+        for (id, result) in output.outcomes {
+            let Some(pending) = self.pending.remove(&id) else { continue };
+            if let Some(trace) = &pending.trace {
+                let span = |name, from_us| SpanFact {
+                    name,
+                    traceparent: trace.traceparent.clone(),
+                    shard: self.shard,
+                    from_us,
+                    to_us: now_us,
+                };
+                effects.spans.push(span("commit", pending.since_us));
+                effects.spans.push(span("apply", now_us));
+            }
+            match pending.asker {
+                Asker::Client(client) => {
+                    let result = result.map_or_else(outcome::Result::Rejection, outcome::Result::Accepted);
+                    effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+                }
+                Asker::Attach(key) => self.attached(now_us, key, result.is_ok(), machine, effects),
+                Asker::Nobody => {}
+            }
+        }
+    }
+
+    fn tell_changes(&mut self, now_us: u64, orders: Vec<(String, Order)>, effects: &mut Effects) {
+        if orders.is_empty() {
+            return;
+        }
+        let mut by_gateway: BTreeMap<String, Vec<Order>> = BTreeMap::new();
+        for (gateway, order) in orders {
+            by_gateway.entry(gateway).or_default().push(order);
+        }
+        for (&key, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| watcher.attached) {
+            if let Some(orders) = by_gateway.remove(&watcher.gateway) {
+                watcher.told_us = now_us;
+                effects.watch.extend(in_messages(orders).map(|message| (key, message)));
+            }
+        }
+    }
+
+    fn attached(
+        &mut self,
+        now_us: u64,
+        key: WatcherKey,
+        accepted: bool,
+        machine: &ShardMachine,
+        effects: &mut Effects,
+    ) {
+        let Some(mut watcher) = self.watchers.remove(&key) else { return };
+        if !accepted {
+            // A newer life of this gateway is attached: this one must not act.
+            effects.unwatch.push(key);
+            return;
+        }
+        // An older stream of the same gateway has been replaced.
+        let older: Vec<_> =
+            self.watchers.iter().filter(|(_, other)| other.gateway == watcher.gateway).map(|(key, _)| *key).collect();
+        for key in older {
+            self.watchers.remove(&key);
+            effects.unwatch.push(key);
+        }
+        self.lapses.retain(|(gateway, _), _| *gateway != watcher.gateway);
+        let orders = machine.standing_orders(&watcher.gateway, watcher.incarnation);
+        effects.watch.extend(in_messages(orders).map(|message| (key, message)));
+        effects.watch.push((key, WatchReply { kind: Some(reply::Kind::InSync(InSync {})) }));
+        watcher.attached = true;
+        watcher.told_us = now_us;
+        self.watchers.insert(key, watcher);
+    }
+}
+
+/// Leases and configuration are the cluster's own business.
+fn may_be_submitted(command: &Command) -> bool {
+    match command.kind {
+        None | Some(command::Kind::AttachGateway(_) | command::Kind::LoseGateway(_)) => false,
+        Some(_) => true,
+    }
+}
+
+const fn wire((sender, number): Id) -> CommandId {
+    CommandId { sender, number }
+}
+
+pub(super) fn watch_reply(not_leader: NotLeader) -> WatchReply {
+    WatchReply { kind: Some(reply::Kind::NotLeader(not_leader)) }
+}
+
+pub(super) fn orders_reply(orders: Vec<Order>) -> WatchReply {
+    WatchReply { kind: Some(reply::Kind::Orders(Orders { orders })) }
+}

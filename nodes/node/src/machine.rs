@@ -1,0 +1,163 @@
+//! What the shards of a node run: the directory on shard 0, a tenant's queues on every other. Bytes become words here,
+//! once; nothing else in `node` decodes a log entry.
+
+use cluster::{Machine, RestoreError};
+use prost::Message as _;
+use proto::v1::{Accepted, Batch, DirectoryEntry, Logged, Order, Record, Rejection, RejectionCode};
+
+use crate::{directory::Directory, translate};
+
+/// The state machine of one shard.
+#[derive(Debug)]
+pub enum ShardMachine {
+    /// Shard 0.
+    Directory(Directory),
+    /// A tenant's shard.
+    Tenant(Box<acd::Shard>),
+}
+
+/// What applying one entry brought.
+#[derive(Debug)]
+pub enum Output {
+    /// Of shard 0: the command's number (its sender is not kept: it is proposed by the leader that waits for it).
+    Directory {
+        /// Random name of the proposal.
+        id: u64,
+        /// What became of it.
+        result: Result<(), Rejection>,
+    },
+    /// Of a tenant's shard.
+    Tenant(TenantOutput),
+}
+
+/// What one batch brought.
+#[derive(Debug, Default)]
+pub struct TenantOutput {
+    /// Sender and number of each command, in order, and what became of it.
+    pub outcomes: Vec<((u64, u64), Result<Accepted, Rejection>)>,
+    /// Changed orders and the gateway of each.
+    pub orders: Vec<(String, Order)>,
+    /// To be written down.
+    pub records: Vec<Record>,
+}
+
+impl ShardMachine {
+    /// The empty machine of a shard.
+    #[must_use]
+    pub fn new(shard: u32) -> Self {
+        if shard == 0 { Self::Directory(Directory::default()) } else { Self::Tenant(Box::new(acd::Shard::new())) }
+    }
+
+    /// The directory, on shard 0.
+    #[must_use]
+    pub const fn directory(&self) -> Option<&Directory> {
+        match self {
+            Self::Directory(directory) => Some(directory),
+            Self::Tenant(_) => None,
+        }
+    }
+
+    /// The tenant's state, on every other shard.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&acd::Shard> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Tenant(shard) => Some(shard),
+        }
+    }
+
+    /// When the shard's clock must move at the latest, Unix milliseconds.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.tenant().and_then(acd::Shard::next_deadline)
+    }
+
+    /// Id and incarnation of every attached gateway.
+    #[must_use]
+    pub fn gateways(&self) -> Vec<(String, u64)> {
+        self.tenant().map_or_else(Vec::new, |shard| {
+            shard
+                .gateways()
+                .into_iter()
+                .filter(|gateway| gateway.up)
+                .map(|gateway| (gateway.id, gateway.incarnation))
+                .collect()
+        })
+    }
+
+    /// All orders of a gateway.
+    #[must_use]
+    pub fn standing_orders(&self, gateway: &str, incarnation: u64) -> Vec<Order> {
+        self.tenant().map_or_else(Vec::new, |shard| {
+            shard.standing_orders(gateway, incarnation).into_iter().map(translate::order).collect()
+        })
+    }
+}
+
+impl Machine for ShardMachine {
+    type Output = Output;
+
+    fn apply(&mut self, _index: u64, data: &[u8]) -> Output {
+        match self {
+            Self::Directory(directory) => {
+                let entry = DirectoryEntry::decode(data).expect("a committed entry of shard 0 is one of ours");
+                let id = entry.id.as_ref().map_or(0, |id| id.number);
+                Output::Directory { id, result: directory.apply(entry) }
+            }
+            Self::Tenant(shard) => {
+                let batch = Batch::decode(data).expect("a committed entry is one of ours");
+                Output::Tenant(apply_batch(shard, batch))
+            }
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        match self {
+            Self::Directory(directory) => directory.save(),
+            Self::Tenant(shard) => shard.save(),
+        }
+    }
+
+    fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {
+        match self {
+            Self::Directory(directory) => {
+                *directory = Directory::restore(data).map_err(|error| RestoreError(error.to_string()))?;
+            }
+            Self::Tenant(shard) => {
+                **shard = acd::Shard::restore(data).map_err(|error| RestoreError(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn apply_batch(shard: &mut acd::Shard, batch: Batch) -> TenantOutput {
+    let mut out = acd::Output::default();
+    let mut outcomes = Vec::with_capacity(batch.commands.len());
+    // An empty batch is the clock alone.
+    if batch.commands.is_empty() {
+        let clock = acd::Entry {
+            at: batch.at_ms,
+            id: acd::CommandId::default(),
+            settled_below: 0,
+            trace: None,
+            command: acd::Command::AdvanceClock,
+        };
+        shard.apply(clock, &mut out).expect("the clock may always advance");
+    }
+    for logged in batch.commands {
+        let id = logged.id.as_ref().map_or((0, 0), |id| (id.sender, id.number));
+        outcomes.push((id, apply_one(shard, batch.at_ms, logged, &mut out)));
+    }
+    TenantOutput {
+        outcomes,
+        orders: out.orders.into_iter().map(|(gateway, order)| (gateway, translate::order(order))).collect(),
+        records: out.records.into_iter().map(translate::record).collect(),
+    }
+}
+
+fn apply_one(shard: &mut acd::Shard, at_ms: u64, logged: Logged, out: &mut acd::Output) -> Result<Accepted, Rejection> {
+    let entry = translate::entry(at_ms, logged)
+        .map_err(|error| Rejection { code: RejectionCode::Invalid.into(), detail: error.to_string() })?;
+    shard.apply(entry, out).map(|acd::Accepted| Accepted {}).map_err(translate::rejection)
+}

@@ -1,0 +1,58 @@
+//! Which actor owns which shard on this node. Fixed at start.
+
+use actix::Addr;
+
+use crate::actor::ShardActor;
+
+/// The node's actors; shard `s` belongs to the one at `s` modulo their count.
+#[derive(Clone)]
+pub struct Owners {
+    actors: Vec<Addr<ShardActor>>,
+    shards: Vec<u32>,
+}
+
+impl Owners {
+    /// At least one actor; `shards` are those that this node has replicas of.
+    #[must_use]
+    pub const fn new(actors: Vec<Addr<ShardActor>>, shards: Vec<u32>) -> Self {
+        Self { actors, shards }
+    }
+
+    /// Which actor of `count` owns a shard.
+    #[must_use]
+    pub const fn index(shard: u32, count: usize) -> usize {
+        shard as usize % count
+    }
+
+    /// The owner of a shard, if there is a replica here.
+    #[must_use]
+    pub fn of(&self, shard: u32) -> Option<Addr<ShardActor>> {
+        self.shards.contains(&shard).then(|| self.actors[Self::index(shard, self.actors.len())].clone())
+    }
+
+    /// Whatever belongs to shards, handed to the owner of each. An unknown shard's goes to the first actor, which
+    /// refuses it.
+    #[must_use]
+    pub fn split<T>(&self, items: Vec<T>, shard: impl Fn(&T) -> u32) -> Vec<(Addr<ShardActor>, Vec<T>)> {
+        if let [only] = self.actors.as_slice() {
+            return vec![(only.clone(), items)];
+        }
+        let mut parts: Vec<_> = self.actors.iter().map(|actor| (actor.clone(), Vec::new())).collect();
+        for item in items {
+            parts[Self::index(shard(&item), self.actors.len())].1.push(item);
+        }
+        parts.retain(|(_, items)| !items.is_empty());
+        parts
+    }
+
+    /// Every actor.
+    pub fn all(&self) -> impl Iterator<Item = &Addr<ShardActor>> {
+        self.actors.iter()
+    }
+
+    /// Every shard with a replica here.
+    #[must_use]
+    pub fn shards(&self) -> &[u32] {
+        &self.shards
+    }
+}

@@ -1,0 +1,325 @@
+//! A node's life: open the disk, start actors and doors, serve, hand over, stop. It decides nothing.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc as blocking,
+    },
+    thread,
+    time::Duration,
+};
+
+use actix::{Actor as _, Addr, Arbiter, System};
+use anyhow::Context as _;
+use cluster::{
+    DiskConfig, DiskStore, Host, HostConfig, Identity, LogWriter, Outbox, OutboxLimits, PeerMessage, Persisted,
+    Recovered, Store as _, StoreError,
+    peers::{PeerClient, PeerConfig, PeerService},
+};
+use proto::v1::{DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, timeout},
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic_health::ServingStatus;
+
+use crate::{
+    actor::{Durable, HandOver, ShardActor, Shell, Step, Unreachable, now_us},
+    answers::Answers,
+    config::NodeConfig,
+    core::Core,
+    http,
+    machine::ShardMachine,
+    members::Members,
+    metrics::{Metrics, gauge_value},
+    owners::Owners,
+    pump::Pump,
+    records::{Records, RecordsFirst},
+    services::{admin::AdminService, query::QueryService, shard::ShardService},
+    shards::Shards,
+    telemetry::Telemetry,
+};
+
+/// How long a graceful stop waits for others to lead.
+const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+/// How long open streams may take to end.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// Configuration and lists are larger than gRPC's default of 4 MiB.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Runs a node until `stop` resolves, then hands leadership over and ends.
+///
+/// # Errors
+/// It could not start: what and why.
+pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    init_log();
+    let members = Members::parse(&config.peers)?;
+    let own = members.number(&config.id)?;
+    let member = members.get(own).context("the own number is in the list")?.clone();
+    let listener = TcpListener::bind(&member.endpoint)
+        .await
+        .with_context(|| format!("cannot listen for gRPC on {}", member.endpoint))?;
+    let telemetry = Telemetry::start(&config.id, config.otlp.as_deref())?;
+    let metrics = Arc::new(Metrics::default());
+    let shards: Vec<u32> = (0..=config.tenant_shards).collect();
+    let parts = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
+    let owners = Owners::new(parts.actors.clone(), shards);
+
+    let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
+    let ways = Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?);
+    let pump = Pump {
+        shards: ways.clone(),
+        owners: owners.clone(),
+        directory: parts.directory.clone(),
+        gained: parts.gained,
+        tenant_shards: config.tenant_shards,
+    };
+    tokio::spawn(pump.run());
+    if let Some(address) = config.http {
+        let listener = listen_http(address).await?;
+        tokio::spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
+    }
+    tokio::spawn(watch_counters(parts.counters, parts.records.clone(), metrics));
+
+    let (reporter, health) = tonic_health::server::health_reporter();
+    tokio::spawn(report_health(reporter, answers.clone()));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()));
+    let (close, closed) = oneshot::channel::<()>();
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(1)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(2)))
+        .tcp_nodelay(true)
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(peer_service.into_server())
+        .add_service(
+            ShardServer::new(ShardService::new(owners.clone(), parts.directory))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(
+            AdminServer::new(AdminService::new(ways, owners.clone(), members, own))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+            let _ = closed.await;
+        });
+    let server = tokio::spawn(server);
+    tracing::info!(node = %config.id, endpoint = %member.endpoint, "the node serves");
+
+    stop.await;
+    tracing::info!("stopping: leadership is handed over");
+    hand_over(&owners).await;
+    let _ = close.send(());
+    // Streams that gateways keep open do not end by themselves.
+    let _ = timeout(CLOSE_MAX, server).await;
+    parts.system.stop();
+    // Dropping the writer waits until what was queued is durable.
+    let _ = tokio::task::spawn_blocking(move || drop(parts.writer)).await;
+    let _ = tokio::task::spawn_blocking(move || telemetry.stop()).await;
+    Ok(())
+}
+
+/// What runs on the threads that own shards.
+struct Parts {
+    actors: Vec<Addr<ShardActor>>,
+    system: System,
+    writer: LogWriter,
+    records: Records,
+    directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    gained: mpsc::UnboundedReceiver<u32>,
+    counters: Arc<cluster::WriterCounters>,
+}
+
+fn start_actors(
+    config: &NodeConfig,
+    members: &Members,
+    own: u64,
+    shards: &[u32],
+    metrics: &Arc<Metrics>,
+    telemetry: &Telemetry,
+) -> anyhow::Result<Parts> {
+    let identity = Identity { cluster: config.cluster.clone(), node: own };
+    let (mut store, records) = open_disk(config, &identity, shards)?;
+    let recovered = shards
+        .iter()
+        .map(|&shard| Ok((shard, store.recover(shard)?.or_bootstrap(&members.numbers()))))
+        .collect::<Result<Vec<_>, StoreError>>()
+        .context("the disk cannot be read")?;
+
+    let cores = config.cores.clamp(1, shards.len());
+    // The writer and the transport call back to actors that are started after them.
+    let addresses: Arc<std::sync::OnceLock<Vec<Addr<ShardActor>>>> = Arc::default();
+    let durable_to = Arc::clone(&addresses);
+    let durable = move |host: usize, done: Persisted| {
+        if let Some(actor) = durable_to.get().and_then(|actors| actors.get(host)) {
+            actor.do_send(Durable { done });
+        }
+    };
+    let writer = LogWriter::start(RecordsFirst::new(store, records.clone()), durable, |error| stop_at_once(&error))?;
+    let unreachable_to = Arc::clone(&addresses);
+    let peers = PeerClient::start(
+        &PeerConfig {
+            cluster: config.cluster.clone(),
+            node: own,
+            peers: members.iter().map(|(number, member)| (number, format!("http://{}", member.endpoint))).collect(),
+        },
+        &tokio::runtime::Handle::current(),
+        move |node| {
+            unreachable_to.get().into_iter().flatten().for_each(|actor| actor.do_send(Unreachable { node }));
+        },
+    )?;
+    let peers = Arc::new(peers);
+    let (directory, followed) = watch::channel(None);
+    let (gained, gains) = mpsc::unbounded_channel();
+    let mut actors = Vec::new();
+    let mut recovered: Vec<_> = recovered.into_iter().map(Some).collect();
+    for host in 0..cores {
+        let owned: Vec<u32> = shards.iter().copied().filter(|&shard| Owners::index(shard, cores) == host).collect();
+        let mine: Vec<(u32, Recovered)> = recovered
+            .iter_mut()
+            .filter(|slot| slot.as_ref().is_some_and(|(shard, _)| owned.contains(shard)))
+            .filter_map(Option::take)
+            .collect();
+        let core = core_of(config, members, own, &owned, mine)?;
+        let shell = Shell {
+            host,
+            writer: writer.handle(),
+            peers: Arc::clone(&peers),
+            members: members.clone(),
+            records: records.clone(),
+            directory: directory.clone(),
+            gained: gained.clone(),
+            metrics: Arc::clone(metrics),
+            telemetry: telemetry.clone(),
+            tick: Duration::from_millis(config.tick_ms.max(1)),
+        };
+        actors.push((core, shell));
+    }
+    let (system, started) = start_system(actors)?;
+    let _ = addresses.set(started.clone());
+    let counters = writer.counters();
+    Ok(Parts { actors: started, system, writer, records, directory: followed, gained: gains, counters })
+}
+
+fn open_disk(config: &NodeConfig, identity: &Identity, shards: &[u32]) -> anyhow::Result<(DiskStore, Records)> {
+    let dir = &config.dir;
+    let opened = |path: &Path| format!("cannot open {}", path.display());
+    let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits::default()).with_context(|| opened(dir))?;
+    let store = DiskStore::open(dir, identity, DiskConfig::default()).with_context(|| opened(dir))?;
+    let records = Records::start(outbox.clone(), shards, stop_at_once)?;
+    Ok((store.with_outbox(outbox), records))
+}
+
+fn core_of(
+    config: &NodeConfig,
+    members: &Members,
+    own: u64,
+    owned: &[u32],
+    recovered: Vec<(u32, Recovered)>,
+) -> anyhow::Result<Core> {
+    let mut host = Host::new(HostConfig {
+        snapshot_entries: config.snapshot_entries,
+        snapshot_bytes: usize::try_from(config.snapshot_bytes).unwrap_or(usize::MAX),
+        ..HostConfig::new(own)
+    });
+    for (shard, recovered) in recovered {
+        host.add(shard, ShardMachine::new(shard), recovered)?;
+    }
+    let mut core = Core::new(host, owned, members.clone(), random()?, config.limits);
+    core.set_now(now_us());
+    Ok(core)
+}
+
+/// One arbiter thread per core.
+fn start_system(parts: Vec<(Core, Shell)>) -> anyhow::Result<(System, Vec<Addr<ShardActor>>)> {
+    let (started, starting) = blocking::channel();
+    thread::Builder::new().name("shards".into()).spawn(move || {
+        let system = System::new();
+        let mut actors = Vec::new();
+        for (number, (core, shell)) in parts.into_iter().enumerate() {
+            let arbiter = if number == 0 { Arbiter::current() } else { Arbiter::new().handle() };
+            if number == 0 {
+                actors.push(system.block_on(async { ShardActor::new(core, shell).start() }));
+            } else {
+                actors.push(ShardActor::start_in_arbiter(&arbiter, |_| ShardActor::new(core, shell)));
+            }
+        }
+        let _ = started.send((System::current(), actors));
+        let _ = system.run();
+    })?;
+    starting.recv().context("the shard threads did not start")
+}
+
+fn deliver_to(owners: Owners) -> impl Fn(Vec<PeerMessage>) + Send + Sync + 'static {
+    move |messages| {
+        for (owner, messages) in owners.split(messages, |message| message.shard) {
+            // A full mailbox drops them: raft sends again.
+            let _ = owner.try_send(Step { messages });
+        }
+    }
+}
+
+async fn hand_over(owners: &Owners) {
+    for owner in owners.all() {
+        let (done, handed_over) = oneshot::channel();
+        owner.do_send(HandOver { done });
+        if timeout(HAND_OVER_MAX, handed_over).await.is_err() {
+            tracing::warn!("nobody took the leadership over in time");
+        }
+    }
+}
+
+/// The disk failed: what was not acknowledged must not be, so the process ends here and now.
+fn stop_at_once(error: &StoreError) {
+    tracing::error!(%error, "the disk failed; this node stops, the cluster goes on without it");
+    std::process::exit(74);
+}
+
+async fn report_health(reporter: tonic_health::server::HealthReporter, answers: Answers) {
+    loop {
+        let shards = answers.describe().await.shards;
+        let serving = !shards.is_empty() && shards.iter().all(|shard| !shard.leader.is_empty());
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        reporter.set_service_status("", status).await;
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn watch_counters(counters: Arc<cluster::WriterCounters>, records: Records, metrics: Arc<Metrics>) {
+    let value = |count: &AtomicU64| gauge_value(count.load(Ordering::Relaxed));
+    loop {
+        metrics.log_flushes.set(value(&counters.flushes));
+        metrics.log_batches.set(value(&counters.batches));
+        metrics.records_buffered.set(gauge_value(records.buffered()));
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn listen_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen for HTTP on {address}"))
+}
+
+fn random() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn init_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("CORDBOARD_LOG").unwrap_or_else(|_| EnvFilter::new("info,raft_engine=warn"));
+    // A second initialisation (several nodes in one test process) is no error.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).try_init();
+}

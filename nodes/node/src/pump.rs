@@ -1,0 +1,154 @@
+//! Hands the directory's documents to the tenants' shards: runs on the node that leads shard 0, until each shard has the
+//! present version. It may be interrupted at any time; the next leader of shard 0 begins again.
+
+use std::{sync::Arc, time::Duration};
+
+use proto::v1::{
+    AskRequest, CommandId, Configure, DirectoryDocuments, DirectoryEntry, DirectoryView, Found, GetDocumentsRequest,
+    RejectionCode, TotalsRequest, ask_reply, ask_request, command, directory_entry,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    actor::ProposeDirectory,
+    documents,
+    owners::Owners,
+    shards::{Shards, Unreached},
+};
+
+/// How long one question or command of the pump may take before it begins again.
+const WAIT: Duration = Duration::from_secs(3);
+/// Between looks while something is behind.
+const AGAIN: Duration = Duration::from_millis(200);
+/// What the pump needs.
+pub(crate) struct Pump {
+    /// Way to every shard.
+    pub shards: Shards,
+    /// This node's actors.
+    pub owners: Owners,
+    /// Changes of the directory, as this node has applied them.
+    pub directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    /// Shards this node has begun to lead.
+    pub gained: mpsc::UnboundedReceiver<u32>,
+    /// Tenant shards of a cluster that is founded here.
+    pub tenant_shards: u32,
+}
+
+impl Pump {
+    /// Runs for the life of the node.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let due = tokio::select! {
+                gained = self.gained.recv() => match gained {
+                    Some(shard) => shard == 0 || self.leads_directory().await,
+                    None => return,
+                },
+                changed = self.directory.changed() => match changed {
+                    Ok(()) => self.leads_directory().await,
+                    Err(_) => return,
+                },
+            };
+            while due && self.leads_directory().await {
+                match self.deliver().await {
+                    Ok(true) => break,
+                    Ok(false) => tokio::time::sleep(AGAIN).await,
+                    Err(error) => {
+                        tracing::debug!(%error, "the configuration is not delivered yet");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn leads_directory(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        let Some(owner) = self.owners.of(0) else { return false };
+        owner.do_send(crate::actor::Look {
+            at: Box::new(move |core| {
+                let _ = answer.send(core.leads(0));
+            }),
+        });
+        answered.await.unwrap_or(false)
+    }
+
+    /// True when every shard has the present version.
+    async fn deliver(&self) -> Result<bool, Unreached> {
+        let Some(present) = present(&self.shards, WAIT).await? else { return Ok(false) };
+        if present.cluster.is_empty() {
+            self.found().await;
+            return Ok(false);
+        }
+        for shard in present.shards {
+            if config_version(&self.shards, shard, WAIT).await? >= present.version {
+                continue;
+            }
+            let configure = Configure { version: present.version, documents: present.documents.clone() };
+            let outcome = self.shards.submit(shard, command::Kind::Configure(configure), WAIT).await?;
+            match outcome {
+                Ok(()) => tracing::info!(shard, version = present.version, "configured"),
+                Err(rejection) if rejection.code() == RejectionCode::Stale => return Ok(false),
+                Err(rejection) => {
+                    // The documents were validated; a shard that still refuses says why, and the others go on.
+                    tracing::error!(shard, detail = rejection.detail, "the shard refuses its configuration");
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    async fn found(&self) {
+        let (mut name, mut secret) = ([0; 8], vec![0; 32]);
+        if let Err(error) = getrandom::fill(&mut name).and_then(|()| getrandom::fill(&mut secret)) {
+            tracing::error!(%error, "the system gives no random bytes; the cluster cannot be founded");
+            return;
+        }
+        let found = Found {
+            cluster: name.iter().map(|byte| format!("{byte:02x}")).collect(),
+            secret,
+            realm: documents::REALM.into(),
+            shards: (1..=self.tenant_shards).collect(),
+        };
+        match propose(&self.owners, directory_entry::Kind::Found(found)).await {
+            Some(Ok(())) => tracing::info!("the cluster is founded"),
+            outcome => tracing::debug!(?outcome, "somebody else founds the cluster"),
+        }
+    }
+}
+
+/// Proposes a change of the directory on this node; None when it does not lead shard 0 (any more).
+pub(crate) async fn propose(owners: &Owners, kind: directory_entry::Kind) -> Option<Result<(), proto::v1::Rejection>> {
+    let mut number = [0; 8];
+    getrandom::fill(&mut number).ok()?;
+    let id = Some(CommandId { sender: 0, number: u64::from_le_bytes(number) });
+    let (done, decided) = oneshot::channel();
+    let entry = DirectoryEntry { at_ms: 0, id, kind: Some(kind) };
+    owners.of(0)?.try_send(ProposeDirectory { entry, done }).ok()?;
+    decided.await.ok()?.ok()
+}
+
+/// The directory as its leader has it.
+///
+/// # Errors
+/// No leader answered in time.
+pub(crate) async fn present(shards: &Shards, wait: Duration) -> Result<Option<DirectoryDocuments>, Unreached> {
+    let about = ask_request::About::Documents(GetDocumentsRequest::default());
+    let reply = shards.ask(AskRequest { shard: 0, about: Some(about) }, wait).await?;
+    Ok(match reply.about {
+        Some(ask_reply::About::Documents(documents)) => Some(documents),
+        _ => None,
+    })
+}
+
+/// The version of the configuration that a tenant's shard has.
+///
+/// # Errors
+/// No leader answered in time.
+pub(crate) async fn config_version(shards: &Shards, shard: u32, wait: Duration) -> Result<u64, Unreached> {
+    let about = ask_request::About::Totals(TotalsRequest {});
+    let reply = shards.ask(AskRequest { shard, about: Some(about) }, wait).await?;
+    Ok(match reply.about {
+        Some(ask_reply::About::Totals(totals)) => totals.config_version,
+        _ => 0,
+    })
+}

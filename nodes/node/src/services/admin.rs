@@ -1,0 +1,409 @@
+//! Service Admin: what people and their tools ask of the whole cluster. Any node answers; what must be right is asked of
+//! the leaders.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::future::join_all;
+use proto::v1::{
+    AgentChange, AgentInfo, AgentList, ApplyReply, ApplyRequest, AskRequest, CallDetail, CallExplanation, CallList,
+    ChangeAgentRequest, ClearCall, DescribeRequest, DirectoryDocuments, Document, DocumentList, GatewayInfo,
+    GatewayList, GetAgentRequest, GetCallRequest, GetDocumentsRequest, GetQueueRequest, GetStatusRequest,
+    HangUpCallRequest, ListAgentsRequest, ListCallsRequest, ListGatewaysRequest, ListNodesRequest, ListQueuesRequest,
+    ListShardsRequest, LogInAgent, LogOutAgent, MakeAgentNotReady, MakeAgentReady, NodeDescription, NodeInfo, NodeList,
+    PutDocuments, QueueDetail, QueueList, Rejection, RejectionCode, ShardInfo, ShardList, Status as Overview,
+    TotalsRequest, admin_client::AdminClient, admin_server, ask_reply, ask_request::About, command, directory_entry,
+    query_client::QueryClient,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    directory::{kind_of, name_of},
+    documents,
+    members::Members,
+    owners::Owners,
+    pump,
+    shards::{Shards, Unreached, within},
+    translate,
+};
+
+/// How long a question may take before the asker hears that nobody leads.
+const WAIT: Duration = Duration::from_secs(5);
+/// How long a node may take to describe itself before it counts as down.
+const DESCRIBE_MAX: Duration = Duration::from_millis(500);
+/// Calls in one answer, when the asker gives no number.
+const CALLS_DEFAULT: u32 = 1_000;
+/// Calls in one answer at the most.
+const CALLS_MAX: u32 = 100_000;
+
+/// The service.
+#[derive(Clone)]
+pub struct AdminService {
+    shards: Shards,
+    owners: Owners,
+    members: Members,
+    own: u64,
+}
+
+impl AdminService {
+    /// Asks through `shards`; `own` is this node's number.
+    #[must_use]
+    pub const fn new(shards: Shards, owners: Owners, members: Members, own: u64) -> Self {
+        Self { shards, owners, members, own }
+    }
+
+    /// Tenant shards: asked of the directory, so that a question meets all of them.
+    async fn directory(&self) -> Result<DirectoryDocuments, Status> {
+        pump::present(&self.shards, WAIT)
+            .await
+            .map_err(|error| unreached(&error))?
+            .ok_or_else(|| Status::internal("the directory gave an answer to another question"))
+    }
+
+    /// The same question to every tenant shard.
+    async fn ask_all(&self, about: About) -> Result<Vec<ask_reply::About>, Status> {
+        let shards = self.directory().await?.shards;
+        let replies = shards.into_iter().map(|shard| self.ask(shard, about.clone()));
+        join_all(replies).await.into_iter().collect()
+    }
+
+    /// A question about one thing, wherever it is; None when no shard has it.
+    async fn find(&self, about: About) -> Result<Option<(u32, ask_reply::About)>, Status> {
+        for shard in self.directory().await?.shards {
+            match self.ask(shard, about.clone()).await? {
+                ask_reply::About::Nothing(_) => {}
+                found => return Ok(Some((shard, found))),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn ask(&self, shard: u32, about: About) -> Result<ask_reply::About, Status> {
+        let reply =
+            self.shards.ask(AskRequest { shard, about: Some(about) }, WAIT).await.map_err(|error| unreached(&error))?;
+        reply.about.ok_or_else(|| Status::internal("an empty answer"))
+    }
+
+    async fn describe_all(&self) -> Vec<(u64, Option<NodeDescription>)> {
+        let described = self.members.iter().map(|(number, member)| {
+            let mut query = QueryClient::new(self.shards.channels().to(&member.endpoint));
+            async move { (number, within(DESCRIBE_MAX, query.describe(DescribeRequest {})).await.ok()) }
+        });
+        join_all(described).await
+    }
+
+    async fn shard_list(&self) -> Vec<ShardInfo> {
+        let mut shards: BTreeMap<u32, ShardInfo> = BTreeMap::new();
+        for (_, description) in self.describe_all().await {
+            for seen in description.map(|description| description.shards).unwrap_or_default() {
+                match shards.get_mut(&seen.id) {
+                    // A later term knows the present leader; within a term, whoever knows one.
+                    Some(known) if (known.term, !known.leader.is_empty()) >= (seen.term, !seen.leader.is_empty()) => {
+                        known.committed = known.committed.max(seen.committed);
+                        known.applied = known.applied.max(seen.applied);
+                        known.config_version = known.config_version.max(seen.config_version);
+                    }
+                    _ => drop(shards.insert(seen.id, seen)),
+                }
+            }
+        }
+        shards.into_values().collect()
+    }
+
+    /// Applies at the directory's leader, here.
+    async fn apply_here(&self, request: ApplyRequest) -> Result<ApplyReply, Status> {
+        let incoming = match documents::parse(&request.files) {
+            Ok(incoming) => incoming,
+            Err(errors) => return Ok(ApplyReply { errors, ..ApplyReply::default() }),
+        };
+        let present = self.directory().await?;
+        let plan = match documents::plan(&present.documents, incoming) {
+            Ok(plan) => plan,
+            Err(errors) => return Ok(ApplyReply { version: present.version, errors, ..ApplyReply::default() }),
+        };
+        if request.dry_run || plan.upserts.is_empty() {
+            return Ok(ApplyReply { version: present.version, changes: plan.changes, errors: Vec::new() });
+        }
+        let put =
+            PutDocuments { base_version: present.version, upserts: plan.upserts, removals: Vec::new(), by: request.by };
+        match pump::propose(&self.owners, directory_entry::Kind::PutDocuments(put)).await {
+            Some(Ok(())) => {}
+            Some(Err(rejection)) => return Err(refused(&rejection)),
+            None => return Err(Status::unavailable("the directory's leader changed; look with `get` and apply again")),
+        }
+        self.wait_until_configured(present.shards, present.version + 1).await;
+        Ok(ApplyReply { version: present.version + 1, changes: plan.changes, errors: Vec::new() })
+    }
+
+    /// The documents are committed; shards that are slow get them all the same, so this only waits for a while.
+    async fn wait_until_configured(&self, shards: Vec<u32>, version: u64) {
+        let deadline = tokio::time::Instant::now() + WAIT;
+        for shard in shards {
+            while tokio::time::Instant::now() < deadline
+                && pump::config_version(&self.shards, shard, WAIT).await.is_ok_and(|known| known < version)
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    /// The endpoint of the directory's leader, None when it is this node.
+    async fn directory_elsewhere(&self) -> Result<Option<String>, Status> {
+        let leader = self
+            .shard_list()
+            .await
+            .into_iter()
+            .find(|shard| shard.id == 0 && !shard.leader.is_empty())
+            .ok_or_else(|| Status::unavailable("the directory has no leader; are most nodes up?"))?
+            .leader;
+        Ok(self
+            .members
+            .iter()
+            .find(|(number, member)| member.id == leader && *number != self.own)
+            .map(|(_, member)| member.endpoint.clone()))
+    }
+
+    async fn change(&self, shard: u32, kind: command::Kind) -> Result<(), Status> {
+        self.shards
+            .submit(shard, kind, WAIT)
+            .await
+            .map_err(|error| unreached(&error))?
+            .map_err(|rejection| refused(&rejection))
+    }
+}
+
+/// Marks a request that another node has passed on, so that it is not passed on for ever.
+const PASSED_ON: &str = "cordboard-passed-on";
+
+#[tonic::async_trait]
+impl admin_server::Admin for AdminService {
+    async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<Overview>, Status> {
+        let nodes = self.describe_all().await;
+        let shards = self.shard_list().await;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let mut status = Overview {
+            nodes_up: count(nodes.iter().filter(|(_, description)| description.is_some()).count()),
+            nodes_total: count(nodes.len()),
+            shards_led: count(shards.iter().filter(|shard| !shard.leader.is_empty()).count()),
+            shards_total: count(shards.len()),
+            at_ms: crate::actor::now_us() / 1_000,
+            answered_by: crate::members::id_of(self.own),
+            ..Overview::default()
+        };
+        // Without leaders the rest is unknown; what is known is worth an answer.
+        if status.shards_led < status.shards_total || status.shards_total == 0 {
+            return Ok(Response::new(status));
+        }
+        let directory = self.directory().await?;
+        status.cluster = directory.cluster;
+        status.config_version = directory.version;
+        for totals in self.ask_all(About::Totals(TotalsRequest {})).await? {
+            if let ask_reply::About::Totals(totals) = totals {
+                status.calls_waiting += totals.calls_waiting;
+                status.calls_talking += totals.calls_talking;
+                status.agents_ready += totals.agents_ready;
+                status.agents_total += totals.agents_total;
+            }
+        }
+        let gateways = self.gateways().await?;
+        status.gateways_up = count(gateways.iter().filter(|gateway| gateway.up).count());
+        status.gateways_total = count(gateways.len());
+        Ok(Response::new(status))
+    }
+
+    async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Result<Response<NodeList>, Status> {
+        let nodes = self.describe_all().await.into_iter().map(|(number, description)| {
+            description.and_then(|description| description.info).unwrap_or_else(|| NodeInfo {
+                id: crate::members::id_of(number),
+                grpc: self.members.get(number).map(|member| member.endpoint.clone()).unwrap_or_default(),
+                ..NodeInfo::default()
+            })
+        });
+        Ok(Response::new(NodeList { nodes: nodes.collect() }))
+    }
+
+    async fn list_shards(&self, _: Request<ListShardsRequest>) -> Result<Response<ShardList>, Status> {
+        Ok(Response::new(ShardList { shards: self.shard_list().await }))
+    }
+
+    async fn list_gateways(&self, _: Request<ListGatewaysRequest>) -> Result<Response<GatewayList>, Status> {
+        Ok(Response::new(GatewayList { gateways: self.gateways().await? }))
+    }
+
+    async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<QueueList>, Status> {
+        let mut queues = Vec::new();
+        for reply in self.ask_all(About::Queues(request.into_inner())).await? {
+            if let ask_reply::About::Queues(list) = reply {
+                queues.extend(list.queues);
+            }
+        }
+        Ok(Response::new(QueueList { queues }))
+    }
+
+    async fn get_queue(&self, request: Request<GetQueueRequest>) -> Result<Response<QueueDetail>, Status> {
+        let request = request.into_inner();
+        match self.find(About::Queue(request.clone())).await? {
+            Some((_, ask_reply::About::Queue(queue))) => Ok(Response::new(queue)),
+            _ => Err(missing("queue", &request.name, "queue list")),
+        }
+    }
+
+    async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Result<Response<AgentList>, Status> {
+        let mut agents = Vec::new();
+        for reply in self.ask_all(About::Agents(request.into_inner())).await? {
+            if let ask_reply::About::Agents(list) = reply {
+                agents.extend(list.agents);
+            }
+        }
+        Ok(Response::new(AgentList { agents }))
+    }
+
+    async fn get_agent(&self, request: Request<GetAgentRequest>) -> Result<Response<AgentInfo>, Status> {
+        self.agent(request.into_inner().name).await.map(|(_, agent)| Response::new(agent))
+    }
+
+    async fn change_agent(&self, request: Request<ChangeAgentRequest>) -> Result<Response<AgentInfo>, Status> {
+        let change = request.into_inner();
+        let (shard, _) = self.agent(change.name.clone()).await?;
+        let agent = change.name.clone();
+        let kind = match change.change() {
+            AgentChange::LogIn => command::Kind::LogInAgent(LogInAgent { agent }),
+            AgentChange::LogOut => command::Kind::LogOutAgent(LogOutAgent { agent }),
+            AgentChange::Ready => command::Kind::MakeAgentReady(MakeAgentReady { agent }),
+            AgentChange::NotReady => {
+                command::Kind::MakeAgentNotReady(MakeAgentNotReady { agent, reason: change.reason })
+            }
+            AgentChange::Unspecified => return Err(Status::invalid_argument("say which change")),
+        };
+        self.change(shard, kind).await?;
+        self.agent(change.name).await.map(|(_, agent)| Response::new(agent))
+    }
+
+    async fn list_calls(&self, request: Request<ListCallsRequest>) -> Result<Response<CallList>, Status> {
+        let mut request = request.into_inner();
+        request.limit = if request.limit == 0 { CALLS_DEFAULT } else { request.limit.min(CALLS_MAX) };
+        let mut calls = Vec::new();
+        for reply in self.ask_all(About::Calls(request)).await? {
+            if let ask_reply::About::Calls(list) = reply {
+                calls.extend(list.calls);
+            }
+        }
+        Ok(Response::new(CallList { calls }))
+    }
+
+    async fn get_call(&self, request: Request<GetCallRequest>) -> Result<Response<CallDetail>, Status> {
+        self.call(request.into_inner()).await.map(|(_, call)| Response::new(call))
+    }
+
+    async fn explain_call(&self, request: Request<GetCallRequest>) -> Result<Response<CallExplanation>, Status> {
+        let request = checked(request.into_inner())?;
+        match self.find(About::Explain(request.clone())).await? {
+            Some((_, ask_reply::About::Explain(explanation))) => Ok(Response::new(explanation)),
+            _ => Err(missing("call", &request.call, "call list")),
+        }
+    }
+
+    async fn hang_up_call(&self, request: Request<HangUpCallRequest>) -> Result<Response<CallDetail>, Status> {
+        let request = GetCallRequest { call: request.into_inner().call };
+        let (shard, _) = self.call(request.clone()).await?;
+        let call = translate::id_from_hex(&request.call).unwrap_or_default();
+        self.change(shard, command::Kind::ClearCall(ClearCall { call, by: "admin".into() })).await?;
+        self.call(request).await.map(|(_, call)| Response::new(call))
+    }
+
+    async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyReply>, Status> {
+        let passed_on = request.metadata().contains_key(PASSED_ON);
+        let request = request.into_inner();
+        match self.directory_elsewhere().await? {
+            Some(_) if passed_on => Err(Status::unavailable("the directory's leader is changing; apply again")),
+            Some(endpoint) => {
+                let mut request = Request::new(request);
+                request.metadata_mut().insert(PASSED_ON, tonic::metadata::MetadataValue::from_static("1"));
+                AdminClient::new(self.shards.channels().to(&endpoint))
+                    .max_encoding_message_size(usize::MAX)
+                    .max_decoding_message_size(usize::MAX)
+                    .apply(request)
+                    .await
+            }
+            None => self.apply_here(request).await.map(Response::new),
+        }
+    }
+
+    async fn get_documents(&self, request: Request<GetDocumentsRequest>) -> Result<Response<DocumentList>, Status> {
+        let GetDocumentsRequest { kind, name } = request.into_inner();
+        let directory = self.directory().await?;
+        let wanted = |document: &Document| {
+            (kind.is_empty() || kind.eq_ignore_ascii_case(kind_of(document)))
+                && (name.is_empty() || name == name_of(document))
+        };
+        let documents: Vec<_> = directory.documents.into_iter().filter(wanted).collect();
+        if documents.is_empty() && !name.is_empty() {
+            return Err(missing("document", &name, "get"));
+        }
+        Ok(Response::new(DocumentList { version: directory.version, yaml: documents::to_yaml(&documents), documents }))
+    }
+}
+
+impl AdminService {
+    async fn agent(&self, name: String) -> Result<(u32, AgentInfo), Status> {
+        match self.find(About::Agent(GetAgentRequest { name: name.clone() })).await? {
+            Some((shard, ask_reply::About::Agent(agent))) => Ok((shard, agent)),
+            _ => Err(missing("agent", &name, "agent list")),
+        }
+    }
+
+    async fn call(&self, request: GetCallRequest) -> Result<(u32, CallDetail), Status> {
+        let request = checked(request)?;
+        match self.find(About::Call(request.clone())).await? {
+            Some((shard, ask_reply::About::Call(call))) => Ok((shard, call)),
+            _ => Err(missing("call", &request.call, "call list")),
+        }
+    }
+
+    /// A gateway serves many shards: its legs are added up.
+    async fn gateways(&self) -> Result<Vec<GatewayInfo>, Status> {
+        let mut gateways: BTreeMap<String, GatewayInfo> = BTreeMap::new();
+        for reply in self.ask_all(About::Gateways(ListGatewaysRequest {})).await? {
+            let ask_reply::About::Gateways(list) = reply else { continue };
+            for seen in list.gateways {
+                match gateways.get_mut(&seen.id) {
+                    Some(known) => {
+                        known.legs += seen.legs;
+                        known.up |= seen.up;
+                    }
+                    None => drop(gateways.insert(seen.id.clone(), seen)),
+                }
+            }
+        }
+        Ok(gateways.into_values().collect())
+    }
+}
+
+fn checked(request: GetCallRequest) -> Result<GetCallRequest, Status> {
+    if translate::id_from_hex(&request.call).is_none() {
+        return Err(Status::invalid_argument("a call id has 16 hexadecimal digits, as `cordctl call list` prints it"));
+    }
+    Ok(request)
+}
+
+fn missing(what: &str, name: &str, list: &str) -> Status {
+    Status::not_found(format!("there is no {what} {name:?}; `cordctl {list}` shows what there is"))
+}
+
+fn unreached(error: &Unreached) -> Status {
+    Status::unavailable(format!("{error}; `cordctl shard list` shows who leads"))
+}
+
+fn refused(rejection: &Rejection) -> Status {
+    let detail = rejection.detail.clone();
+    match rejection.code() {
+        RejectionCode::UnknownCall
+        | RejectionCode::UnknownLeg
+        | RejectionCode::UnknownAgent
+        | RejectionCode::UnknownNumber
+        | RejectionCode::UnknownGateway => Status::not_found(detail),
+        RejectionCode::LimitReached => Status::resource_exhausted(detail),
+        RejectionCode::Invalid => Status::invalid_argument(detail),
+        RejectionCode::Stale => Status::aborted(detail),
+        RejectionCode::WrongState | RejectionCode::Unspecified => Status::failed_precondition(detail),
+    }
+}

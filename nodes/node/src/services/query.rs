@@ -1,0 +1,37 @@
+//! Service Query: other nodes ask this one on behalf of their admins.
+
+use proto::v1::{AskReply, AskRequest, DescribeRequest, NodeDescription, query_server};
+use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
+
+use crate::{answers::Answers, shards::LEADER_TRAILER};
+
+/// The service.
+#[derive(Clone)]
+pub struct QueryService {
+    answers: Answers,
+}
+
+impl QueryService {
+    /// Answers from this node's replicas.
+    #[must_use]
+    pub const fn new(answers: Answers) -> Self {
+        Self { answers }
+    }
+}
+
+#[tonic::async_trait]
+impl query_server::Query for QueryService {
+    async fn ask(&self, request: Request<AskRequest>) -> Result<Response<AskReply>, Status> {
+        self.answers.answer(request.into_inner()).await.map(Response::new).map_err(|not_leader| {
+            let mut metadata = MetadataMap::new();
+            if let Ok(value) = not_leader.endpoint.parse() {
+                metadata.insert(LEADER_TRAILER, value);
+            }
+            Status::with_metadata(Code::FailedPrecondition, "this node does not lead the shard", metadata)
+        })
+    }
+
+    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<NodeDescription>, Status> {
+        Ok(Response::new(self.answers.describe().await))
+    }
+}

@@ -1,0 +1,123 @@
+//! Service Shard: gateways (and nodes on behalf of admins) hand commands in and watch orders.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use actix::Addr;
+use futures::{Stream, StreamExt as _};
+use proto::v1::{
+    DirectoryView, FollowRequest, NotLeader, SubmitReply, SubmitRequest, WatchReply, WatchRequest, shard_server,
+    watch_reply,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    actor::{ForgetClient, STREAM_QUEUE_MAX, ShardActor, Submit, Unwatch, Watch},
+    owners::Owners,
+};
+
+/// Commands in one message; a larger one is refused whole.
+pub const SUBMISSIONS_PER_MESSAGE_MAX: usize = 4_096;
+
+/// The service.
+#[derive(Clone)]
+pub struct ShardService {
+    owners: Owners,
+    directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    keys: Arc<AtomicU64>,
+}
+
+impl ShardService {
+    /// A door to these actors.
+    #[must_use]
+    pub fn new(owners: Owners, directory: watch::Receiver<Option<Arc<DirectoryView>>>) -> Self {
+        Self { owners, directory, keys: Arc::default() }
+    }
+
+    fn next_key(&self) -> u64 {
+        self.keys.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl shard_server::Shard for ShardService {
+    type SubmitStream = Replies<SubmitReply>;
+    type WatchStream = Replies<WatchReply>;
+    type FollowStream = Replies<DirectoryView>;
+
+    async fn submit(&self, request: Request<Streaming<SubmitRequest>>) -> Result<Response<Self::SubmitStream>, Status> {
+        let mut requests = request.into_inner();
+        let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
+        let (client, owners) = (self.next_key(), self.owners.clone());
+        tokio::spawn(async move {
+            while let Some(Ok(request)) = requests.next().await {
+                if request.submissions.len() > SUBMISSIONS_PER_MESSAGE_MAX {
+                    break;
+                }
+                for (owner, submissions) in owners.split(request.submissions, |submission| submission.shard) {
+                    let submit = Submit { client, replies: replies.clone(), submissions };
+                    // A full mailbox: the stream ends, and the gateway asks again, which is the back-pressure.
+                    if owner.try_send(submit).is_err() {
+                        tracing::warn!("a mailbox is full; a Submit stream is closed");
+                        break;
+                    }
+                }
+            }
+            owners.all().for_each(|owner| owner.do_send(ForgetClient { client }));
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver).map(Ok))))
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
+        let Some(owner) = self.owners.of(request.shard) else {
+            let not_leader = WatchReply { kind: Some(watch_reply::Kind::NotLeader(NotLeader::default())) };
+            return Ok(Response::new(Box::pin(tokio_stream::once(Ok(not_leader)))));
+        };
+        let key = self.next_key();
+        owner
+            .try_send(Watch { key, request, replies })
+            .map_err(|_| Status::unavailable("this node is overloaded; ask again"))?;
+        let watched = Watched { stream: ReceiverStream::new(receiver), key, owner };
+        Ok(Response::new(Box::pin(watched)))
+    }
+
+    async fn follow(&self, _: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        let views = WatchStream::new(self.directory.clone());
+        Ok(Response::new(Box::pin(views.filter_map(async |view| view.map(|view| Ok((*view).clone()))))))
+    }
+}
+
+/// Tells the actor when the stream is dropped, however that happens: a lease runs from there.
+struct Watched {
+    stream: ReceiverStream<WatchReply>,
+    key: u64,
+    owner: Addr<ShardActor>,
+}
+
+impl Stream for Watched {
+    type Item = Result<WatchReply, Status>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        Pin::new(&mut self.stream).poll_next(context).map(|reply| reply.map(Ok))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.owner.do_send(Unwatch { key: self.key });
+    }
+}

@@ -1,0 +1,274 @@
+//! A node's way to any shard, wherever its leader is: for admins, and for the directory that configures tenants.
+//! It retries with the same command id until the outcome is known or the time is up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use proto::v1::{
+    AskReply, AskRequest, Command, CommandId, NotLeader, Rejection, Submission, SubmitRequest, command, outcome,
+    query_client::QueryClient, shard_client::ShardClient,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tokio_stream::StreamExt as _;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    actor::{ForgetClient, Submit},
+    answers::Answers,
+    members::Members,
+    owners::Owners,
+};
+
+/// How long one attempt at one node may take before the next is tried.
+const ATTEMPT_MAX: Duration = Duration::from_millis(700);
+/// Between attempts, so that an election is not hurried by questions.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Keys of in-process clients, apart from those of streams.
+const LOCAL_CLIENTS: u64 = 1 << 63;
+
+/// The shard could not be reached in time; a command may or may not be done.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("shard {shard} gave no answer within {waited_ms} ms: {detail}")]
+pub struct Unreached {
+    /// The shard.
+    pub shard: u32,
+    /// How long was tried.
+    pub waited_ms: u64,
+    /// The last obstacle.
+    pub detail: String,
+}
+
+/// The way to every shard.
+#[derive(Clone)]
+pub struct Shards {
+    owners: Owners,
+    answers: Answers,
+    members: Members,
+    own: u64,
+    sender: u64,
+    numbers: Arc<AtomicU64>,
+    channels: Channels,
+}
+
+impl Shards {
+    /// `sender` is drawn at random at the process's start.
+    #[must_use]
+    pub fn new(owners: Owners, answers: Answers, members: Members, own: u64, sender: u64) -> Self {
+        Self { owners, answers, members, own, sender, numbers: Arc::default(), channels: Channels::default() }
+    }
+
+    /// Channels to other nodes.
+    #[must_use]
+    pub const fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    /// Has a command committed and applied, once.
+    ///
+    /// # Errors
+    /// The time was up before the outcome was known.
+    pub async fn submit(
+        &self,
+        shard: u32,
+        kind: command::Kind,
+        wait: Duration,
+    ) -> Result<Result<(), Rejection>, Unreached> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+        let submission = Submission {
+            shard,
+            id: Some(CommandId { sender: self.sender, number }),
+            settled_below: 0,
+            command: Some(Command { kind: Some(kind) }),
+            trace: None,
+        };
+        let attempt = |endpoint: Option<String>| {
+            let submission = submission.clone();
+            async move {
+                let result = match endpoint {
+                    None => self.submit_here(number, submission).await?,
+                    Some(endpoint) => self.submit_there(&endpoint, submission).await?,
+                };
+                match result {
+                    outcome::Result::Accepted(_) => Ok(Ok(())),
+                    outcome::Result::Rejection(rejection) => Ok(Err(rejection)),
+                    outcome::Result::NotLeader(not_leader) => Err(Obstacle::NotLeader(not_leader)),
+                    outcome::Result::Unavailable(unavailable) => Err(Obstacle::Other(unavailable.detail)),
+                }
+            }
+        };
+        self.persist(shard, wait, attempt).await
+    }
+
+    /// Asks a shard's leader.
+    ///
+    /// # Errors
+    /// The time was up before a leader answered.
+    pub async fn ask(&self, request: AskRequest, wait: Duration) -> Result<AskReply, Unreached> {
+        let shard = request.shard;
+        let attempt = |endpoint: Option<String>| {
+            let request = request.clone();
+            async move {
+                match endpoint {
+                    None => self.answers.answer(request).await.map_err(Obstacle::NotLeader),
+                    Some(endpoint) => self.ask_there(&endpoint, request).await,
+                }
+            }
+        };
+        self.persist(shard, wait, attempt).await
+    }
+
+    /// Tries this node first, then whoever is said to lead, then everybody in turn.
+    async fn persist<T, F: Future<Output = Result<T, Obstacle>> + Send>(
+        &self,
+        shard: u32,
+        wait: Duration,
+        attempt: impl Fn(Option<String>) -> F,
+    ) -> Result<T, Unreached> {
+        let deadline = Instant::now() + wait;
+        let own = self.members.get(self.own).map(|member| member.endpoint.clone()).unwrap_or_default();
+        let mut rotation = self.members.endpoints().into_iter().cycle();
+        let mut endpoint = own.clone();
+        loop {
+            let place = (endpoint != own).then(|| endpoint.clone());
+            let attempted = timeout_at(deadline.min(Instant::now() + ATTEMPT_MAX), attempt(place)).await;
+            let detail = match attempted {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(Obstacle::NotLeader(hint))) if !hint.endpoint.is_empty() && hint.endpoint != endpoint => {
+                    endpoint = hint.endpoint;
+                    "the leader is changing".to_owned()
+                }
+                Ok(Err(Obstacle::NotLeader(_))) => {
+                    endpoint = rotation.next().unwrap_or_default();
+                    sleep(PAUSE).await;
+                    "no leader is known".to_owned()
+                }
+                Ok(Err(Obstacle::Other(detail))) => {
+                    endpoint = rotation.next().unwrap_or_default();
+                    sleep(PAUSE).await;
+                    detail
+                }
+                Err(_) => {
+                    let detail = format!("{endpoint} does not answer");
+                    endpoint = rotation.next().unwrap_or_default();
+                    detail
+                }
+            };
+            if Instant::now() >= deadline {
+                return Err(Unreached {
+                    shard,
+                    waited_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                    detail,
+                });
+            }
+        }
+    }
+
+    async fn ask_there(&self, endpoint: &str, request: AskRequest) -> Result<AskReply, Obstacle> {
+        let mut query = QueryClient::new(self.channels.to(endpoint)).max_decoding_message_size(usize::MAX);
+        query.ask(request).await.map(tonic::Response::into_inner).map_err(|status| {
+            match status.metadata().get(LEADER_TRAILER).and_then(|value| value.to_str().ok()) {
+                Some(leader) => Obstacle::NotLeader(NotLeader { endpoint: leader.into(), ..NotLeader::default() }),
+                None => Obstacle::Other(status.message().to_owned()),
+            }
+        })
+    }
+
+    async fn submit_here(&self, number: u64, submission: Submission) -> Result<outcome::Result, Obstacle> {
+        let Some(owner) = self.owners.of(submission.shard) else {
+            return Err(Obstacle::NotLeader(NotLeader::default()));
+        };
+        let (replies, mut receiver) = mpsc::channel(1);
+        let client = LOCAL_CLIENTS | number;
+        let submit = Submit { client, replies, submissions: vec![submission] };
+        owner.try_send(submit).map_err(|_| Obstacle::Other("this node is overloaded".into()))?;
+        let _forget = Forget { client, owner };
+        let reply = receiver.recv().await.ok_or_else(|| Obstacle::Other("the shard was stopped".into()))?;
+        only_result(reply.outcomes)
+    }
+
+    async fn submit_there(&self, endpoint: &str, submission: Submission) -> Result<outcome::Result, Obstacle> {
+        let (requests, receiver) = mpsc::channel(1);
+        let request = SubmitRequest { submissions: vec![submission] };
+        requests.send(request).await.map_err(|error| Obstacle::Other(error.to_string()))?;
+        let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
+        let mut client = ShardClient::new(self.channels.to(endpoint)).max_encoding_message_size(usize::MAX);
+        let other = |status: tonic::Status| Obstacle::Other(status.message().to_owned());
+        let mut replies = client.submit(stream).await.map_err(other)?.into_inner();
+        match replies.next().await {
+            Some(Ok(reply)) => only_result(reply.outcomes),
+            Some(Err(status)) => Err(other(status)),
+            None => Err(Obstacle::Other(format!("{endpoint} closed the stream"))),
+        }
+    }
+}
+
+/// Metadata of a refused `Query.Ask` that says who leads.
+pub const LEADER_TRAILER: &str = "cordboard-leader";
+
+enum Obstacle {
+    NotLeader(NotLeader),
+    Other(String),
+}
+
+/// Nobody waits any more, however the waiting ended.
+struct Forget {
+    client: u64,
+    owner: actix::Addr<crate::actor::ShardActor>,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.owner.do_send(ForgetClient { client: self.client });
+    }
+}
+
+fn only_result(outcomes: Vec<proto::v1::Outcome>) -> Result<outcome::Result, Obstacle> {
+    let result = outcomes.into_iter().next().and_then(|outcome| outcome.result);
+    result.ok_or_else(|| Obstacle::Other("an empty answer".into()))
+}
+
+/// One lazy connection per other node.
+#[derive(Clone, Default)]
+pub struct Channels(Arc<Mutex<BTreeMap<String, Channel>>>);
+
+impl Channels {
+    /// The channel to `endpoint`, host:port; connects when first used, and again whenever it was lost.
+    #[must_use]
+    pub fn to(&self, endpoint: &str) -> Channel {
+        let mut channels = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        channels.entry(endpoint.to_owned()).or_insert_with(|| connect_lazily(endpoint)).clone()
+    }
+}
+
+fn connect_lazily(endpoint: &str) -> Channel {
+    // An endpoint comes from our own member list; one that is no URI can only fail to connect.
+    Endpoint::from_shared(format!("http://{endpoint}"))
+        .unwrap_or_else(|_| Endpoint::from_static("http://0.0.0.0:0"))
+        .connect_timeout(Duration::from_millis(300))
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(1))
+        .connect_lazy()
+}
+
+/// One question to one node, not persisted: for looks at the whole cluster.
+///
+/// # Errors
+/// It did not answer in time.
+pub async fn within<T>(
+    wait: Duration,
+    question: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, tonic::Status> {
+    timeout(wait, question)
+        .await
+        .map_err(|_| tonic::Status::deadline_exceeded("no answer in time"))?
+        .map(tonic::Response::into_inner)
+}
