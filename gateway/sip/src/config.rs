@@ -22,6 +22,8 @@ pub struct EndpointConfig {
     pub setup_wait_ms: u64,
     /// An INVITE of ours without any provisional answer is given up after this long.
     pub no_provisional_ms: u64,
+    /// An INVITE of ours that only rings is given up after this long, should nobody end it before.
+    pub ring_ms_max: u64,
     /// Seconds in `Retry-After` of a 503.
     pub retry_after_seconds: u32,
     /// A nonce older than this is stale.
@@ -42,6 +44,7 @@ impl EndpointConfig {
             timers: Timers::default(),
             setup_wait_ms: 8_000,
             no_provisional_ms: 4_000,
+            ring_ms_max: 600_000,
             retry_after_seconds: 5,
             nonce_ms: 60_000,
         }

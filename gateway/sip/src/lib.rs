@@ -9,15 +9,27 @@
 //! Standards: RFC 3261, 3264, 3326, 3581, 4028, 6026, 2617/7616/8760.
 
 mod config;
+mod dialog;
+mod digest;
+mod echo;
 mod endpoint;
 pub mod framing;
+mod leg;
+mod message;
+mod passport;
 mod peek;
 mod raw;
+mod sdp;
 pub mod tag;
+mod timers;
+mod transaction;
 mod types;
+mod uri;
+mod write;
 
 pub use config::{EndpointConfig, Limits, Timers};
 pub use endpoint::Endpoint;
+pub use passport::PassportError;
 pub use peek::{Route, peek};
 pub use types::{
     Access, Codec, Direction, Effect, EndCause, Flow, Ha1, Invite, LegId, LocalMedia, Millis, RegisterId,

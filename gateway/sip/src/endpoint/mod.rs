@@ -1,72 +1,97 @@
 //! The endpoint: everything one lane knows about SIP. Inputs are methods, outputs are effects.
-//! Never blocks, never reads a clock.
+//! Never blocks, never reads a clock. Files follow the road of a message: `inbound` sorts it, `offered` takes calls in,
+//! `calling` sends them out, `dialogue` is what happens inside of a dialog, `due` is what time does.
 
+mod adopting;
+mod calling;
+mod core;
+mod dialogue;
+mod due;
+mod inbound;
+mod offered;
+mod offering;
+mod outbound;
+mod register;
+mod session;
+
+use std::collections::BTreeMap;
+
+use self::core::Core;
+use self::register::PendingRegister;
 use crate::config::EndpointConfig;
-use crate::types::{
-    Access, Effect, Flow, Invite, LegId, LocalMedia, Millis, RegisterId, RegisterOutcome, RemoteMedia, UnknownLeg,
-};
+use crate::leg::{Fate, Leg};
+use crate::passport;
+use crate::timers::LEG_TIMERS;
+use crate::types::{Effect, LegId, Millis, RegisterId, RemoteMedia};
 
 /// All SIP state of one lane.
 pub struct Endpoint {
-    config: EndpointConfig,
-    effects: std::collections::VecDeque<Effect>,
+    core: Core,
+    legs: BTreeMap<LegId, Box<Leg>>,
+    registers: BTreeMap<RegisterId, PendingRegister>,
+    registers_seen: u64,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("legs", &self.legs.len()).finish_non_exhaustive()
+    }
 }
 
 impl Endpoint {
     /// An endpoint without legs.
     #[must_use]
     pub fn new(config: EndpointConfig) -> Self {
-        Self { config, effects: std::collections::VecDeque::new() }
+        Self { core: Core::new(config), legs: BTreeMap::new(), registers: BTreeMap::new(), registers_seen: 0 }
     }
-    /// One whole message from the network.
-    pub fn receive(&mut self, _now: Millis, _flow: Flow, _bytes: &[u8], _access: &dyn Access) {
-        let _ = &self.config;
+
+    /// The next effect, in order.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.core.effects.pop_front()
     }
-    /// ICMP unreachable, TCP refused or closed.
-    pub fn flow_failed(&mut self, _now: Millis, _flow: Flow) {}
-    /// Does whatever is due.
-    pub fn timeout(&mut self, _now: Millis) {}
+
     /// When `timeout` wants to be called next; may be early, never late.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Millis> {
-        None
+        self.core.timers.next()
     }
-    /// The next effect, in order.
-    pub fn poll(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
-    }
-    /// The caller hears ringing: 180.
-    pub fn alert(&mut self, _now: Millis, leg: LegId) -> Result<(), UnknownLeg> {
-        Err(UnknownLeg(leg))
-    }
-    /// The caller is answered: 200 with SDP.
-    pub fn answer(&mut self, _now: Millis, leg: LegId, _media: LocalMedia) -> Result<(), UnknownLeg> {
-        Err(UnknownLeg(leg))
-    }
-    /// Rings somebody. Asked again for a leg that exists, nothing is done.
-    pub fn invite(&mut self, _now: Millis, _leg: LegId, _invite: Invite) {}
-    /// The leg must go: a final refusal with `status`, CANCEL or BYE, whatever is right.
-    pub fn end(&mut self, _now: Millis, leg: LegId, _status: u16, _reason: &str) -> Result<(), UnknownLeg> {
-        Err(UnknownLeg(leg))
-    }
-    /// Offers new media of ours to the far end of an established leg (re-INVITE).
-    pub fn reoffer(&mut self, _now: Millis, leg: LegId, _media: LocalMedia) -> Result<(), UnknownLeg> {
-        Err(UnknownLeg(leg))
-    }
-    /// What the shard said about a REGISTER.
-    pub fn answer_register(&mut self, _now: Millis, _register: RegisterId, _outcome: RegisterOutcome) {}
+
     /// The far end's audio.
     #[must_use]
-    pub fn remote_media(&self, _leg: LegId) -> Option<&RemoteMedia> {
-        None
+    pub fn remote_media(&self, leg: LegId) -> Option<&RemoteMedia> {
+        self.legs.get(&leg)?.audio.remote.as_ref()
     }
-    /// The dialog of an established leg, as any gateway needs it to go on.
+
+    /// The dialog of an answered leg, as any gateway needs it to go on.
     #[must_use]
-    pub fn passport(&self, _leg: LegId) -> Option<Vec<u8>> {
-        None
+    pub fn passport(&self, leg: LegId) -> Option<Vec<u8>> {
+        self.legs.get(&leg).and_then(|leg| passport::write(leg))
     }
+
     /// All legs, in order.
     pub fn legs(&self) -> impl Iterator<Item = LegId> + '_ {
-        std::iter::empty()
+        self.legs.keys().copied()
+    }
+
+    /// Transactions that live, those that only absorb repeats included.
+    #[must_use]
+    pub fn transactions(&self) -> usize {
+        self.core.transactions() + self.registers.len()
+    }
+
+    /// The only place where legs end.
+    fn settle(&mut self, leg: LegId, fate: Fate) {
+        if let Fate::Ended(cause, status) = fate {
+            if self.legs.remove(&leg).is_some() {
+                self.core.tell(Effect::Ended { leg, cause, status });
+            }
+        }
+    }
+
+    fn has_room_for_leg(&self) -> bool {
+        self.legs.len() < self.core.config.limits.legs_max
     }
 }
+
+/// No timer armed.
+const ASLEEP: [Millis; LEG_TIMERS] = [Millis(0); LEG_TIMERS];

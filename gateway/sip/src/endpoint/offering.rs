@@ -1,0 +1,210 @@
+//! What we begin inside of a dialog: re-INVITE with other media, and session refreshes.
+//! Never touches a leg without an answer.
+
+use super::core::{Ask, Core};
+use super::dialogue::{confirm, hear};
+use super::{Endpoint, session};
+use crate::leg::{Asking, Fate, Leg, LegState};
+use crate::message::{Method, Response};
+use crate::sdp;
+use crate::timers::LegTimer;
+use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
+use crate::types::{Direction, EndCause, Flow, LegId, LocalMedia, Millis, UnknownLeg};
+use crate::write;
+
+/// Something else is under way in the dialog: look again after this.
+const BUSY_MS: u64 = 500;
+
+impl Endpoint {
+    /// Offers new media of ours to the far end of an established leg (re-INVITE). What comes of it is told by
+    /// `MediaChanged` and `Confirmed`; media that is in use already is not offered again.
+    pub fn reoffer(&mut self, now: Millis, leg: LegId, media: LocalMedia) -> Result<(), UnknownLeg> {
+        let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
+        let LegState::Up(up) = &mut it.state else { return Err(UnknownLeg(leg)) };
+        if it.audio.local != Some(media) {
+            up.wanted = Some(media);
+            begin(&mut self.core, now, it);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_reinvite_response(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        key: u64,
+        mut tx: ClientTx,
+        response: &Response,
+    ) {
+        let id = tx.leg;
+        match (tx.state, response.status) {
+            (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 100..=199) => {
+                let until = now.plus(self.core.config.timers.patience_ms());
+                if let ClientState::Trying { .. } = tx.state {
+                    tx.state = ClientState::Proceeding { until };
+                    tx.due = until;
+                    self.core.timers.arm(until, crate::timers::Due::Client(key));
+                }
+                self.core.clients.insert(key, tx);
+            }
+            (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 200..=299) => {
+                let cseq = tx.seed.as_ref().map_or(response.cseq, |seed| seed.cseq);
+                if let Some(leg) = self.legs.get(&id) {
+                    tx.bytes = self.core.ack(id, &leg.dialog, cseq);
+                    tx.flow = leg.dialog.flow;
+                    self.core.accept(now, key, tx);
+                }
+                let fate = self.agreed(now, flow, id, key, response);
+                self.settle(id, fate);
+            }
+            (ClientState::Trying { .. } | ClientState::Proceeding { .. }, _) => {
+                let ack = super::calling::derive(&tx.bytes, "ACK", Some(&response.to), |_| {});
+                self.core.send(tx.flow, ack.clone());
+                tx.bytes = ack;
+                self.core.complete(now, key, tx);
+                let fate = self.disagreed(now, id, key, response.status);
+                self.settle(id, fate);
+            }
+            (ClientState::Completed, 300..) | (ClientState::Accepted, 200..=299) => {
+                self.core.send(tx.flow, tx.bytes.clone());
+                self.core.clients.insert(key, tx);
+            }
+            (ClientState::Completed | ClientState::Accepted, _) => {
+                self.core.clients.insert(key, tx);
+            }
+        }
+    }
+
+    pub(super) fn on_update_response(&mut self, now: Millis, flow: Flow, key: u64, tx: &ClientTx, response: &Response) {
+        let fate = match response.status {
+            200..=299 => self.agreed(now, flow, tx.leg, key, response),
+            status => self.disagreed(now, tx.leg, key, status),
+        };
+        self.settle(tx.leg, fate);
+    }
+
+    fn agreed(&mut self, now: Millis, flow: Flow, id: LegId, key: u64, response: &Response) -> Fate {
+        let core = &mut self.core;
+        let Some(leg) = self.legs.get_mut(&id) else { return Fate::Lives };
+        let LegState::Up(up) = &mut leg.state else { return Fate::Lives };
+        let Some(asking) = up.asking.take_if(|asking| asking.key == key) else { return Fate::Lives };
+        let refreshed = leg.dialog.refresh(&response.fields, flow);
+        if let Some(session) = session::adopt(&response.fields) {
+            leg.session = Some(session);
+        }
+        session::start(core, now, leg);
+        if let Some(media) = asking.media {
+            leg.audio.local = Some(media);
+        }
+        if !response.body.is_empty() {
+            match sdp::read(&response.body, &core.config.limits) {
+                Ok(answer) => {
+                    hear(core, leg, answer.media);
+                }
+                Err(_) => {
+                    core.hang_up(now, id, &mut leg.dialog, 488, "no common codec");
+                    return Fate::Ended(EndCause::Media, response.status);
+                }
+            }
+        }
+        if refreshed || asking.media.is_some() {
+            confirm(core, leg);
+        }
+        if let LegState::Up(up) = &leg.state {
+            if up.wanted.is_some() {
+                begin(core, now, leg);
+            }
+        }
+        Fate::Lives
+    }
+
+    fn disagreed(&mut self, now: Millis, id: LegId, key: u64, status: u16) -> Fate {
+        // RFC 3261 12.2.1.2: the far end does not know the dialog, or is gone.
+        if matches!(status, 408 | 481) {
+            return self.broken(now, id, key, status);
+        }
+        let core = &mut self.core;
+        let Some(leg) = self.legs.get_mut(&id) else { return Fate::Lives };
+        let LegState::Up(up) = &mut leg.state else { return Fate::Lives };
+        let Some(asking) = up.asking.take_if(|asking| asking.key == key) else { return Fate::Lives };
+        if status == 491 || status == 500 {
+            // RFC 3261 14.1: the owner of the Call-ID waits 2.1 to 4 s, the other up to 2 s. Hashed, not drawn.
+            let dice = core.keys.digest(b'D', &[&key.to_le_bytes()]) % 1_900;
+            let wait_ms = if id.leg == 1 { dice } else { 2_100 + dice };
+            up.wanted = up.wanted.or(asking.media);
+            core.wake_leg(leg, LegTimer::Retry, now.plus(wait_ms));
+        }
+        Fate::Lives
+    }
+
+    /// A request inside of the dialog failed for good: BYE, as far as it goes.
+    pub(super) fn broken(&mut self, now: Millis, id: LegId, key: u64, status: u16) -> Fate {
+        let Some(leg) = self.legs.get_mut(&id) else { return Fate::Lives };
+        match &leg.state {
+            LegState::Up(up) if up.asking.is_some_and(|asking| asking.key == key) => {
+                self.core.hang_up(now, id, &mut leg.dialog, status, "dialog broken");
+                Fate::Ended(EndCause::Failed, status)
+            }
+            LegState::Up(_) | LegState::Offered(_) | LegState::Calling(_) => Fate::Lives,
+        }
+    }
+}
+
+/// Sends what is wanted: new media by re-INVITE, else a session refresh.
+pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
+    let LegState::Up(up) = &mut leg.state else { return };
+    if up.asking.is_some() || up.unacked.is_some() || !up.confirmed {
+        return core.wake_leg(leg, LegTimer::Retry, now.plus(BUSY_MS));
+    }
+    let media = up.wanted.take();
+    let update = media.is_none() && leg.dialog.updates;
+    leg.dialog.local_cseq += 1;
+    let cseq = leg.dialog.local_cseq;
+    let (method, purpose) =
+        if update { (Method::Update, Purpose::Update) } else { (Method::Invite, Purpose::Reinvite) };
+    let branch = core.branch(leg.id, method.name(), cseq, &leg.dialog.remote_tag);
+    let key = core.method_key(&branch, method);
+    let mut out = leg.dialog.request(method.name(), cseq, &core.host_port, &branch);
+    core.contact(&mut out, &leg.token, leg.dialog.flow.transport);
+    write::field(&mut out, "Supported", write::SUPPORTED);
+    write::field(&mut out, "Allow", write::ALLOW);
+    write::field(&mut out, "User-Agent", &core.config.user_agent);
+    if let Some(session) = leg.session {
+        write::field(
+            &mut out,
+            "Session-Expires",
+            &format!("{};refresher={}", session.seconds, if session.ours { "uac" } else { "uas" }),
+        );
+    }
+    let bytes = if update {
+        write::finish(out)
+    } else {
+        if let Some(local) = media.or(leg.audio.local) {
+            let mut offer = sdp::offer(leg.audio.origin, local, Direction::SendRecv);
+            if offer != leg.audio.sdp {
+                leg.audio.origin.version += 1;
+                offer = sdp::offer(leg.audio.origin, local, Direction::SendRecv);
+            }
+            leg.audio.sdp = offer;
+        }
+        write::finish_sdp(out, &leg.audio.sdp)
+    };
+    up.asking = Some(Asking { key, media });
+    let seed = (!update).then(|| Box::new(reinvite_seed(leg, cseq)));
+    let patience_ms = core.config.timers.patience_ms();
+    core.ask(now, key, Ask { purpose, leg: leg.id, flow: leg.dialog.flow, bytes, seed, patience_ms });
+}
+
+fn reinvite_seed(leg: &Leg, cseq: u32) -> Seed {
+    let dialog = &leg.dialog;
+    Seed {
+        uri: dialog.target.clone(),
+        local: dialog.local.clone(),
+        remote: dialog.remote.clone(),
+        call_id: dialog.call_id.clone(),
+        cseq,
+        tag: dialog.remote_tag.clone(),
+        abandoned: false,
+        cancelled: false,
+    }
+}

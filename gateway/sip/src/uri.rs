@@ -1,0 +1,129 @@
+//! A SIP or tel URI, reduced to what routing and dialogs need, with its text kept as it came.
+//! Never resolves a name.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use sipx_sip::Host;
+
+use crate::types::Transport;
+
+/// The schemes we tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Sip,
+    Sips,
+    Tel,
+    Other,
+}
+
+/// A parsed URI.
+#[derive(Debug, Clone)]
+pub(crate) struct Uri {
+    pub(crate) text: Bytes,
+    pub(crate) scheme: Scheme,
+    /// Decoded user part, or the digits of a tel URI; empty when there is none.
+    pub(crate) user: Bytes,
+    /// The host when it is an address.
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) port: Option<u16>,
+    pub(crate) transport: Option<Transport>,
+    /// Loose routing (RFC 3261 19.1.1).
+    pub(crate) loose: bool,
+}
+
+impl Uri {
+    pub(crate) fn from_wire(uri: &sipx_sip::Uri) -> Self {
+        let scheme = match uri.scheme() {
+            sipx_sip::Scheme::Sip => Scheme::Sip,
+            sipx_sip::Scheme::Sips => Scheme::Sips,
+            sipx_sip::Scheme::Tel => Scheme::Tel,
+            _ => Scheme::Other,
+        };
+        let user = match uri.tel_parts() {
+            // RFC 3966 3: visual separators mean nothing.
+            Some(tel) => tel.subscriber().iter().copied().filter(|b| !b"-.()".contains(b)).collect(),
+            None => uri.decoded_user().unwrap_or_default(),
+        };
+        // RFC 3261 19.1.6: a telephone number in a user part may carry parameters of its own.
+        let user = user.split(|&b| b == b';').next().unwrap_or_default().to_vec();
+        let transport = uri.transport().and_then(|name| {
+            if name.eq_ignore_ascii_case(b"udp") {
+                Some(Transport::Udp)
+            } else if name.eq_ignore_ascii_case(b"tcp") {
+                Some(Transport::Tcp)
+            } else {
+                None
+            }
+        });
+        Self {
+            text: uri.to_bytes(),
+            scheme,
+            user: Bytes::from(user),
+            ip: match uri.host() {
+                Some(Host::Ip(ip)) => Some(*ip),
+                _ => None,
+            },
+            port: uri.port(),
+            transport,
+            loose: uri.params().is_some_and(|params| params.contains("lr")),
+        }
+    }
+
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        sipx_sip::Uri::parse(Bytes::copy_from_slice(text))
+            .ok()
+            .filter(|uri| !uri.has_headers())
+            .map(|uri| Self::from_wire(&uri))
+    }
+
+    /// The URI inside of a name-addr, addr-spec or header value with parameters.
+    pub(crate) fn of_value(value: &[u8]) -> Option<Self> {
+        sipx_sip::headers::Address::parse(value, "address").ok().map(|address| Self::from_wire(&address.uri))
+    }
+
+    pub(crate) fn is_sip(&self) -> bool {
+        matches!(self.scheme, Scheme::Sip | Scheme::Sips)
+    }
+
+    /// Where it points when its host is an address.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        self.ip.map(|ip| SocketAddr::new(ip, self.port.unwrap_or(5060)))
+    }
+
+    pub(crate) fn user_text(&self, bytes_max: usize) -> String {
+        clean(&String::from_utf8_lossy(&self.user), bytes_max)
+    }
+}
+
+/// Text without control characters, at most so many bytes: CR, LF and terminal codes end here.
+pub(crate) fn clean(text: &str, bytes_max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(bytes_max));
+    for c in text.chars().filter(|c| !c.is_control() && !('\u{202a}'..='\u{202e}').contains(c)) {
+        if out.len() + c.len_utf8() > bytes_max {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Whether an address cannot be reached from where `source` is: a phone behind NAT writes such ones.
+pub(crate) fn hidden_from(ip: IpAddr, source: IpAddr) -> bool {
+    ip.is_unspecified()
+        || ip.is_multicast()
+        || (is_local(ip) && !is_local(source))
+        || (ip.is_loopback() && !source.is_loopback())
+}
+
+fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || (ip.segments()[0] & 0xfe00) == 0xfc00 || (ip.segments()[0] & 0xffc0) == 0xfe80
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What an endpoint does, told in literal SIP.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+#[path = "stories/caller.rs"]
+mod caller;
+mod peer;
+
+fn md5_ha1() -> [u8; 16] {
+    use md5::Digest;
+    md5::Md5::digest("alice:cordboard:secret").into()
+}
+
+fn sha256_ha1() -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest("alice:cordboard:secret").into()
+}
