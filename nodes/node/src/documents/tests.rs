@@ -344,3 +344,82 @@ fn two_thousand_agents_are_read_in_well_under_a_second() {
     assert_eq!((current.len(), again.upserts.len()), (2004, 0));
     assert!(took < Duration::from_secs(2), "twice, and once printed, took {took:?}");
 }
+
+#[test]
+fn names_that_look_like_something_else_stay_names() {
+    for name in ["null", "true", "1e5", "0x10", "1.5", "-", "--", "---", "+1", ".", "...", "007", "no", "12_3", ".inf"]
+    {
+        let text = format!(
+            "kind: Queue\nname: \"{name}\"\nmusic: \"{name}\"\n---\nkind: Number\nname: \"{name}\"\nroute: {{ queue: \"{name}\" }}\n"
+        );
+        let current = checked(&[], &text).expect("valid").upserts;
+        let yaml = to_yaml(&current);
+        assert_eq!(checked(&[], &yaml).expect("valid").upserts, current, "{yaml}");
+        // Other readers of YAML must see text, too.
+        let read: Vec<std::collections::BTreeMap<String, Typed>> = serde_saphyr::from_multiple(&yaml).expect("valid");
+        assert!(matches!(&read[0]["name"], Typed::Text(text) if text == name), "{yaml}");
+    }
+}
+
+/// What another reader of YAML takes a value for.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only the variant matters")]
+enum Typed {
+    Figure(f64),
+    Truth(bool),
+    Text(String),
+    Fields(std::collections::BTreeMap<String, String>),
+}
+
+#[test]
+fn no_text_makes_reading_panic() {
+    let mut dice = fastrand::Rng::with_seed(2);
+    let scraps = [
+        "kind: Queue\n",
+        "name: q\n",
+        "---\n",
+        "...\n",
+        "- ",
+        "[",
+        "]",
+        "{",
+        "}",
+        ": ",
+        "? ",
+        "&a ",
+        "*a",
+        "!x ",
+        "|\n",
+        ">",
+        "\"",
+        "'",
+        "#",
+        "\n",
+        "  ",
+        "\t",
+        "\u{0}",
+        "\u{feff}",
+        "é",
+        "<<: ",
+        "%YAML 1.2\n",
+        "password: ",
+        "queues: ",
+        "addresses: ",
+        "route: ",
+        "kind: Agent\n",
+        "kind: Trunk\n",
+        "kind: Number\n",
+        "1",
+        "-1",
+        "~",
+        ",",
+    ];
+    for _ in 0..20_000 {
+        let text: String = (0..dice.usize(0..30)).map(|_| scraps[dice.usize(0..scraps.len())]).collect();
+        if let Ok(plan) = check(&[], &[file("f", &text)]) {
+            let yaml = to_yaml(&plan.upserts);
+            assert_eq!(checked(&[], &yaml).expect("what we print is valid").upserts, plan.upserts, "{text}");
+        }
+    }
+}
