@@ -209,3 +209,6 @@ fn extend(held: Option<(u64, u64)>, shard: u32, first: u64, last: u64) -> Result
 fn region(shard: u32) -> u64 {
     u64::from(shard) + 1
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,3 +169,6 @@ fn write(store: &mut impl Store, batch: &WriteBatch) -> Result<(), StoreError> {
         Err(StoreError::Panicked(text.to_owned()))
     })
 }
+
+#[cfg(test)]
+mod tests;

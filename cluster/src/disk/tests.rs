@@ -1,0 +1,244 @@
+//! Real disks in temporary folders. A crash is a copy of the folder while it is open.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use raft::eraftpb::Entry;
+
+use super::{DiskConfig, DiskStore};
+use crate::snapshots::damage;
+use crate::store::{GroupWrite, Store, StoreError, WriteBatch};
+use crate::vault::Vault;
+use crate::{Host, HostConfig, Identity, Machine, RestoreError};
+
+const SHARD: u32 = 1;
+
+/// Counts and sums, so that a lost or doubled entry shows.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Sum {
+    count: u64,
+    sum: u64,
+}
+
+impl Machine for Sum {
+    type Output = ();
+
+    fn apply(&mut self, index: u64, data: &[u8]) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_mul(31).wrapping_add(index ^ data.len() as u64);
+    }
+
+    fn save(&self) -> Vec<u8> {
+        // Long enough for several chunks.
+        let mut bytes = [self.count.to_be_bytes(), self.sum.to_be_bytes()].concat();
+        bytes.resize(100_000, 9);
+        bytes
+    }
+
+    fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {
+        let word = |at: usize| data[at..at + 8].try_into().map(u64::from_be_bytes);
+        self.count = word(0).map_err(|_| RestoreError("short".into()))?;
+        self.sum = word(8).map_err(|_| RestoreError("short".into()))?;
+        Ok(())
+    }
+}
+
+/// One node: a host and its disk, without threads.
+struct Node {
+    host: Host<Sum>,
+    store: DiskStore,
+}
+
+fn identity(node: u64) -> Identity {
+    Identity { cluster: "test".into(), node }
+}
+
+fn small() -> DiskConfig {
+    DiskConfig { log_file_bytes: 256 << 10, log_bytes_max: 1 << 20 }
+}
+
+fn open(folder: &Path, node: u64, voters: &[u64]) -> Node {
+    let mut store = DiskStore::open(folder, &identity(node), small()).expect("the store opens");
+    let config = HostConfig { snapshot_entries: 50, entries_kept: 5, ..HostConfig::new(node) };
+    let mut host = Host::new(config);
+    let recovered = store.recover(SHARD).expect("it recovers").or_bootstrap(voters);
+    host.add(SHARD, Sum::default(), recovered).expect("the machine restores");
+    Node { host, store }
+}
+
+type Nodes = BTreeMap<u64, Node>;
+
+/// Drains, writes and delivers until nobody has anything to do.
+fn carry_out(nodes: &mut Nodes) {
+    loop {
+        let mut messages = Vec::new();
+        for node in nodes.values_mut() {
+            while node.host.has_work() {
+                let drained = node.host.drain();
+                messages.extend(drained.messages);
+                assert!(drained.failures.is_empty());
+                if let Some(batch) = drained.write {
+                    node.store.write(&batch).expect("the disk takes it");
+                    node.host.persisted(batch.done());
+                }
+            }
+        }
+        if messages.is_empty() {
+            return;
+        }
+        for (to, message) in messages {
+            if let Some(node) = nodes.get_mut(&to) {
+                node.host.step(&message);
+            }
+        }
+    }
+}
+
+fn leader(nodes: &mut Nodes) -> u64 {
+    for _ in 0..200 {
+        carry_out(nodes);
+        let established = |node: &Node| node.host.status(SHARD).is_some_and(|status| status.established);
+        if let Some((number, _)) = nodes.iter().find(|(_, node)| established(node)) {
+            return *number;
+        }
+        nodes.values_mut().for_each(|node| node.host.tick());
+    }
+    panic!("nobody leads");
+}
+
+fn propose(nodes: &mut Nodes, count: usize, bytes: usize) {
+    let leader = leader(nodes);
+    for number in 0..count {
+        nodes.get_mut(&leader).expect("it is there").host.propose(SHARD, vec![7; bytes]).expect("it is taken");
+        if number % 5 == 4 {
+            carry_out(nodes);
+        }
+    }
+    carry_out(nodes);
+}
+
+/// Lets the followers learn what is committed.
+fn settle(nodes: &mut Nodes) {
+    for _ in 0..400 {
+        nodes.values_mut().for_each(|node| node.host.tick());
+        carry_out(nodes);
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_a_crash() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Nodes::from([(1, open(&folder.path().join("a"), 1, &[1]))]);
+    for round in 0..3 {
+        propose(&mut nodes, 70, 100);
+        let image = folder.path().join(format!("crash-{round}"));
+        copy(&folder.path().join("a"), &image);
+        let mut again = Nodes::from([(1, open(&image, 1, &[1]))]);
+        leader(&mut again);
+        assert_eq!(again[&1].host.machine(SHARD), nodes[&1].host.machine(SHARD));
+        assert_eq!(again[&1].host.machine(SHARD).map(|sum| sum.count), Some((round + 1) * 70));
+    }
+}
+
+#[test]
+fn a_wiped_follower_rejoins_by_snapshot_and_restarts_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |node: u64| folder.path().join(format!("n{node}"));
+    let voters = [1, 2, 3];
+    let mut nodes: Nodes = voters.iter().map(|node| (*node, open(&path(*node), *node, &voters))).collect();
+    propose(&mut nodes, 300, 50);
+    let leads = leader(&mut nodes);
+    let wiped = voters.into_iter().find(|node| *node != leads).expect("a follower");
+    nodes.remove(&wiped);
+    fs::remove_dir_all(path(wiped)).expect("wiped");
+    propose(&mut nodes, 100, 50);
+
+    nodes.insert(wiped, open(&path(wiped), wiped, &voters));
+    settle(&mut nodes);
+    assert!(nodes[&wiped].host.counters().snapshots_restored > 0);
+    for _ in 0..2 {
+        assert_eq!(nodes[&wiped].host.machine(SHARD), nodes[&leads].host.machine(SHARD));
+        assert!(nodes[&wiped].host.status(SHARD).is_some_and(|status| status.seeded));
+        nodes.remove(&wiped);
+        nodes.insert(wiped, open(&path(wiped), wiped, &voters));
+        propose(&mut nodes, 7, 50);
+        settle(&mut nodes);
+    }
+    assert_eq!(nodes[&wiped].host.machine(SHARD), nodes[&leads].host.machine(SHARD));
+}
+
+#[test]
+fn compaction_gives_space_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Nodes::from([(1, open(folder.path(), 1, &[1]))]);
+    let mut highest = 0;
+    for _ in 0..20 {
+        propose(&mut nodes, 100, 10_000);
+        highest = highest.max(nodes[&1].store.log_bytes());
+    }
+    assert!(highest < 6 << 20, "20 MB were written, the log took {highest} bytes");
+    drop(nodes);
+    let mut nodes = Nodes::from([(1, open(folder.path(), 1, &[1]))]);
+    leader(&mut nodes);
+    assert_eq!(nodes[&1].host.machine(SHARD).map(|sum| sum.count), Some(2_000));
+}
+
+#[test]
+fn a_damaged_snapshot_is_a_clear_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut nodes = Nodes::from([(1, open(folder.path(), 1, &[1]))]);
+    propose(&mut nodes, 120, 10);
+    drop(nodes);
+    damage(&Vault::open(&folder.path().join("state")).expect("it opens"), SHARD);
+    let mut store = DiskStore::open(folder.path(), &identity(1), small()).expect("it opens");
+    let error = store.recover(SHARD).expect_err("the checksum is wrong");
+    assert!(matches!(error, StoreError::Corrupt { shard: SHARD, .. }), "{error}");
+    assert!(error.to_string().contains("rejoin"), "{error}");
+}
+
+#[test]
+fn another_nodes_folder_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(DiskStore::open(folder.path(), &identity(1), small()).expect("an empty folder is taken"));
+    let refusal = |identity: &Identity| {
+        DiskStore::open(folder.path(), identity, small()).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert!(refusal(&identity(2)).contains("belongs to node 1, not to node 2"), "{}", refusal(&identity(2)));
+    let other = Identity { cluster: "elsewhere".into(), node: 1 };
+    assert!(refusal(&other).contains("cluster \"test\""), "{}", refusal(&other));
+    assert_eq!(refusal(&identity(1)), "");
+}
+
+#[test]
+fn a_folder_is_open_in_one_place_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = DiskStore::open(folder.path(), &identity(1), small()).expect("it opens");
+    assert!(DiskStore::open(folder.path(), &identity(1), small()).is_err());
+}
+
+#[test]
+fn a_hole_in_the_log_is_refused_before_the_engine_sees_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = DiskStore::open(folder.path(), &identity(1), small()).expect("it opens");
+    let write = |index: u64| {
+        let entries = vec![Entry { index, term: 2, ..Entry::default() }];
+        WriteBatch { number: 1, groups: vec![GroupWrite { shard: SHARD, entries, ..GroupWrite::default() }] }
+    };
+    store.write(&write(2)).expect("the first");
+    store.write(&write(3)).expect("the next");
+    assert!(matches!(store.write(&write(5)), Err(StoreError::Gap { first: 5, .. })));
+}
