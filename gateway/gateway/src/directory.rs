@@ -51,7 +51,7 @@ impl TryFrom<v1::DirectoryView> for View {
             realm: view.realm,
             shards: view.shards.into_iter().map(|p| Place { shard: p.shard, endpoints: p.endpoints }).collect(),
             numbers: view.numbers.into_iter().map(|route| (route.number, route.shard)).collect(),
-            trunks: view.trunks.iter().flat_map(|trunk| blocks(trunk)).collect(),
+            trunks: view.trunks.iter().flat_map(blocks).collect(),
             credentials: view.credentials.into_iter().filter_map(credential).collect(),
         })
     }

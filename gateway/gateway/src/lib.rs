@@ -8,6 +8,8 @@
 //!             doors ◀── link ──▶ shard (Submit, Watch)  follow ──▶ directory (Follow)
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod board;
 mod cidr;
 mod clock;

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use media::{MediaConfig, MediaEvents, MediaPlane};
+use media::{Count, MediaConfig, MediaEvents, MediaPlane};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     directory: Directory,
     links: Links,
     legs_held: Arc<AtomicUsize>,
+    media: MediaPlane,
 }
 
 impl Shared {
@@ -75,6 +76,8 @@ impl Shared {
     pub(crate) fn gauge(&self) {
         let pending: usize = self.links.load().values().map(Link::pending).sum();
         self.metrics.commands_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.metrics.media("open_legs", u64::try_from(self.media.open_legs()).unwrap_or(u64::MAX));
+        Count::ALL.iter().for_each(|count| self.metrics.media(count.name(), self.media.count(*count)));
     }
 }
 
@@ -127,6 +130,7 @@ impl Gateway {
             directory: Arc::new(ArcSwapOption::empty()),
             links: Arc::new(ArcSwap::from_pointee(BTreeMap::new())),
             legs_held: Arc::new(AtomicUsize::new(0)),
+            media: media.clone(),
         });
         let advertised = config.advertised.clone().unwrap_or_else(|| (config.rtp_ip.to_string(), sip.port()));
         let identity = Identity {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use nix::sys::socket::{self, MsgFlags, SockaddrLike as _, SockaddrStorage, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
 const BUFFER_BYTES: usize = 4 << 20;
@@ -68,11 +68,13 @@ impl UdpPort {
             IpAddr::V4(v4) if self.v6 => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
             IpAddr::V4(_) | IpAddr::V6(_) => to,
         };
-        match self.socket.try_send_to(bytes, to) {
+        // Not through the runtime: it would have to have seen that the socket is writable, on the thread that reads.
+        let (socket, to) = (SockRef::from(&self.socket), to.into());
+        match socket.send_to(bytes, &to) {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             // The kernel reports an earlier datagram's ICMP error on the next send, and does not send: once more.
-            Err(_) => self.socket.try_send_to(bytes, to).is_ok(),
+            Err(_) => socket.send_to(bytes, &to).is_ok(),
         }
     }
 

@@ -111,7 +111,7 @@ impl Board {
             Some(Want::Alert) => self.alert(now_ms, key),
             Some(Want::Listen(prompt)) => {
                 if self.ensure_answered(now_ms, key) {
-                    self.listen(key, prompt);
+                    self.listen(key, &prompt);
                 }
             }
             Some(Want::Join(other)) => {
@@ -133,11 +133,11 @@ impl Board {
         }
     }
 
-    fn listen(&mut self, key: MediaKey, prompt: Arc<str>) {
-        let hears = Hears::Prompt(Arc::clone(&prompt));
+    fn listen(&mut self, key: MediaKey, prompt: &Arc<str>) {
+        let hears = Hears::Prompt(Arc::clone(prompt));
         if self.legs.get(&key).is_some_and(|leg| leg.hears != hears) {
             self.unhook(key);
-            self.media.play(key, &prompt);
+            self.media.play(key, prompt);
             self.hear(key, hears);
             self.set_phase(key, LegPhase::Listening);
         }

@@ -68,7 +68,7 @@ impl Search {
             return 0;
         }
         let rounds = self.rounds();
-        if rounds > 0 && self.tried as usize % self.endpoints.len().max(1) == 0 {
+        if rounds > 0 && (self.tried as usize).is_multiple_of(self.endpoints.len().max(1)) {
             self.dead = None;
         }
         if rounds == 0 && self.tried <= 1 { 0 } else { (PAUSE_MS << rounds.min(4)).min(PAUSE_MS_MAX) }

@@ -1,0 +1,334 @@
+//! A scripted cluster: nodes that speak the Shard service on loopback, of which one leads. It concludes nothing; a
+//! story says what it answers and orders.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt as _};
+use proto::v1::{
+    self, Accepted, Command, CommandId, DirectoryView, FollowRequest, KeepAlive, NotLeader, Order, Orders, Outcome,
+    Rejection, RejectionCode, Submission, SubmitReply, SubmitRequest, WatchReply, WatchRequest,
+    command::Kind,
+    order::Want,
+    outcome::Result as Answer,
+    shard_server::{Shard, ShardServer},
+    watch_reply::Kind as Told,
+};
+use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle, time::sleep};
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::until;
+
+const SHARD: u32 = 1;
+const KEEP_ALIVE_MS: u64 = 300;
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// All nodes, and what they agree on.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    nodes: Vec<Node>,
+    leader: Option<usize>,
+    view: DirectoryView,
+    /// Commands are taken and not answered.
+    mute: bool,
+    /// The next answers to offers, before they are accepted again.
+    rejections: Vec<RejectionCode>,
+    standing: BTreeMap<(u64, u32), Order>,
+    revision: u64,
+    answered: HashMap<(u64, u64), Answer>,
+    heard: Vec<(usize, Submission)>,
+    watchers: Vec<Watcher>,
+    watches: Vec<(usize, WatchRequest)>,
+}
+
+struct Node {
+    address: SocketAddr,
+    server: Option<AbortHandle>,
+    silent: bool,
+}
+
+struct Watcher {
+    node: usize,
+    out: mpsc::UnboundedSender<Result<WatchReply, Status>>,
+}
+
+/// What one node serves.
+struct Service {
+    node: usize,
+    cluster: Cluster,
+}
+
+impl Cluster {
+    /// As many nodes; the first leads.
+    pub async fn start(nodes: usize) -> Self {
+        let cluster = Self { inner: Arc::default() };
+        for _ in 0..nodes {
+            cluster.add_node().await;
+        }
+        let endpoints = cluster.endpoints();
+        let mut inner = cluster.lock();
+        inner.leader = Some(0);
+        inner.view = DirectoryView {
+            version: 1,
+            secret: vec![9; 32],
+            realm: "cordboard".into(),
+            numbers: vec![v1::NumberRoute { number: "5000".into(), shard: SHARD }],
+            trunks: vec![v1::TrunkAccess { name: "loopback".into(), addresses: vec!["127.0.0.0/8".into()] }],
+            credentials: vec![],
+            shards: vec![v1::ShardPlace { shard: 0, endpoints: endpoints.clone() }, v1::ShardPlace { shard: SHARD, endpoints }],
+        };
+        drop(inner);
+        cluster
+    }
+
+    async fn add_node(&self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = Service { node: self.lock().nodes.len(), cluster: self.clone() };
+        let server = tonic::transport::Server::builder()
+            .add_service(ShardServer::new(service))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(server).abort_handle();
+        self.lock().nodes.push(Node { address, server: Some(server), silent: false });
+    }
+
+    pub fn endpoints(&self) -> Vec<String> {
+        self.lock().nodes.iter().map(|node| node.address.to_string()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    /// Changes what the directory says, before anybody follows it.
+    pub fn directory(&self, change: impl FnOnce(&mut DirectoryView)) {
+        change(&mut self.lock().view);
+    }
+
+    /// Another node leads, or none does. The old leader's streams end.
+    pub fn lead(&self, node: Option<usize>) {
+        let mut inner = self.lock();
+        inner.leader = node;
+        let not_leader = inner.not_leader();
+        for watcher in std::mem::take(&mut inner.watchers) {
+            let told = Told::NotLeader(not_leader.clone());
+            let _ = watcher.out.send(Ok(WatchReply { kind: Some(told) }));
+        }
+    }
+
+    /// The node says nothing any more, but its connections stay open, as when it is stopped.
+    pub fn hush(&self, node: usize) {
+        self.lock().nodes[node].silent = true;
+    }
+
+    /// Commands are taken and never answered.
+    pub fn mute(&self, mute: bool) {
+        self.lock().mute = mute;
+    }
+
+    /// The next offers are refused like this.
+    pub fn reject(&self, code: RejectionCode) {
+        self.lock().rejections.push(code);
+    }
+
+    /// Orders something, with a higher revision than anything before.
+    pub fn order(&self, call: u64, leg: u32, want: Want) {
+        let mut inner = self.lock();
+        inner.revision += 1;
+        let order = Order { call, leg, revision: inner.revision, trace: None, want: Some(want) };
+        inner.standing.insert((call, leg), order.clone());
+        inner.tell(&[order]);
+    }
+
+    /// Tells all standing orders once more.
+    pub fn repeat(&self) {
+        let inner = self.lock();
+        inner.tell(&inner.standing.values().cloned().collect::<Vec<_>>());
+    }
+
+    /// Tells an order that is older than what is known.
+    pub fn order_with_revision(&self, call: u64, leg: u32, revision: u64, want: Want) {
+        self.lock().tell(&[Order { call, leg, revision, trace: None, want: Some(want) }]);
+    }
+
+    /// The shard does not know this leg any more, and says nothing about it.
+    pub fn forget(&self, call: u64, leg: u32) {
+        self.lock().standing.remove(&(call, leg));
+    }
+
+    pub fn watches(&self) -> Vec<(usize, WatchRequest)> {
+        self.lock().watches.clone()
+    }
+
+    /// Every submission that was heard, with the node that heard it.
+    pub fn heard(&self) -> Vec<(usize, Submission)> {
+        self.lock().heard.clone()
+    }
+
+    /// The commands that were heard for which `pick` has an answer; each id once.
+    pub fn picked<T>(&self, pick: impl Fn(&Kind) -> Option<T>) -> Vec<T> {
+        let mut ids: Vec<CommandId> = Vec::new();
+        let mut picked = Vec::new();
+        for (_, submission) in &self.lock().heard {
+            let (Some(id), Some(Command { kind: Some(kind) })) = (submission.id, &submission.command) else { continue };
+            if !ids.contains(&id) {
+                ids.push(id);
+                picked.extend(pick(kind));
+            }
+        }
+        picked
+    }
+
+    /// Waits for the first command for which `pick` has an answer.
+    pub async fn wait<T>(&self, what: &str, pick: impl Fn(&Kind) -> Option<T>) -> T {
+        until(what, || self.picked(&pick).into_iter().next()).await
+    }
+
+    /// Waits for an `OfferCall`.
+    pub async fn offered(&self) -> v1::OfferCall {
+        self.wait("an offer", |kind| match kind {
+            Kind::OfferCall(offer) => Some(offer.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for the `EndLeg` of a leg.
+    pub async fn ended(&self, call: u64, leg: u32) -> v1::EndLeg {
+        self.wait("the end of a leg", |kind| match kind {
+            Kind::EndLeg(end) if end.call == call && end.leg == leg => Some(*end),
+            _ => None,
+        })
+        .await
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.abort();
+        }
+    }
+}
+
+impl Inner {
+    fn not_leader(&self) -> NotLeader {
+        let endpoint = self.leader.map(|leader| self.nodes[leader].address.to_string()).unwrap_or_default();
+        NotLeader { leader: self.leader.map(|leader| format!("n{}", leader + 1)).unwrap_or_default(), endpoint }
+    }
+
+    fn tell(&self, orders: &[Order]) {
+        for watcher in &self.watchers {
+            let told = Told::Orders(Orders { orders: orders.to_vec() });
+            let _ = watcher.out.send(Ok(WatchReply { kind: Some(told) }));
+        }
+    }
+
+    fn answer(&mut self, node: usize, submission: Submission) -> Option<Outcome> {
+        let id = submission.id.unwrap();
+        let kind = submission.command.clone().unwrap().kind.unwrap();
+        self.heard.push((node, submission));
+        if self.leader != Some(node) {
+            let result = Some(Answer::NotLeader(self.not_leader()));
+            return Some(Outcome { id: Some(id), shard: SHARD, result });
+        }
+        if self.mute || self.nodes[node].silent {
+            return None;
+        }
+        let rejected = matches!(kind, Kind::OfferCall(_)).then(|| self.rejections.pop()).flatten();
+        let fresh = match rejected {
+            Some(code) => Answer::Rejection(Rejection { code: code.into(), detail: String::new() }),
+            None => Answer::Accepted(Accepted {}),
+        };
+        if let Kind::EndLeg(end) = kind {
+            self.standing.remove(&(end.call, end.leg));
+        }
+        let result = self.answered.entry((id.sender, id.number)).or_insert(fresh).clone();
+        Some(Outcome { id: Some(id), shard: SHARD, result: Some(result) })
+    }
+}
+
+#[tonic::async_trait]
+impl Shard for Service {
+    type SubmitStream = Replies<SubmitReply>;
+    type WatchStream = Replies<WatchReply>;
+    type FollowStream = Replies<DirectoryView>;
+
+    async fn submit(&self, request: Request<Streaming<SubmitRequest>>) -> Result<Response<Self::SubmitStream>, Status> {
+        let (cluster, node) = (self.cluster.clone(), self.node);
+        let replies = request.into_inner().map(move |batch| {
+            let mut inner = cluster.lock();
+            let outcomes = batch?.submissions.into_iter().filter_map(|s| inner.answer(node, s)).collect();
+            Ok(SubmitReply { outcomes })
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let (out, replies) = mpsc::unbounded_channel();
+        let silent = {
+            let mut inner = self.cluster.lock();
+            inner.watches.push((self.node, request.into_inner()));
+            inner.nodes[self.node].silent
+        };
+        if silent {
+            std::future::pending::<()>().await;
+        }
+        {
+            let mut inner = self.cluster.lock();
+            if inner.leader == Some(self.node) {
+                let orders = inner.standing.values().cloned().collect();
+                for told in [Told::Orders(Orders { orders }), Told::InSync(v1::InSync {})] {
+                    let _ = out.send(Ok(WatchReply { kind: Some(told) }));
+                }
+                inner.watchers.push(Watcher { node: self.node, out: out.clone() });
+            } else {
+                let told = Told::NotLeader(inner.not_leader());
+                let _ = out.send(Ok(WatchReply { kind: Some(told) }));
+            }
+        }
+        let (cluster, node) = (self.cluster.clone(), self.node);
+        tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(KEEP_ALIVE_MS)).await;
+                let mut inner = cluster.lock();
+                inner.watchers.retain(|watcher| !watcher.out.is_closed());
+                if inner.leader != Some(node) || out.is_closed() {
+                    return;
+                }
+                if !inner.nodes[node].silent && inner.watchers.iter().any(|watcher| watcher.node == node) {
+                    let _ = out.send(Ok(WatchReply { kind: Some(Told::KeepAlive(KeepAlive {})) }));
+                }
+            }
+        });
+        // The last message of a stream that has lost its leadership is NotLeader.
+        let mut over = false;
+        let replies = UnboundedReceiverStream::new(replies).take_while(move |reply| {
+            let go_on = !over;
+            over = matches!(reply, Ok(WatchReply { kind: Some(Told::NotLeader(_)) }));
+            std::future::ready(go_on)
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn follow(&self, _request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        let view = self.cluster.lock().view.clone();
+        if view.version == 0 {
+            return Err(Status::unavailable("no directory yet"));
+        }
+        let views = futures::stream::once(std::future::ready(Ok(view))).chain(futures::stream::pending());
+        Ok(Response::new(Box::pin(views)))
+    }
+}
