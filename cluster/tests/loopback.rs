@@ -67,7 +67,11 @@ struct View {
 struct Node {
     inbox: Sender<Input>,
     actor: JoinHandle<()>,
-    server: tokio::task::JoinHandle<()>,
+    runtime: Runtime,
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 }
 
 /// The actor: everything queued goes in, then one drain, then everything it says is carried out.
@@ -124,13 +128,8 @@ fn actor(
     }
 }
 
-fn start(
-    folder: &Path,
-    number: u64,
-    addresses: &BTreeMap<u64, SocketAddr>,
-    runtime: &Runtime,
-    done: &Sender<u64>,
-) -> Node {
+fn start(folder: &Path, number: u64, addresses: &BTreeMap<u64, SocketAddr>, done: &Sender<u64>) -> Node {
+    let runtime = runtime();
     let identity = Identity { cluster: "loopback".into(), node: number };
     let mut store = DiskStore::open(folder, &identity, DiskConfig::default()).expect("the disk opens");
     let voters: Vec<u64> = addresses.keys().copied().collect();
@@ -152,7 +151,7 @@ fn start(
         let _ = deliver.send(Input::Peers(messages));
     });
     let address = addresses[&number];
-    let server = runtime.spawn(async move {
+    runtime.spawn(async move {
         let _ = tonic::transport::Server::builder().add_service(service.into_server()).serve(address).await;
     });
     let peers = addresses.iter().map(|(node, address)| (*node, format!("http://{address}"))).collect();
@@ -162,7 +161,7 @@ fn start(
     let client = client.expect("endpoints");
     let done = done.clone();
     let actor = thread::spawn(move || actor(host, &queue, &writer.handle(), &client, &done));
-    Node { inbox, actor, server }
+    Node { inbox, actor, runtime }
 }
 
 impl Node {
@@ -174,7 +173,7 @@ impl Node {
 
     /// As a crash: nothing is handed over, nothing more is said.
     fn kill(self) {
-        self.server.abort();
+        self.runtime.shutdown_background();
         self.inbox.send(Input::Stop).expect("it runs");
         self.actor.join().expect("no panic");
     }
@@ -226,8 +225,6 @@ fn cpu_us() -> u64 {
 fn ten_thousand_commands_survive_a_dead_leader_and_it_comes_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |node: u64| -> PathBuf { folder.path().join(format!("n{node}")) };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let addresses: BTreeMap<u64, SocketAddr> = (1..=3)
         .map(|node| {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -235,7 +232,7 @@ fn ten_thousand_commands_survive_a_dead_leader_and_it_comes_back() {
         })
         .collect();
     let (done, applied) = channel();
-    let begin = |node: u64| (node, start(&path(node), node, &addresses, &runtime, &done));
+    let begin = |node: u64| (node, start(&path(node), node, &addresses, &done));
     let mut nodes: BTreeMap<u64, Node> = (1..=3).map(begin).collect();
 
     leader(&nodes);
@@ -270,8 +267,7 @@ fn ten_thousand_commands_survive_a_dead_leader_and_it_comes_back() {
 
 #[test]
 fn a_stranger_is_refused_with_a_reason() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = runtime();
     let service = PeerService::new("ours".into(), 2, |_| panic!("nothing is delivered"));
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
