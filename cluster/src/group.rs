@@ -3,91 +3,33 @@
 //! What is here beyond raft itself: messages that promise something are held until the write they promise is durable;
 //! a replica whose disk is empty does not vote in a group that has already committed something.
 
+mod ask;
+mod seeding;
+mod snapshot;
+mod status;
+mod step;
+
 use std::collections::VecDeque;
-use std::mem;
 
 use bytes::Bytes;
 use protobuf::Message as _;
-use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message, MessageType, Snapshot};
-use raft::{Config, ProgressState, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message};
+use raft::{Config, RawNode, ReadOnlyOption, StateRole};
+
+pub use status::{GroupStatus, PeerProgress, Role};
 
 use crate::host::{Applied, Established};
-use crate::host::{Drained, Failure, HostConfig, HostCounters, ProposeError, ReadReady, Restored, RoleChange};
+use crate::host::{Drained, Failure, HostConfig, HostCounters, ReadReady, RoleChange};
 use crate::log::Log;
 use crate::reads::Reads;
-use crate::snapshots::SNAPSHOT_BYTES_MAX;
 use crate::store::{BOOTSTRAP_INDEX, GroupWrite, Recovered};
-use crate::{Machine, PeerMessage, RestoreError, admit::admit};
+use crate::{Machine, PeerMessage, RestoreError};
+use seeding::Seeding;
 
 /// A snapshot made for a follower is let go after this many ticks, and one under way is given up.
 const SNAPSHOT_TICKS_MAX: u64 = 250;
 
-/// What a replica is within its group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Follows a leader, or waits for one.
-    Follower,
-    /// Asks for votes.
-    Candidate,
-    /// Leads.
-    Leader,
-}
-
-/// What a leader knows of another replica.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerProgress {
-    /// Its node.
-    pub node: u64,
-    /// The last entry it is known to hold.
-    pub matched: u64,
-    /// Whether it was heard of within the last election timeout.
-    pub active: bool,
-    /// Whether it is being sent a snapshot.
-    pub snapshot: bool,
-}
-
-/// A replica as seen from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupStatus {
-    /// The leader's node, if one is known.
-    pub leader: Option<u64>,
-    /// Raft's term.
-    pub term: u64,
-    /// What this replica is.
-    pub role: Role,
-    /// Leads, and has applied its first entry of the term: all that was ever acknowledged is in the machine.
-    pub established: bool,
-    /// Last committed index known here.
-    pub committed: u64,
-    /// Last index in the machine.
-    pub applied: u64,
-    /// First index of the log in memory.
-    pub first: u64,
-    /// Last index of the log.
-    pub last: u64,
-    /// Nodes that vote.
-    pub voters: Vec<u64>,
-    /// Nodes that only learn.
-    pub learners: Vec<u64>,
-    /// False until a replica that began empty has what the group had committed; it does not vote before.
-    pub seeded: bool,
-    /// The others, in order of node; empty unless this is the leader.
-    pub others: Vec<PeerProgress>,
-}
-
-/// Whether this replica may vote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seeding {
-    Done,
-    /// Nothing heard from a leader yet.
-    Unknown,
-    /// The leader's first entry is the group's first: there is nothing that this replica could have lost.
-    First,
-    /// A leader said this much was committed, and the lost disk may have acknowledged it. A new leader does not know
-    /// yet how much is committed, so an entry of its own term must be, too.
-    Until(u64),
-}
-
+/// One replica.
 pub(crate) struct Group<M> {
     pub(crate) shard: u32,
     raw: RawNode<Log>,
@@ -211,189 +153,6 @@ impl<M: Machine> Group<M> {
         active
     }
 
-    /// A snapshot message may be lost anywhere, and raft waits for word of it for ever.
-    fn give_up_slow_snapshots(&mut self) {
-        let mut under_way = mem::take(&mut self.snapshot_ticks);
-        under_way.retain(|(node, index, _)| {
-            let progress = self.raw.raft.prs().get(*node);
-            progress.is_some_and(|p| p.state == ProgressState::Snapshot && p.pending_snapshot == *index)
-        });
-        for (node, progress) in self.raw.raft.prs().iter() {
-            if progress.state == ProgressState::Snapshot && !under_way.iter().any(|(known, ..)| known == node) {
-                under_way.push((*node, progress.pending_snapshot, 0));
-            }
-        }
-        under_way.sort_unstable();
-        for (node, _, ticks) in &mut under_way {
-            *ticks += 1;
-            if *ticks > SNAPSHOT_TICKS_MAX {
-                self.raw.report_snapshot(*node, SnapshotStatus::Failure);
-            }
-        }
-        self.snapshot_ticks = under_way;
-    }
-
-    /// A peer's message. False when it is not one that a peer may send.
-    pub(crate) fn step(&mut self, mut message: Message, node: u64) -> bool {
-        if !admit(&message, node) {
-            return false;
-        }
-        let raft = &self.raw.raft;
-        match message.get_msg_type() {
-            MessageType::MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
-                // This disk has lost what the leader was told it has; raft would panic. Committing less is safe, and
-                // committing up to our own end is not, for that end may be another history.
-                message.commit = 0;
-            }
-            MessageType::MsgAppendResponse => {
-                if message.index > raft.raft_log.last_index() && message.term == raft.term {
-                    return false;
-                }
-                if message.reject && self.forget_progress(&message) {
-                    return true;
-                }
-            }
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
-                if self.seeding != Seeding::Done && !self.may_vote_unseeded(&message) =>
-            {
-                return true;
-            }
-            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done => return true,
-            MessageType::MsgAppend | MessageType::MsgSnapshot
-                if self.seeding == Seeding::Unknown && message.term >= raft.term =>
-            {
-                let committed = message.commit.max(message.get_snapshot().get_metadata().index);
-                let first = message.entries.first().is_some_and(|entry| entry.term == message.term);
-                let begins = committed <= BOOTSTRAP_INDEX && message.index == BOOTSTRAP_INDEX && first;
-                self.seeding = if begins { Seeding::First } else { Seeding::Until(committed) };
-            }
-            _ => {}
-        }
-        // What raft refuses here is stale or from a node that is no longer in the group.
-        let _ = self.raw.step(message);
-        true
-    }
-
-    /// An empty replica cannot tell a group's first hour from the loss of its own disk. What it may have acknowledged is
-    /// in the log of an older member, so it helps only those to power that have nothing either.
-    fn may_vote_unseeded(&self, request: &Message) -> bool {
-        let raft = &self.raw.raft;
-        let voters = raft.prs().conf().voters().ids().len();
-        if voters.is_multiple_of(2) {
-            // Half with the first entry and half without must not wait for each other for ever.
-            return request.commit <= BOOTSTRAP_INDEX;
-        }
-        raft.raft_log.last_index() <= BOOTSTRAP_INDEX && request.index <= BOOTSTRAP_INDEX
-    }
-
-    /// A follower that refuses below what it once acknowledged has lost its log. Raft would ignore it for ever; begin
-    /// again with it. A late refusal does the same and costs one round.
-    fn forget_progress(&mut self, refusal: &Message) -> bool {
-        let raft = &mut self.raw.raft;
-        if raft.state != StateRole::Leader || refusal.term != raft.term {
-            return false;
-        }
-        let Some(progress) = raft.mut_prs().get_mut(refusal.from) else { return false };
-        if refusal.reject_hint >= progress.matched || progress.state == ProgressState::Snapshot {
-            return false;
-        }
-        progress.matched = 0;
-        progress.become_probe();
-        progress.next_idx = refusal.reject_hint + 1;
-        progress.recent_active = true;
-        raft.send_append(refusal.from);
-        true
-    }
-
-    pub(crate) fn unreachable(&mut self, node: u64) {
-        if !self.is_leader() {
-            return;
-        }
-        self.raw.report_unreachable(node);
-        if self.raw.raft.prs().get(node).is_some_and(|progress| progress.state == ProgressState::Snapshot) {
-            self.raw.report_snapshot(node, SnapshotStatus::Failure);
-        }
-    }
-
-    pub(crate) fn propose(&mut self, config: &HostConfig, data: Vec<u8>) -> Result<(), ProposeError> {
-        self.leads()?;
-        let raft = &self.raw.raft;
-        let in_flight = raft.raft_log.last_index() - raft.raft_log.committed + self.queued.len() as u64;
-        let bytes = raft.uncommitted_size() + self.queued_bytes + data.len();
-        if raft.lead_transferee.is_some()
-            || in_flight >= config.proposals_in_flight_max
-            || bytes as u64 > config.uncommitted_bytes_max
-        {
-            return Err(ProposeError::Busy);
-        }
-        if self.queued_term != raft.term {
-            self.queued.clear();
-            self.queued_bytes = 0;
-            self.queued_term = raft.term;
-        }
-        self.queued_bytes += data.len();
-        self.queued.push(Entry { data: Bytes::from(data), ..Entry::default() });
-        Ok(())
-    }
-
-    /// All proposals of a burst go into raft as one, so that each follower is sent one message.
-    fn flush_queued(&mut self, counters: &mut HostCounters) {
-        if self.queued.is_empty() {
-            return;
-        }
-        let entries = mem::take(&mut self.queued);
-        self.queued_bytes = 0;
-        if !self.is_leader() || self.raw.raft.term != self.queued_term {
-            // Lost with the leadership, as the role change tells.
-            counters.proposals_lost += entries.len() as u64;
-            return;
-        }
-        let mut message = Message::default();
-        message.set_msg_type(MessageType::MsgPropose);
-        message.from = self.raw.raft.id;
-        message.set_entries(entries.into());
-        if self.raw.raft.step(message).is_err() {
-            counters.proposals_lost += 1;
-        }
-    }
-
-    pub(crate) fn change_members(&mut self, change: ConfChangeV2) -> Result<(), ProposeError> {
-        self.leads()?;
-        if self.raw.raft.has_pending_conf() || self.raw.raft.lead_transferee.is_some() {
-            return Err(ProposeError::Busy);
-        }
-        self.raw.propose_conf_change(Vec::new(), change).map_err(|_| ProposeError::Busy)
-    }
-
-    pub(crate) fn read(&mut self, config: &HostConfig, token: u64) -> Result<(), ProposeError> {
-        self.leads()?;
-        if self.reads.open() >= config.reads_open_max {
-            return Err(ProposeError::Busy);
-        }
-        self.reads.add(token);
-        Ok(())
-    }
-
-    fn leads(&self) -> Result<(), ProposeError> {
-        if self.is_leader() { Ok(()) } else { Err(ProposeError::NotLeader { hint: self.leader() }) }
-    }
-
-    pub(crate) fn transfer(&mut self, to: Option<u64>, counters: &mut HostCounters) {
-        if !self.is_leader() {
-            return;
-        }
-        self.flush_queued(counters);
-        let own = self.raw.raft.id;
-        let voters = self.raw.raft.prs().conf().voters();
-        let target = to.filter(|node| voters.contains(*node)).or_else(|| {
-            let others = self.raw.raft.prs().iter().filter(|(node, _)| **node != own && voters.contains(**node));
-            others.max_by_key(|(node, p)| (p.recent_active, p.matched, u64::MAX - **node)).map(|(node, _)| *node)
-        });
-        if let Some(target) = target.filter(|target| *target != own) {
-            self.raw.transfer_leader(target);
-        }
-    }
-
     /// Hands out everything that is to be done, and adds what has to be durable to `writes`.
     pub(crate) fn drain(
         &mut self,
@@ -465,27 +224,6 @@ impl<M: Machine> Group<M> {
         self.apply(counters, out, committed);
     }
 
-    fn restore(
-        &mut self,
-        number: u64,
-        snapshot: &Snapshot,
-        counters: &mut HostCounters,
-        out: &mut Drained<M::Output>,
-    ) -> Result<(), RestoreError> {
-        let metadata = snapshot.get_metadata();
-        if !snapshot.data.is_empty() {
-            self.machine.restore(&snapshot.data)?;
-        }
-        self.raw.mut_store().restart_at(metadata.index, metadata.term, metadata.get_conf_state().clone());
-        self.restoring = Some((number, metadata.index));
-        (self.applied, self.applied_term) = (metadata.index, metadata.term);
-        (self.snapshot_at, self.bytes_since_snapshot, self.taking) = (metadata.index, 0, None);
-        self.bootstrap = None;
-        counters.snapshots_restored += 1;
-        out.restored.push(Restored { shard: self.shard, index: metadata.index });
-        Ok(())
-    }
-
     fn apply(&mut self, counters: &mut HostCounters, out: &mut Drained<M::Output>, entries: Vec<Entry>) {
         let Some(last) = entries.last().map(|entry| entry.index) else { return };
         out.applied.reserve(entries.len());
@@ -548,23 +286,6 @@ impl<M: Machine> Group<M> {
         encode(self.shard, counters, &mut out.messages, messages);
     }
 
-    /// True once: when this replica has all that the group had committed when it came.
-    fn just_seeded(&mut self) -> bool {
-        let done = match self.seeding {
-            Seeding::Done => true,
-            Seeding::Unknown => self.is_leader(),
-            Seeding::First => self.raw.raft.raft_log.last_index() > BOOTSTRAP_INDEX,
-            Seeding::Until(committed) => {
-                let raft = &self.raw.raft;
-                self.is_leader() || (raft.raft_log.committed >= committed && raft.commit_to_current_term())
-            }
-        };
-        if done {
-            self.seeding = Seeding::Done;
-        }
-        done && !mem::replace(&mut self.seeded_written, done)
-    }
-
     fn see_role(&mut self, out: &mut Drained<M::Output>) {
         let raft = &self.raw.raft;
         let now = (raft.term, self.leader(), self.is_leader());
@@ -586,105 +307,12 @@ impl<M: Machine> Group<M> {
         }
     }
 
-    fn ask_reads(&mut self) {
-        // Raft forgets reads silently until the leader has committed in its own term.
-        if self.reads.has_waiting() && self.is_leader() && self.raw.raft.commit_to_current_term() {
-            let context = self.reads.ask();
-            self.raw.read_index(context);
-        }
-    }
-
-    fn take_snapshot(&mut self, config: &HostConfig, counters: &mut HostCounters, writes: &mut Vec<GroupWrite>) {
-        let due = self.applied - self.snapshot_at >= config.snapshot_entries
-            || self.bytes_since_snapshot >= config.snapshot_bytes;
-        if !due || self.taking.is_some() || self.restoring.is_some() || self.applied == self.snapshot_at {
-            return;
-        }
-        let taken = self.snapshot();
-        let keep_from = self.raw.store().tail_start(self.applied, config.entries_kept, config.snapshot_bytes);
-        self.raw.mut_store().compact_below(keep_from);
-        counters.snapshots_taken += 1;
-        (self.snapshot_at, self.bytes_since_snapshot) = (self.applied, 0);
-        self.taking = Some(self.last_ready);
-        if writes.last().is_none_or(|write| write.shard != self.shard) {
-            let hard_state = self.lazy_hard_state.take();
-            let ready = self.last_ready;
-            writes.push(GroupWrite { shard: self.shard, ready, hard_state, ..GroupWrite::default() });
-            self.outstanding.push_back(ready);
-        }
-        if let Some(write) = writes.last_mut() {
-            write.taken = Some(taken);
-            write.compact_below = Some(keep_from);
-        }
-    }
-
-    /// A follower is behind the log: make a snapshot for it. Raft asks again and finds it.
-    fn offer_snapshot(&mut self, counters: &mut HostCounters) {
-        if !self.is_leader() || self.restoring.is_some() {
-            return;
-        }
-        let snapshot = self.snapshot();
-        if snapshot.data.len() > SNAPSHOT_BYTES_MAX {
-            counters.snapshots_too_large += 1;
-            return;
-        }
-        counters.snapshots_offered += 1;
-        self.offer_ticks = 0;
-        self.raw.mut_store().offer(Some(snapshot));
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot { data: Bytes::from(self.machine.save()), ..Snapshot::default() };
-        let metadata = snapshot.mut_metadata();
-        metadata.index = self.applied;
-        metadata.term = self.applied_term;
-        metadata.set_conf_state(self.raw.store().conf_state().clone());
-        snapshot
-    }
-
     fn is_leader(&self) -> bool {
         self.raw.raft.state == StateRole::Leader
     }
 
     fn leader(&self) -> Option<u64> {
         Some(self.raw.raft.leader_id).filter(|node| *node != 0)
-    }
-
-    pub(crate) fn status(&self) -> GroupStatus {
-        let raft = &self.raw.raft;
-        let conf_state = self.raw.store().conf_state();
-        let mut others: Vec<_> = if self.is_leader() {
-            let others = raft.prs().iter().filter(|(node, _)| **node != raft.id);
-            others
-                .map(|(node, progress)| PeerProgress {
-                    node: *node,
-                    matched: progress.matched,
-                    active: progress.recent_active,
-                    snapshot: progress.state == ProgressState::Snapshot,
-                })
-                .collect()
-        } else {
-            Vec::new()
-        };
-        others.sort_unstable_by_key(|progress| progress.node);
-        GroupStatus {
-            leader: self.leader(),
-            term: raft.term,
-            role: match raft.state {
-                StateRole::Follower => Role::Follower,
-                StateRole::PreCandidate | StateRole::Candidate => Role::Candidate,
-                StateRole::Leader => Role::Leader,
-            },
-            established: self.is_leader() && self.applied_term == raft.term,
-            committed: raft.raft_log.committed,
-            applied: self.applied,
-            first: self.raw.store().first(),
-            last: raft.raft_log.last_index(),
-            voters: conf_state.voters.clone(),
-            learners: conf_state.learners.clone(),
-            seeded: self.seeding == Seeding::Done,
-            others,
-        }
     }
 }
 

@@ -196,7 +196,7 @@ fn leader(nodes: &BTreeMap<u64, Node>) -> u64 {
 fn commit(nodes: &BTreeMap<u64, Node>, ids: std::ops::Range<u64>, done: &Receiver<u64>) {
     let leads = leader(nodes);
     let mut open = BTreeSet::new();
-    let mut next = ids.clone();
+    let mut next = ids;
     let began = Instant::now();
     loop {
         while open.len() < 256

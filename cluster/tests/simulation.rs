@@ -107,6 +107,20 @@ fn leadership_is_handed_over_within_fifty_milliseconds() {
     }
 }
 
+#[test]
+fn damaged_messages_are_counted_and_break_nothing() {
+    for seed in 0..100 {
+        let mut world = World::new(seed, 3, Sabotage::None);
+        world.run(1_000);
+        world.garble = true;
+        for _ in 0..40 {
+            let at = world.leader().unwrap_or(0);
+            world.propose(at);
+            world.run(25);
+        }
+    }
+}
+
 /// Some virtual seconds in which everything goes wrong, then a good one.
 fn bad_day(seed: u64, sabotage: Sabotage) -> World {
     let size = if seed.is_multiple_of(3) { 5 } else { 3 };

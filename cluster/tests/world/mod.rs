@@ -32,7 +32,7 @@ impl Machine for Ledger {
 
     fn apply(&mut self, index: u64, data: &[u8]) -> Line {
         assert!(index > self.last_index, "index {index} after {}", self.last_index);
-        let id = u64::from_be_bytes(data[..8].try_into().expect("eight bytes"));
+        let id = data.get(..8).map_or(0, |id| u64::from_be_bytes(id.try_into().expect("eight bytes")));
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.hash);
         hasher.write_u64(index);
@@ -93,6 +93,8 @@ pub(crate) struct World {
     /// cut[from][to]
     cut: Vec<Vec<bool>>,
     pub(crate) loss_percent: u64,
+    /// Every message is damaged.
+    pub(crate) garble: bool,
     sabotage: Sabotage,
     aloud: bool,
     pub(crate) oracle: Oracle,
@@ -127,6 +129,7 @@ impl World {
             sequence: 0,
             cut: vec![vec![false; size]; size],
             loss_percent: 0,
+            garble: false,
             sabotage,
             aloud: std::env::var_os("CLUSTER_STORY").is_some(),
             oracle: Oracle::new(seed),
@@ -285,7 +288,7 @@ impl World {
     }
 
     fn deliver(&mut self, from: usize, to: usize, message: &PeerMessage) {
-        if self.cut[from][to] {
+        if to >= self.size() || self.cut[from][to] {
             return;
         }
         if let Some(host) = &mut self.nodes[to].host {
@@ -312,10 +315,27 @@ impl World {
         }
     }
 
+    /// Damages a message on the wire now and then, as no checksum would let it.
+    fn garble(&mut self, message: &PeerMessage) -> PeerMessage {
+        let mut raft = message.raft.to_vec();
+        for _ in 0..self.dice.usize(1..4) {
+            match self.dice.u8(0..4) {
+                0 if !raft.is_empty() => raft.truncate(self.dice.usize(0..raft.len())),
+                1 => raft.push(self.dice.u8(..)),
+                _ if !raft.is_empty() => {
+                    let at = self.dice.usize(0..raft.len());
+                    raft[at] = self.dice.u8(..);
+                }
+                _ => {}
+            }
+        }
+        PeerMessage { shard: message.shard, raft: raft.into() }
+    }
+
     fn drain(&mut self, at: usize) {
         let Some(host) = &mut self.nodes[at].host else { return };
         let Drained { write, messages, applied, reads, failed_reads, roles, restored, failures, .. } = host.drain();
-        assert!(failures.is_empty(), "seed {}: {failures:?}", self.seed);
+        assert!(self.garble || failures.is_empty(), "seed {}: {failures:?}", self.seed);
         if let Some(batch) = write {
             let done = batch.done();
             let node = &mut self.nodes[at];
@@ -334,7 +354,11 @@ impl World {
             self.schedule(delay, Event::Synced { node: at, life });
         }
         for (to, message) in messages {
-            self.send(at, to as usize - 1, &message);
+            self.send(at, (to as usize).wrapping_sub(1), &message);
+        }
+        if self.garble {
+            // Damaged entries are other entries: nothing holds but that nobody panics.
+            return;
         }
         for role in roles {
             self.say(|| format!("n{} {role:?}", at + 1));
@@ -366,7 +390,8 @@ impl World {
             }
             let late = self.loss_percent > 0 && self.chance(5);
             let delay = if late { self.dice.u64(10..400) } else { self.dice.u64(1..6) };
-            self.schedule(delay, Event::Deliver { from, to, message: message.clone() });
+            let message = if self.garble { self.garble(message) } else { message.clone() };
+            self.schedule(delay, Event::Deliver { from, to, message });
         }
     }
 

@@ -1,0 +1,53 @@
+//! Whether a replica may vote: one whose disk is empty may have lost what it once acknowledged. Sends nothing.
+
+use std::mem;
+
+use raft::eraftpb::Message;
+
+use super::Group;
+use crate::Machine;
+use crate::store::BOOTSTRAP_INDEX;
+
+/// Whether this replica may vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seeding {
+    Done,
+    /// Nothing heard from a leader yet.
+    Unknown,
+    /// The leader's first entry is the group's first: there is nothing that this replica could have lost.
+    First,
+    /// A leader said this much was committed, and the lost disk may have acknowledged it. A new leader does not know
+    /// yet how much is committed, so an entry of its own term must be, too.
+    Until(u64),
+}
+
+impl<M: Machine> Group<M> {
+    /// An empty replica cannot tell a group's first hour from the loss of its own disk. What it may have acknowledged is
+    /// in the log of an older member, so it helps only those to power that have nothing either.
+    pub(super) fn may_vote_unseeded(&self, request: &Message) -> bool {
+        let raft = &self.raw.raft;
+        let voters = raft.prs().conf().voters().ids().len();
+        if voters.is_multiple_of(2) {
+            // Half with the first entry and half without must not wait for each other for ever.
+            return request.commit <= BOOTSTRAP_INDEX;
+        }
+        raft.raft_log.last_index() <= BOOTSTRAP_INDEX && request.index <= BOOTSTRAP_INDEX
+    }
+
+    /// True once: when this replica has all that the group had committed when it came.
+    pub(super) fn just_seeded(&mut self) -> bool {
+        let done = match self.seeding {
+            Seeding::Done => true,
+            Seeding::Unknown => self.is_leader(),
+            Seeding::First => self.raw.raft.raft_log.last_index() > BOOTSTRAP_INDEX,
+            Seeding::Until(committed) => {
+                let raft = &self.raw.raft;
+                self.is_leader() || (raft.raft_log.committed >= committed && raft.commit_to_current_term())
+            }
+        };
+        if done {
+            self.seeding = Seeding::Done;
+        }
+        done && !mem::replace(&mut self.seeded_written, done)
+    }
+}

@@ -1,0 +1,71 @@
+//! A peer's message on its way into raft, and the words that raft alone would stumble over.
+
+use raft::eraftpb::{Message, MessageType};
+use raft::{ProgressState, StateRole};
+
+use super::{Group, Seeding};
+use crate::Machine;
+use crate::admit::admit;
+use crate::store::BOOTSTRAP_INDEX;
+
+impl<M: Machine> Group<M> {
+    /// A peer's message. False when it is not one that a peer may send.
+    pub(crate) fn step(&mut self, mut message: Message, node: u64) -> bool {
+        if !admit(&message, node) {
+            return false;
+        }
+        let raft = &self.raw.raft;
+        match message.get_msg_type() {
+            MessageType::MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
+                // This disk has lost what the leader was told it has; raft would panic. Committing less is safe, and
+                // committing up to our own end is not, for that end may be another history.
+                message.commit = 0;
+            }
+            MessageType::MsgAppendResponse => {
+                if message.index > raft.raft_log.last_index() && message.term == raft.term {
+                    return false;
+                }
+                if message.reject && self.forget_progress(&message) {
+                    return true;
+                }
+            }
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+                if self.seeding != Seeding::Done && !self.may_vote_unseeded(&message) =>
+            {
+                return true;
+            }
+            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done => return true,
+            MessageType::MsgAppend | MessageType::MsgSnapshot
+                if self.seeding == Seeding::Unknown && message.term >= raft.term =>
+            {
+                let committed = message.commit.max(message.get_snapshot().get_metadata().index);
+                let first = message.entries.first().is_some_and(|entry| entry.term == message.term);
+                let begins = committed <= BOOTSTRAP_INDEX && message.index == BOOTSTRAP_INDEX && first;
+                self.seeding = if begins { Seeding::First } else { Seeding::Until(committed) };
+            }
+            _ => {}
+        }
+        // What raft refuses here is stale or from a node that is no longer in the group.
+        let _ = self.raw.step(message);
+        true
+    }
+
+    /// A follower that refuses below what it once acknowledged has lost its log. Raft would ignore it for ever; begin
+    /// again with it. A late refusal does the same and costs one round.
+    fn forget_progress(&mut self, refusal: &Message) -> bool {
+        let raft = &mut self.raw.raft;
+        if raft.state != StateRole::Leader || refusal.term != raft.term {
+            return false;
+        }
+        let Some(progress) = raft.mut_prs().get_mut(refusal.from) else { return false };
+        if refusal.reject_hint >= progress.matched || progress.state == ProgressState::Snapshot {
+            return false;
+        }
+        progress.matched = 0;
+        progress.become_probe();
+        progress.next_idx = refusal.reject_hint + 1;
+        progress.recent_active = true;
+        raft.send_append(refusal.from);
+        true
+    }
+}
