@@ -2,9 +2,17 @@
 
 use raft::eraftpb::{ConfState, Message, MessageType};
 
+/// No term or index ever gets here; beyond it, raft's own sums could overflow.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// Whether a message is one that a peer of this group could send to `node`. State is looked at by the group.
 pub(crate) fn admit(message: &Message, node: u64) -> bool {
     if message.to != node || message.from == 0 || message.from == node || message.term == 0 {
+        return false;
+    }
+    let numbers =
+        [message.term, message.log_term, message.index, message.commit, message.commit_term, message.reject_hint];
+    if numbers.into_iter().any(|number| number > NUMBER_MAX) {
         return false;
     }
     match message.get_msg_type() {
@@ -33,6 +41,10 @@ pub(crate) fn admit(message: &Message, node: u64) -> bool {
 
 fn entries_follow(message: &Message) -> bool {
     let (mut index, mut term) = (message.index, message.log_term);
+    // Raft takes term 0 for "no such entry", and would find it in any log.
+    if term == 0 && (index > 0 || message.entries.iter().any(|entry| entry.term == 0)) {
+        return false;
+    }
     for entry in message.entries.iter() {
         if Some(entry.index) != index.checked_add(1) || entry.term < term || entry.term > message.term {
             return false;
@@ -46,7 +58,7 @@ fn snapshot_is_whole(message: &Message, node: u64) -> bool {
     let metadata = message.get_snapshot().get_metadata();
     let state = metadata.get_conf_state();
     metadata.index > 0
-        && metadata.index < u64::MAX
+        && metadata.index < NUMBER_MAX
         && metadata.term > 0
         && metadata.term <= message.term
         && conf_state_is_sound(state)

@@ -109,11 +109,11 @@ fn leadership_is_handed_over_within_fifty_milliseconds() {
 
 #[test]
 fn damaged_messages_are_counted_and_break_nothing() {
-    for seed in 0..100 {
+    for seed in 0..SEEDS {
         let mut world = World::new(seed, 3, Sabotage::None);
         world.run(1_000);
         world.garble = true;
-        for _ in 0..40 {
+        for _ in 0..200 {
             let at = world.leader().unwrap_or(0);
             world.propose(at);
             world.run(25);
