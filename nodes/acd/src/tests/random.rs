@@ -107,7 +107,7 @@ impl World {
         let is_new = matches!(&entry.command, Command::OfferCall { call, .. } if before.call(*call).is_none());
         self.model.follow(&entry, is_new, &reply, &out);
         self.look_around();
-        self.remember(entry, reply);
+        self.remember(&before, entry, reply);
     }
 
     fn look_around(&mut self) {
@@ -138,14 +138,17 @@ impl World {
         assert_eq!(&reply, first, "a retry gets the first answer");
     }
 
-    fn remember(&mut self, entry: Entry, reply: Result<Accepted, Rejection>) {
+    fn remember(&mut self, before: &Shard, entry: Entry, reply: Result<Accepted, Rejection>) {
         let Entry { id, settled_below, .. } = entry;
+        let last_seen = before.senders.rows.get(&id.sender).map(|row| row.last_seen);
         self.past.retain(|(old, _)| old.id.sender != id.sender || old.id.number >= settled_below);
-        let known = self.shard.senders.rows.clone();
-        self.past.push((entry, reply));
-        // Senders that were forgotten, and replies that were never kept, are out of the promise.
-        self.past
-            .retain(|(old, _)| known.get(&old.id.sender).is_some_and(|row| row.replies.contains_key(&old.id.number)));
+        // A sender that was silent for an hour, or had to give way, is out of the promise; nothing else is.
+        let known = |id: u64| self.shard.senders.rows.get(&id);
+        let forgotten = last_seen.is_some_and(|seen| seen + crate::limits::SENDER_IDLE_MS <= self.shard.now());
+        self.past.retain(|(old, _)| known(old.id.sender).is_some() && !(forgotten && old.id.sender == id.sender));
+        if id.sender != 0 {
+            self.past.push((entry, reply));
+        }
     }
 
     /// A rejected command did what the mere passing of time would have done, and no more.
