@@ -61,15 +61,13 @@ pub(crate) struct Shared {
 impl Shared {
     /// What keeps this gateway from taking calls.
     pub(crate) fn missing(&self) -> Vec<String> {
-        if self.directory.load().is_none() {
-            return vec!["no directory view yet".to_owned()];
-        }
+        let view = self.directory.load();
+        let Some(view) = view.as_ref() else { return vec!["no directory view yet".to_owned()] };
         let links = self.links.load();
-        links
-            .iter()
-            .filter(|(_, link)| !link.in_sync())
-            .map(|(shard, _)| format!("shard {shard} has no leader"))
-            .collect()
+        // The view names the shards: a moment after it has come, not every link has been made.
+        let led = |shard: u32| links.get(&shard).is_some_and(Link::in_sync);
+        let shards = view.shards.iter().map(|place| place.shard).filter(|shard| *shard != DIRECTORY_SHARD);
+        shards.filter(|shard| !led(*shard)).map(|shard| format!("shard {shard} has no leader")).collect()
     }
 
     /// Brings the gauges up to date that nobody keeps.

@@ -64,7 +64,8 @@ impl Board {
     }
 
     /// An order for a leg that is not here. Ringing makes one; any other leg lived in an earlier life of this gateway
-    /// or in another one, and this is the place where it would be taken over.
+    /// or in another one. With its passport in the order it would be taken over here (`Endpoint::adopt`, then media and
+    /// `Endpoint::reoffer`); without one it is lost.
     fn meet(&mut self, now_ms: u64, shard: u32, order: Order) {
         let key = MediaKey { call: order.call, leg: order.leg };
         match order.want {

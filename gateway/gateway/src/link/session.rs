@@ -123,7 +123,8 @@ impl Line {
             Err(_) => return Ended::Failed("silent".to_owned()),
         };
         let mut submitting: Option<Submitting> = None;
-        let mut heard_by = Instant::now() + patience;
+        // It lives, as its headers say; to attach us it needs a commit, and it keeps us alive meanwhile.
+        let mut heard_by = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
         loop {
             let wake = self.flush(submitting.as_mut()).map_or(heard_by, |due| due.min(heard_by));
             let ended = tokio::select! {

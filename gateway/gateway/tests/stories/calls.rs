@@ -2,9 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use proto::v1::{
-    self, Alert, EndCause, Gone, Join, Listen, RejectionCode, Ring, command::Kind, order::Want,
-};
+use proto::v1::{self, Alert, EndCause, Gone, Join, Listen, RejectionCode, Ring, command::Kind, order::Want};
 use tokio::time::timeout;
 
 use crate::{PATIENCE, config, gateway, peer::Peer, ready_gateway, shard::Cluster, until};
@@ -228,10 +226,9 @@ async fn a_busy_agent_and_one_who_is_not_there_are_reported_as_what_they_are() {
 async fn a_refused_offer_is_refused_to_the_caller_and_not_reported_back() {
     let cluster = Cluster::start(1).await;
     let gateway = gateway(&cluster).await;
-    for (name, code, status) in [
-        ("full", RejectionCode::LimitReached, "SIP/2.0 503"),
-        ("gone", RejectionCode::UnknownNumber, "SIP/2.0 404"),
-    ] {
+    for (name, code, status) in
+        [("full", RejectionCode::LimitReached, "SIP/2.0 503"), ("gone", RejectionCode::UnknownNumber, "SIP/2.0 404")]
+    {
         cluster.reject(code);
         let mut caller = Peer::udp(gateway.sip()).await;
         caller.send(&caller.invite(name, "5000")).await;
@@ -319,6 +316,9 @@ async fn many_callers_over_two_lanes_each_get_their_own_answer() {
         caller.send(&caller.within("BYE", 2, &format!("many{number}"), &ok)).await;
         caller.expect("SIP/2.0 200 OK").await;
     }
-    until("all ends", || (cluster.picked(|kind| matches!(kind, Kind::EndLeg(_)).then_some(())).len() == 20).then_some(())).await;
+    until("all ends", || {
+        (cluster.picked(|kind| matches!(kind, Kind::EndLeg(_)).then_some(())).len() == 20).then_some(())
+    })
+    .await;
     gateway.stop().await;
 }

@@ -160,3 +160,78 @@ async fn a_shard_that_does_not_know_the_gateway_is_attached_to_again_and_the_cal
     caller.expect("SIP/2.0 200").await;
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_who_refused_is_not_rung_again_by_the_next_leader() {
+    let cluster = Cluster::start(2).await;
+    let gateway = gateway(&cluster).await;
+    let mut caller = Peer::udp(gateway.sip()).await;
+    caller.send(&caller.invite("refused", "5000")).await;
+    let offer = cluster.offered().await;
+    let mut agent = Peer::udp(gateway.sip()).await;
+    cluster.order(offer.call, 2, ring(&agent));
+    let invite = agent.expect("INVITE").await;
+    cluster.mute(true);
+    agent.send(&invite.response("486 Busy Here", "", "")).await;
+    agent.expect("ACK").await;
+    until("the end, unanswered", || heard_ends(&cluster, offer.call, 2).first().copied()).await;
+    // The next leader's whole set still says that this agent should ring.
+    cluster.mute(false);
+    cluster.lead(Some(1));
+    until("the end at the next leader", || {
+        heard_ends(&cluster, offer.call, 2).iter().any(|(node, _)| *node == 1).then_some(())
+    })
+    .await;
+    agent.expect_none("INVITE", Duration::from_millis(300)).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_too_many_commands_wait_new_callers_are_sent_away_at_once() {
+    let cluster = Cluster::start(1).await;
+    let mut config = config(&cluster);
+    config.limits.commands_pending_max = 1;
+    let gateway = ready_gateway(config).await;
+    cluster.mute(true);
+    let mut first = Peer::udp(gateway.sip()).await;
+    first.send(&first.invite("first", "5000")).await;
+    cluster.offered().await;
+    let mut second = Peer::udp(gateway.sip()).await;
+    second.send(&second.invite("second", "5000")).await;
+    assert!(!second.expect("SIP/2.0 503").await.header("Retry-After").is_empty());
+    assert_eq!(cluster.picked(|kind| matches!(kind, Kind::OfferCall(_)).then_some(())).len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_answer_is_refused_and_the_agent_is_hung_up() {
+    let cluster = Cluster::start(1).await;
+    let gateway = gateway(&cluster).await;
+    cluster.refuse_answers();
+    let mut caller = Peer::udp(gateway.sip()).await;
+    caller.send(&caller.invite("late", "5000")).await;
+    let offer = cluster.offered().await;
+    let mut agent = answered_agent(&cluster, gateway.sip(), offer.call).await;
+    let bye = agent.expect("BYE").await;
+    agent.send(&bye.response("200 OK", "", "")).await;
+    assert_eq!(cluster.ended(offer.call, 2).await.cause(), EndCause::Ordered);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tcp_stream_of_noise_is_closed_and_nobody_else_notices() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let cluster = Cluster::start(1).await;
+    let gateway = gateway(&cluster).await;
+    let mut noise = tokio::net::TcpStream::connect(gateway.sip()).await.unwrap();
+    noise.write_all(b"INVITE sip:5000@h SIP/2.0\r\nContent-Length: many\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(crate::PATIENCE, noise.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the connection is closed");
+    let mut caller = Peer::tcp(gateway.sip()).await;
+    caller.send("\r\n\r\n").await;
+    caller.send(&caller.invite("after", "5000")).await;
+    cluster.offered().await;
+    gateway.stop().await;
+}

@@ -15,9 +15,7 @@ use opentelemetry_proto::tonic::{
     },
     trace::v1::Span,
 };
-use proto::v1::{
-    Credential, Listen, command::Kind, order::Want,
-};
+use proto::v1::{Credential, Listen, command::Kind, order::Want};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -74,13 +72,15 @@ async fn health_is_answered_over_grpc_and_the_services_are_listed() {
     }
     assert_eq!(status, 1, "serving");
     use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient, server_reflection_request::MessageRequest,
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest,
     };
-    let request =
-        ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
     let requests = futures::stream::once(std::future::ready(request));
-    let mut replies =
-        ServerReflectionClient::new(channel).server_reflection_info(requests).await.unwrap().into_inner();
+    let mut replies = ServerReflectionClient::new(channel).server_reflection_info(requests).await.unwrap().into_inner();
     assert!(format!("{:?}", replies.message().await.unwrap()).contains("grpc.health.v1.Health"));
     gateway.stop().await;
 }
@@ -237,4 +237,3 @@ async fn one_call_is_one_trace_and_names_nobody() {
     let text = format!("{spans:?}");
     assert!(!text.contains("ann") && !text.contains("5000"), "{text}");
 }
-

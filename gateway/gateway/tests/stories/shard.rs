@@ -45,6 +45,8 @@ struct Inner {
     mute: bool,
     /// The next answers to offers, before they are accepted again.
     rejections: Vec<RejectionCode>,
+    /// Every agent answers too late.
+    late: bool,
     standing: BTreeMap<(u64, u32), Order>,
     revision: u64,
     answered: HashMap<(u64, u64), Answer>,
@@ -87,7 +89,10 @@ impl Cluster {
             numbers: vec![v1::NumberRoute { number: "5000".into(), shard: SHARD }],
             trunks: vec![v1::TrunkAccess { name: "loopback".into(), addresses: vec!["127.0.0.0/8".into()] }],
             credentials: vec![],
-            shards: vec![v1::ShardPlace { shard: 0, endpoints: endpoints.clone() }, v1::ShardPlace { shard: SHARD, endpoints }],
+            shards: vec![
+                v1::ShardPlace { shard: 0, endpoints: endpoints.clone() },
+                v1::ShardPlace { shard: SHARD, endpoints },
+            ],
         };
         drop(inner);
         cluster
@@ -166,6 +171,11 @@ impl Cluster {
     /// The shard does not know this leg any more, and says nothing about it.
     pub fn forget(&self, call: u64, leg: u32) {
         self.lock().standing.remove(&(call, leg));
+    }
+
+    /// Every agent's answer is refused.
+    pub fn refuse_answers(&self) {
+        self.lock().late = true;
     }
 
     pub fn watches(&self) -> Vec<(usize, WatchRequest)> {
@@ -247,7 +257,11 @@ impl Inner {
         if self.mute || self.nodes[node].silent {
             return None;
         }
-        let rejected = matches!(kind, Kind::OfferCall(_)).then(|| self.rejections.pop()).flatten();
+        let rejected = match kind {
+            Kind::OfferCall(_) => self.rejections.pop(),
+            Kind::AnswerLeg(_) => self.late.then_some(RejectionCode::WrongState),
+            _ => None,
+        };
         let fresh = match rejected {
             Some(code) => Answer::Rejection(Rejection { code: code.into(), detail: String::new() }),
             None => Answer::Accepted(Accepted {}),
