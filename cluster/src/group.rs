@@ -252,7 +252,14 @@ impl<M: Machine> Group<M> {
     fn apply_conf_change(&mut self, change: &ConfChangeV2, counters: &mut HostCounters) {
         // The same on every replica, so refusing is agreement too.
         match self.raw.apply_conf_change(change) {
-            Ok(conf_state) => self.raw.mut_store().set_conf_state(conf_state),
+            Ok(mut conf_state) => {
+                // Raft keeps sets; what is stored and shown has an order.
+                conf_state.voters.sort_unstable();
+                conf_state.learners.sort_unstable();
+                conf_state.voters_outgoing.sort_unstable();
+                conf_state.learners_next.sort_unstable();
+                self.raw.mut_store().set_conf_state(conf_state);
+            }
             Err(_) => counters.garbage += 1,
         }
     }

@@ -10,7 +10,7 @@ use super::{DiskConfig, DiskStore};
 use crate::snapshots::damage;
 use crate::store::{GroupWrite, Store, StoreError, WriteBatch};
 use crate::vault::Vault;
-use crate::{Host, HostConfig, Identity, Machine, RestoreError};
+use crate::{Host, HostConfig, Identity, Machine, Membership, RestoreError};
 
 const SHARD: u32 = 1;
 
@@ -62,7 +62,10 @@ fn open(folder: &Path, node: u64, voters: &[u64]) -> Node {
     let mut store = DiskStore::open(folder, &identity(node), small()).expect("the store opens");
     let config = HostConfig { snapshot_entries: 50, entries_kept: 5, ..HostConfig::new(node) };
     let mut host = Host::new(config);
-    let recovered = store.recover(SHARD).expect("it recovers").or_bootstrap(voters);
+    let mut recovered = store.recover(SHARD).expect("it recovers");
+    if !voters.is_empty() {
+        recovered = recovered.or_bootstrap(voters);
+    }
     host.add(SHARD, Sum::default(), recovered).expect("the machine restores");
     Node { host, store }
 }
@@ -179,6 +182,40 @@ fn a_wiped_follower_rejoins_by_snapshot_and_restarts_twice() {
         settle(&mut nodes);
     }
     assert_eq!(nodes[&wiped].host.machine(SHARD), nodes[&leads].host.machine(SHARD));
+}
+
+#[test]
+fn a_node_joins_and_takes_the_place_of_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |node: u64| folder.path().join(format!("n{node}"));
+    let mut nodes: Nodes = (1..=3).map(|node| (node, open(&path(node), node, &[1, 2, 3]))).collect();
+    propose(&mut nodes, 120, 50);
+    let leads = leader(&mut nodes);
+    nodes.insert(4, open(&path(4), 4, &[]));
+    let change = |nodes: &mut Nodes, steps: &[Membership]| {
+        let leads = leader(nodes);
+        nodes.get_mut(&leads).expect("it is there").host.change_members(SHARD, steps).expect("it is taken");
+        settle(nodes);
+    };
+    change(&mut nodes, &[Membership::Learn(4)]);
+    assert_eq!(nodes[&4].host.machine(SHARD), nodes[&leads].host.machine(SHARD));
+    assert_eq!(nodes[&4].host.status(SHARD).map(|status| status.learners), Some(vec![4]));
+
+    let gone = (1..=3).find(|node| *node != leads).expect("a follower");
+    change(&mut nodes, &[Membership::Vote(4), Membership::Leave(gone)]);
+    nodes.remove(&gone);
+    let wanted: Vec<u64> = (1..=4).filter(|node| *node != gone).collect();
+    for _ in 0..2 {
+        propose(&mut nodes, 60, 50);
+        settle(&mut nodes);
+        for node in nodes.values() {
+            let status = node.host.status(SHARD).expect("a replica");
+            assert_eq!((status.voters, status.learners), (wanted.clone(), vec![]));
+            assert_eq!(node.host.machine(SHARD), nodes[&4].host.machine(SHARD));
+        }
+        nodes.remove(&4);
+        nodes.insert(4, open(&path(4), 4, &[]));
+    }
 }
 
 #[test]

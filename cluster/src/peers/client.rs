@@ -30,8 +30,6 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(250);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(2);
-/// So that a snapshot does not wait for a round trip every 64 kB.
-const WINDOW_BYTES: u32 = 4 << 20;
 
 /// Who this node is and where the others are.
 #[derive(Debug, Clone)]
@@ -136,9 +134,7 @@ fn endpoint(uri: &str) -> Result<Endpoint, tonic::transport::Error> {
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_WITHIN)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES))
+        .keep_alive_while_idle(true))
 }
 
 /// One peer, as its task sees it.
