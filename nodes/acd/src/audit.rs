@@ -114,8 +114,8 @@ impl Shard {
             }
             let fits = match &agent.state {
                 AgentState::Reserved { call, leg, .. } => self.calls.get(*call).is_some_and(|row| {
-                    matches!(row.state, CallState::Offered { agent, leg: ringing, .. }
-                        if agent == key && ringing == *leg)
+                    matches!(row.state, CallState::Offered { line, agent: rung, leg: ringing }
+                        if rung == key && ringing == *leg && agent.queues.contains(&line.queue))
                 }),
                 AgentState::Talking { call, leg, .. } => self.calls.get(*call).is_some_and(|row| {
                     matches!(row.state, CallState::Talking { agent, leg: joined, .. }
