@@ -183,7 +183,14 @@ impl Store for DiskStore {
                 .map_err(failed)?;
             self.spans.insert(shard, (first, last));
         }
-        Recovered::reconcile(shard, raw)
+        let found = Recovered::reconcile(shard, raw)?;
+        if found.stale_log
+            && let Some((_, last)) = self.spans.remove(&shard)
+        {
+            self.batch.add_command(region, Command::Compact { index: last + 1 });
+            self.engine.write(&mut self.batch, true).map_err(failed)?;
+        }
+        Ok(found)
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {

@@ -18,8 +18,8 @@ use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
 pub use status::{GroupStatus, PeerProgress, Role};
 
-use crate::host::{Applied, Established};
-use crate::host::{Drained, Failure, HostConfig, HostCounters, ReadReady, RoleChange};
+use crate::drained::{Applied, Drained, Established, Failure, ReadReady, RoleChange};
+use crate::host::{HostConfig, HostCounters};
 use crate::log::Log;
 use crate::reads::Reads;
 use crate::store::{BOOTSTRAP_INDEX, GroupWrite, Recovered};
@@ -74,7 +74,7 @@ impl<M: Machine> Group<M> {
         mut machine: M,
         recovered: Recovered,
     ) -> Result<Self, Failure> {
-        let Recovered { hard_state, conf_state, index, term, snapshot, entries, before, seeded, fresh } = recovered;
+        let Recovered { hard_state, conf_state, index, term, snapshot, entries, before, seeded, fresh, .. } = recovered;
         if !snapshot.is_empty() {
             machine.restore(&snapshot).map_err(|error| Failure { shard, error })?;
         }

@@ -5,6 +5,7 @@
 
 mod admit;
 mod disk;
+mod drained;
 mod group;
 mod host;
 mod identity;
@@ -19,11 +20,9 @@ mod vault;
 mod writer;
 
 pub use disk::{DiskConfig, DiskStore};
+pub use drained::{Applied, Drained, Established, Failure, ReadReady, Restored, RoleChange};
 pub use group::{GroupStatus, PeerProgress, Role};
-pub use host::{
-    Applied, Drained, Established, Failure, Host, HostConfig, HostCounters, Membership, ProposeError, ReadReady,
-    Restored, RoleChange,
-};
+pub use host::{Host, HostConfig, HostCounters, Membership, ProposeError};
 pub use identity::Identity;
 pub use memory::MemoryStore;
 pub use outbox::{Outbox, OutboxLimits, RecordKey};

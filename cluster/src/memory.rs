@@ -107,7 +107,13 @@ impl Store for MemoryStore {
     fn recover(&mut self, shard: u32) -> Result<Recovered, StoreError> {
         let held = self.durable.get(&shard).cloned().unwrap_or_default();
         let Held { hard_state, bootstrap, snapshot, entries, seeded } = held;
-        Recovered::reconcile(shard, Raw { hard_state, bootstrap, snapshot, entries, seeded })
+        let found = Recovered::reconcile(shard, Raw { hard_state, bootstrap, snapshot, entries, seeded })?;
+        if found.stale_log
+            && let Some(held) = self.durable.get_mut(&shard)
+        {
+            held.entries.clear();
+        }
+        Ok(found)
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {

@@ -108,6 +108,9 @@ pub struct Recovered {
     pub(crate) seeded: bool,
     /// The first configuration has still to be written.
     pub(crate) fresh: bool,
+    /// The stored log is older than the snapshot: a crash came between the two. The store must drop it before it
+    /// appends again.
+    pub(crate) stale_log: bool,
 }
 
 /// What a store reads from its disk, before it is made consistent.
@@ -186,6 +189,7 @@ impl Recovered {
         let agrees = first == found.index + 1
             || entries.get((found.index - first) as usize).is_some_and(|entry| entry.term == found.term);
         if !agrees {
+            found.stale_log = true;
             entries.clear();
         }
         found.before = (found.index, found.term);

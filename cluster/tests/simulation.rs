@@ -141,7 +141,7 @@ fn bad_day(seed: u64, sabotage: Sabotage) -> World {
             continue;
         }
         let (one, other) = (world.pick(), world.pick());
-        match world.pick_of(12) {
+        match world.pick_of(13) {
             0..=1 if world.is_up(one) => world.crash(one),
             0..=4 => (0..world.size())
                 .filter(|at| !world.is_up(*at))
@@ -152,6 +152,12 @@ fn bad_day(seed: u64, sabotage: Sabotage) -> World {
             7 => world.cut(one, other, false),
             8..=9 => world.heal(),
             10 => world.hand_over(one),
+            // The power goes, for all at once.
+            11 => (0..world.size())
+                .filter(|at| world.is_up(*at))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|at| world.crash(at)),
             _ if world.may_wipe() => {
                 world.wipe(one);
                 world.start(one);

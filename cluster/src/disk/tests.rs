@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use raft::eraftpb::Entry;
+use raft::eraftpb::{ConfState, Entry, Snapshot};
 
 use super::{DiskConfig, DiskStore};
 use crate::snapshots::damage;
@@ -182,6 +182,35 @@ fn a_wiped_follower_rejoins_by_snapshot_and_restarts_twice() {
         settle(&mut nodes);
     }
     assert_eq!(nodes[&wiped].host.machine(SHARD), nodes[&leads].host.machine(SHARD));
+}
+
+#[test]
+fn a_crash_between_snapshot_and_log_drops_the_older_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let entries = |from: u64, to: u64| (from..=to).map(|index| Entry { index, term: 2, ..Entry::default() }).collect();
+    let group = |write: GroupWrite| WriteBatch { number: 1, groups: vec![GroupWrite { shard: SHARD, ..write }] };
+    let mut conf_state = ConfState::default();
+    conf_state.set_voters(vec![1, 2, 3]);
+    let mut snapshot = Snapshot { data: vec![1; 100].into(), ..Snapshot::default() };
+    snapshot.mut_metadata().index = 100;
+    snapshot.mut_metadata().term = 3;
+    snapshot.mut_metadata().set_conf_state(conf_state.clone());
+    let open = || DiskStore::open(folder.path(), &identity(1), small()).expect("it opens");
+
+    let mut store = open();
+    let bootstrap = Some(conf_state);
+    store.write(&group(GroupWrite { bootstrap, entries: entries(2, 9), ..GroupWrite::default() })).expect("written");
+    let received = group(GroupWrite { restored: Some(snapshot), ..GroupWrite::default() });
+    store.save_snapshots(&received).expect("the snapshot lands and the power goes");
+    drop(store);
+    for round in 0..2 {
+        let mut store = open();
+        let found = store.recover(SHARD).expect("it recovers");
+        assert_eq!((found.index, found.term, found.hard_state.term, found.hard_state.commit), (100, 3, 3, 100));
+        assert_eq!(found.entries.len(), round * 5);
+        let (from, to) = (101, 105);
+        store.write(&group(GroupWrite { entries: entries(from, to), ..GroupWrite::default() })).expect("it fits");
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use raft::eraftpb::Snapshot;
 use raft::{ProgressState, SnapshotStatus};
 
 use super::{Group, SNAPSHOT_TICKS_MAX};
-use crate::host::{Drained, HostConfig, HostCounters, Restored};
+use crate::drained::{Drained, Restored};
+use crate::host::{HostConfig, HostCounters};
 use crate::snapshots::SNAPSHOT_BYTES_MAX;
 use crate::store::GroupWrite;
 use crate::{Machine, RestoreError};

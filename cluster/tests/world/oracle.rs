@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Applied, RoleChange};
 
-use super::{Ledger, Line};
+use super::ledger::{Ledger, Line};
 
 pub(crate) struct Oracle {
     seed: u64,
