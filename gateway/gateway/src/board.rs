@@ -207,6 +207,9 @@ impl Board {
 
     fn remove(&mut self, key: MediaKey) {
         if let Some(leg) = self.legs.remove(&key) {
+            if leg.port.is_some() {
+                self.media.close(key);
+            }
             self.config.metrics.leg(Some(leg.phase), None);
             if !leg.buried {
                 self.config.legs_held.fetch_sub(1, Ordering::Relaxed);

@@ -13,13 +13,13 @@ pub struct GatewayConfig {
     pub id: String,
     /// Where SIP is heard, UDP and TCP on the same port. Port 0 takes a free one.
     pub sip: SocketAddr,
-    /// Host and port that Via, Contact and SDP name; `None` uses `sip` (and `rtp_ip`).
+    /// Host and port that Via and Contact name; `None` uses those of `sip` (`rtp_ip` when that is unspecified).
     pub advertised: Option<(String, u16)>,
     /// gRPC endpoints (`host:port`) of any nodes; the directory view names the others.
     pub nodes: Vec<String>,
     /// Ports of the media sockets.
     pub rtp_ports: RangeInclusive<u16>,
-    /// Address of the media sockets, also named in SDP.
+    /// Address of the media sockets, also named in SDP: one that far ends can reach, never `0.0.0.0`.
     pub rtp_ip: IpAddr,
     /// Folder of WAV prompts, when there is one.
     pub prompts: Option<PathBuf>,

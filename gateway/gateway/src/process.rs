@@ -103,6 +103,11 @@ pub async fn run(config: GatewayConfig, shutdown: impl Future<Output = ()>) -> a
 impl Gateway {
     /// Binds everything and starts; calls are taken as soon as the directory has been heard.
     pub async fn start(config: GatewayConfig) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            !config.rtp_ip.is_unspecified(),
+            "rtp_ip is {}: far ends are told to send there, so it must be an address that they can reach",
+            config.rtp_ip
+        );
         raise_open_files();
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new());
@@ -130,11 +135,12 @@ impl Gateway {
             legs_held: Arc::new(AtomicUsize::new(0)),
             media: media.clone(),
         });
-        let advertised = config.advertised.clone().unwrap_or_else(|| (config.rtp_ip.to_string(), sip.port()));
+        let reachable_ip = if sip.ip().is_unspecified() { config.rtp_ip } else { sip.ip() };
+        let advertised = config.advertised.clone().unwrap_or_else(|| (reachable_ip.to_string(), sip.port()));
         let identity = Identity {
             gateway: config.id.clone(),
             incarnation: getrandom::u64()?,
-            sip: SocketAddr::new(config.rtp_ip, sip.port()).to_string(),
+            sip: SocketAddr::new(reachable_ip, sip.port()).to_string(),
         };
         let udp = {
             let _runtime = handles[0].enter();

@@ -91,3 +91,13 @@ impl Leg {
         self.trace.as_ref().map(|trace| trace.parent()).or_else(|| self.ordered_by.as_deref().cloned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_is_small_for_tens_of_thousands_wait() {
+        assert!(size_of::<Leg>() <= 160, "{} bytes", size_of::<Leg>());
+    }
+}

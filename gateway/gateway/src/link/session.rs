@@ -127,14 +127,16 @@ impl Line {
         let mut heard_by = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
         loop {
             let wake = self.flush(submitting.as_mut()).map_or(heard_by, |due| due.min(heard_by));
+            // In this order: silence is only what it is when nothing is there to be read.
             let ended = tokio::select! {
+                biased;
                 told = orders.message() => {
                     heard_by = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
                     self.told(told, &channel, &mut submitting, search)
                 }
+                () = sleep_until(wake) => (Instant::now() >= heard_by).then(|| Ended::Failed("silent".to_owned())),
                 reply = next_reply(submitting.as_mut()) => self.answered(reply),
                 count = self.asked.recv_many(&mut self.taken, ASKS_MAX) => self.take(count),
-                () = sleep_until(wake) => (Instant::now() >= heard_by).then(|| Ended::Failed("silent".to_owned())),
             };
             if let Some(ended) = ended {
                 return ended;
