@@ -32,7 +32,10 @@ pub(crate) struct Dialog {
 impl Dialog {
     /// RFC 3261 12.1.1: from an INVITE we received; none when its Contact is missing or no SIP URI.
     pub(crate) fn of_request(request: &Request, flow: Flow, token: &str, routes_max: usize) -> Option<Self> {
-        let target = contact(&request.fields)?;
+        // RFC 2543 did not ask for a Contact; such a sender is known by its branch.
+        let old = !request.branch.starts_with(b"z9hG4bK");
+        let target = contact(&request.fields)
+            .or_else(|| (old && request.from.uri.is_sip()).then(|| request.from.uri.clone()))?;
         let mut local = request.to.value.to_vec();
         local.extend_from_slice(b";tag=");
         local.extend_from_slice(token.as_bytes());

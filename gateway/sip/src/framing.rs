@@ -78,10 +78,12 @@ impl Framer {
         // RFC 5626 4.4.1: CRLFCRLF asks for a CRLF; a single CRLF (RFC 3261 7.5) means nothing.
         if self.buffer.starts_with(b"\r\n\r\n") {
             self.buffer.advance(4);
+            self.scanned = 0;
             return Ok(Some(Framed::Ping));
         }
         while self.buffer.starts_with(b"\r\n") && self.buffer.len() > 3 {
             self.buffer.advance(2);
+            self.scanned = 0;
         }
         let from = self.scanned.saturating_sub(3);
         let Some(found) = self.buffer[from..].windows(4).position(|w| w == b"\r\n\r\n") else {
@@ -98,7 +100,8 @@ impl Framer {
             return Err(FramingError::TooLong(self.limits.message_bytes_max));
         }
         if self.buffer.len() < whole {
-            self.scanned = head;
+            // One byte back, so that the search finds the same end again.
+            self.scanned = head - 1;
             return Ok(None);
         }
         self.scanned = 0;

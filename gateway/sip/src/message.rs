@@ -102,10 +102,6 @@ impl Fields {
         self.0.value(&field.wire()).map(|value| String::from_utf8_lossy(&value).into_owned())
     }
 
-    pub(crate) fn has(&self, field: Field) -> bool {
-        self.0.get(&field.wire()).is_some()
-    }
-
     /// All values of a list field, split at commas outside quotes and brackets.
     pub(crate) fn list(&self, field: Field) -> Vec<String> {
         let mut all = Vec::new();

@@ -1,9 +1,17 @@
 //! What an endpoint does, told in literal SIP.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
+#[path = "stories/agent.rs"]
+mod agent;
 #[path = "stories/caller.rs"]
 mod caller;
+#[path = "stories/caller_edges.rs"]
+mod caller_edges;
+#[path = "stories/dialogue.rs"]
+mod dialogue;
 mod peer;
+#[path = "stories/register.rs"]
+mod register;
 
 fn md5_ha1() -> [u8; 16] {
     use md5::Digest;

@@ -138,7 +138,10 @@ impl Endpoint {
                 let wanted = self.legs.get_mut(&id).and_then(|leg| progress(&mut self.core, leg, response));
                 let abandoned = tx.seed.as_ref().is_some_and(|seed| seed.abandoned);
                 if abandoned || wanted.is_some() {
-                    cancel(&mut self.core, now, &mut tx, &wanted.unwrap_or_default());
+                    let first = cancel(&mut self.core, now, &mut tx, &wanted.unwrap_or_default());
+                    if let Some(leg) = self.legs.get_mut(&id).filter(|_| first && !abandoned) {
+                        await_cancelled(&mut self.core, now, leg);
+                    }
                 }
                 self.core.clients.insert(key, tx);
             }
@@ -292,9 +295,14 @@ pub(super) fn end(core: &mut Core, now: Millis, leg: &mut Leg, ending: Ending) -
             cancel(core, now, &mut tx, &ending);
             core.clients.insert(key, tx);
         }
-        core.wake_leg(leg, LegTimer::Setup, now.plus(core.config.no_provisional_ms));
+        await_cancelled(core, now, leg);
     }
     Fate::Lives
+}
+
+/// A far end that does not react to CANCEL is not waited for any longer than one that does not react to INVITE.
+fn await_cancelled(core: &mut Core, now: Millis, leg: &mut Leg) {
+    core.wake_leg(leg, LegTimer::Setup, now.plus(core.config.no_provisional_ms));
 }
 
 /// The far end does not react to CANCEL: the leg goes, its transaction stays to hang up a late answer.
@@ -304,15 +312,16 @@ pub(super) fn give_up(core: &mut Core, now: Millis, leg: &Leg) -> Fate {
     Fate::Ended(EndCause::Ordered, 0)
 }
 
-/// Sends CANCEL, once.
-pub(super) fn cancel(core: &mut Core, now: Millis, tx: &mut ClientTx, ending: &Ending) {
-    let Some(seed) = tx.seed.as_mut().filter(|seed| !seed.cancelled) else { return };
+/// Sends CANCEL, once; says whether it did.
+pub(super) fn cancel(core: &mut Core, now: Millis, tx: &mut ClientTx, ending: &Ending) -> bool {
+    let Some(seed) = tx.seed.as_mut().filter(|seed| !seed.cancelled) else { return false };
     seed.cancelled = true;
     let branch = core.branch(tx.leg, "INVITE", seed.cseq, b"");
     let key = core.client_key(branch.as_bytes(), Method::Cancel);
     let bytes = derive(&tx.bytes, "CANCEL", None, |out| write::reason(out, ending.status, &ending.reason));
     let patience_ms = core.config.timers.patience_ms();
     core.ask(now, key, Ask { purpose: Purpose::Cancel, leg: tx.leg, flow: tx.flow, bytes, seed: None, patience_ms });
+    true
 }
 
 /// CANCEL and the ACK of a refusal repeat their INVITE: Request-URI, Via, Route, From, Call-ID and CSeq number

@@ -2,6 +2,7 @@
 //! Never changes a leg itself.
 
 use super::Endpoint;
+use super::offered::refusal_of_options;
 use crate::message::{self, Method, Parsed, Request};
 use crate::tag;
 use crate::types::{Access, Flow, LegId, Millis};
@@ -60,6 +61,10 @@ impl Endpoint {
 
     /// RFC 3261 11: what we can do. Out of a dialog it is answered without a transaction.
     fn options(&mut self, request: &Request) {
+        if let Some((status, field)) = refusal_of_options(request) {
+            let more: Vec<(&str, &str)> = field.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            return self.core.refuse(&request.echo, status, &more);
+        }
         self.core.refuse(
             &request.echo,
             200,

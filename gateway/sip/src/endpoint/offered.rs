@@ -165,15 +165,17 @@ fn inspect(request: &Request) -> Result<(), Refusal> {
     if request.max_forwards == 0 {
         return Err(483.into());
     }
+    understood(request)?;
+    body_is_sdp(request)?;
+    Ok(())
+}
+
+/// What OPTIONS and INVITE are asked alike.
+fn understood(request: &Request) -> Result<(), Refusal> {
     if request.uri.scheme == Scheme::Other {
         return Err(416.into());
     }
-    supported(request)?;
-    body_is_sdp(request)?;
-    if !request.fields.has(Field::Contact) {
-        return Err(400.into());
-    }
-    Ok(())
+    supported(request)
 }
 
 /// RFC 3261 8.2.2.3: extensions we must not ignore.
@@ -210,6 +212,11 @@ pub(super) fn is_type(request: &Request, wanted: &str) -> bool {
     let mut wanted = wanted.split('/');
     let same = |a: Option<&str>, b: Option<&str>| a.zip(b).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b));
     same(parts.next(), wanted.next()) && same(parts.next(), wanted.next()) && parts.next().is_none()
+}
+
+/// The same for OPTIONS.
+pub(super) fn refusal_of_options(request: &Request) -> Option<(u16, Option<(&'static str, String)>)> {
+    understood(request).err().map(|refusal| (refusal.status, refusal.field))
 }
 
 /// The same checks for a request inside of a dialog; the refusal's status and field.
