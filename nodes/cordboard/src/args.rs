@@ -9,15 +9,15 @@ use node::NodeConfig;
 /// Cordboard, a contact-centre cluster: pull any plug, nobody loses their place, nobody loses their call.
 #[derive(Debug, Parser)]
 #[command(name = "cordboard", version)]
-pub struct Args {
+pub(crate) struct Args {
     /// What this process is.
     #[command(subcommand)]
-    pub role: Role,
+    pub(crate) role: Role,
 }
 
 /// What a process can be.
 #[derive(Debug, Subcommand)]
-pub enum Role {
+pub(crate) enum Role {
     /// Hosts replicas of shards: queues, agents and calls, replicated by Raft.
     Node(NodeArgs),
     /// Faces SIP and RTP; holds nothing that cannot be rebuilt from the shards.
@@ -28,110 +28,110 @@ pub enum Role {
 
 /// Arguments of the role `node`.
 #[derive(Debug, ClapArgs)]
-pub struct NodeArgs {
+pub(crate) struct NodeArgs {
     /// This node's id: n1, n2, ...
     #[arg(long)]
-    pub id: String,
+    pub(crate) id: String,
     /// Where its log, snapshots and records live.
     #[arg(long)]
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// All nodes of the cluster, this one included, as id=host:port of their gRPC.
     #[arg(long, value_delimiter = ',', required = true)]
-    pub peers: Vec<String>,
+    pub(crate) peers: Vec<String>,
     /// Name of the cluster; a node of another one is refused.
     #[arg(long, default_value = "cordboard")]
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// Prometheus metrics and health over HTTP.
     #[arg(long)]
-    pub http: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
     /// OTLP endpoint for traces, such as http://127.0.0.1:4317. Off without it.
     #[arg(long, env = "CORDBOARD_OTLP")]
-    pub otlp: Option<String>,
+    pub(crate) otlp: Option<String>,
     /// Threads for gRPC.
     #[arg(long, default_value_t = 1)]
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Threads that own shards.
     #[arg(long, default_value_t = 1)]
-    pub cores: usize,
+    pub(crate) cores: usize,
 }
 
 /// Arguments of the role `gateway`.
 #[derive(Debug, ClapArgs)]
-pub struct GatewayArgs {
+pub(crate) struct GatewayArgs {
     /// This gateway's id: g1, g2, ...
     #[arg(long)]
-    pub id: String,
+    pub(crate) id: String,
     /// Address and port for SIP, UDP and TCP.
     #[arg(long)]
-    pub sip: SocketAddr,
+    pub(crate) sip: SocketAddr,
     /// gRPC of the nodes, host:port.
     #[arg(long, value_delimiter = ',', required = true)]
-    pub nodes: Vec<String>,
+    pub(crate) nodes: Vec<String>,
     /// First RTP port.
     #[arg(long, default_value_t = 10_000)]
-    pub rtp_first: u16,
+    pub(crate) rtp_first: u16,
     /// Last RTP port.
     #[arg(long, default_value_t = 19_999)]
-    pub rtp_last: u16,
+    pub(crate) rtp_last: u16,
     /// gRPC health and reflection.
     #[arg(long)]
-    pub grpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     /// Prometheus metrics and health over HTTP.
     #[arg(long)]
-    pub http: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
     /// OTLP endpoint for traces, such as http://127.0.0.1:4317. Off without it.
     #[arg(long, env = "CORDBOARD_OTLP")]
-    pub otlp: Option<String>,
+    pub(crate) otlp: Option<String>,
     /// Threads for links to shards.
     #[arg(long, default_value_t = 1)]
-    pub threads: usize,
+    pub(crate) threads: usize,
     /// Single-threaded lanes that SIP calls are spread over.
     #[arg(long, default_value_t = 1)]
-    pub lanes: usize,
+    pub(crate) lanes: usize,
     /// How long a call may wait for a shard without a leader before it gets 503.
     #[arg(long, default_value_t = 5_000)]
-    pub setup_wait_ms: u64,
+    pub(crate) setup_wait_ms: u64,
 }
 
 /// Arguments of the role `dev`.
 #[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct DevArgs {
+pub(crate) struct DevArgs {
     /// What to do with a running one.
     #[command(subcommand)]
-    pub command: Option<DevCommand>,
+    pub(crate) command: Option<DevCommand>,
     /// Where data, logs and dev.json live; survives a restart.
     #[arg(long, default_value = "dev")]
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// How many nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=9))]
-    pub nodes: u64,
+    pub(crate) nodes: u64,
     /// How many gateways.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=4))]
-    pub gateways: u16,
+    pub(crate) gateways: u16,
     /// SIP port of the first gateway; the k-th has this port + k - 1.
     #[arg(long, default_value_t = 5060)]
-    pub sip_port: u16,
+    pub(crate) sip_port: u16,
     /// First RTP port of the first gateway.
     #[arg(long, default_value_t = 10_000)]
-    pub rtp_port: u16,
+    pub(crate) rtp_port: u16,
     /// RTP ports of each gateway.
     #[arg(long, default_value_t = 10_000)]
-    pub rtp_ports: u16,
+    pub(crate) rtp_ports: u16,
     /// YAML documents to apply instead of the demo centre.
     #[arg(long)]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Built-in demo callers and agents.
     #[arg(long)]
-    pub demo: bool,
+    pub(crate) demo: bool,
     /// OTLP endpoint for traces of all processes.
     #[arg(long, env = "CORDBOARD_OTLP")]
-    pub otlp: Option<String>,
+    pub(crate) otlp: Option<String>,
 }
 
 /// What can be asked of a running `cordboard dev`.
 #[derive(Debug, Subcommand)]
-pub enum DevCommand {
+pub(crate) enum DevCommand {
     /// Start a killed child again.
     Restart {
         /// Its id in dev.json: n1, g2, ...
@@ -160,17 +160,13 @@ impl From<NodeArgs> for NodeConfig {
 impl From<GatewayArgs> for GatewayConfig {
     fn from(args: GatewayArgs) -> Self {
         Self {
-            id: args.id,
-            sip: args.sip,
-            nodes: args.nodes,
             rtp_ports: args.rtp_first..=args.rtp_last,
-            rtp_ip: args.sip.ip(),
             grpc: args.grpc,
             http: args.http,
             otlp: args.otlp,
             lanes: args.lanes,
             setup_wait_ms: args.setup_wait_ms,
-            ..Self::default()
+            ..Self::new(&args.id, args.sip, args.nodes)
         }
     }
 }

@@ -23,6 +23,7 @@ use proto::v1::{DirectoryView, admin_server::AdminServer, query_server::QuerySer
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -49,6 +50,8 @@ use crate::{
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 /// How long open streams may take to end.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// How long writing what is left may take.
+const END_MAX: Duration = Duration::from_secs(5);
 /// Configuration and lists are larger than gRPC's default of 4 MiB.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -67,7 +70,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let telemetry = Telemetry::start(&config.id, config.otlp.as_deref())?;
     let metrics = Arc::new(Metrics::default());
     let shards: Vec<u32> = (0..=config.tenant_shards).collect();
-    let parts = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
+    let (parts, gains) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
     let owners = Owners::new(parts.actors.clone(), shards);
 
     let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
@@ -76,18 +79,20 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         shards: ways.clone(),
         owners: owners.clone(),
         directory: parts.directory.clone(),
-        gained: parts.gained,
+        gained: gains,
         tenant_shards: config.tenant_shards,
     };
-    tokio::spawn(pump.run());
+    // Dropped at the end, so that nothing of this node goes on after it.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(pump.run());
     if let Some(address) = config.http {
         let listener = listen_http(address).await?;
-        tokio::spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
+        tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
     }
-    tokio::spawn(watch_counters(parts.counters, parts.records.clone(), metrics));
+    tasks.spawn(watch_counters(Arc::clone(&parts.counters), parts.records.clone(), metrics));
 
     let (reporter, health) = tonic_health::server::health_reporter();
-    tokio::spawn(report_health(reporter, answers.clone()));
+    tasks.spawn(report_health(reporter, answers.clone()));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -102,7 +107,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .add_service(reflection)
         .add_service(peer_service.into_server())
         .add_service(
-            ShardServer::new(ShardService::new(owners.clone(), parts.directory))
+            ShardServer::new(ShardService::new(owners.clone(), parts.directory.clone()))
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
@@ -115,7 +120,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
             let _ = closed.await;
         });
-    let server = tokio::spawn(server);
+    let mut server = tokio::spawn(server);
     tracing::info!(node = %config.id, endpoint = %member.endpoint, "the node serves");
 
     stop.await;
@@ -123,11 +128,22 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     hand_over(&owners).await;
     let _ = close.send(());
     // Streams that gateways keep open do not end by themselves.
-    let _ = timeout(CLOSE_MAX, server).await;
-    parts.system.stop();
-    // Dropping the writer waits until what was queued is durable.
-    let _ = tokio::task::spawn_blocking(move || drop(parts.writer)).await;
-    let _ = tokio::task::spawn_blocking(move || telemetry.stop()).await;
+    if timeout(CLOSE_MAX, &mut server).await.is_err() {
+        server.abort();
+        let _ = server.await;
+    }
+    tasks.shutdown().await;
+    drop(owners);
+    let Parts { system, threads, writer, records, .. } = parts;
+    system.stop();
+    let ended = tokio::task::spawn_blocking(move || {
+        // In this order: the actors give to the writer, the writer waits for the records.
+        let _ = threads.join();
+        drop(writer);
+        records.stop();
+        telemetry.stop();
+    });
+    let _ = timeout(END_MAX, ended).await;
     Ok(())
 }
 
@@ -135,10 +151,10 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
 struct Parts {
     actors: Vec<Addr<ShardActor>>,
     system: System,
+    threads: thread::JoinHandle<()>,
     writer: LogWriter,
     records: Records,
     directory: watch::Receiver<Option<Arc<DirectoryView>>>,
-    gained: mpsc::UnboundedReceiver<u32>,
     counters: Arc<cluster::WriterCounters>,
 }
 
@@ -149,7 +165,7 @@ fn start_actors(
     shards: &[u32],
     metrics: &Arc<Metrics>,
     telemetry: &Telemetry,
-) -> anyhow::Result<Parts> {
+) -> anyhow::Result<(Parts, mpsc::UnboundedReceiver<u32>)> {
     let identity = Identity { cluster: config.cluster.clone(), node: own };
     let (mut store, records) = open_disk(config, &identity, shards)?;
     let recovered = shards
@@ -207,10 +223,10 @@ fn start_actors(
         };
         actors.push((core, shell));
     }
-    let (system, started) = start_system(actors)?;
+    let (system, threads, started) = start_system(actors)?;
     let _ = addresses.set(started.clone());
     let counters = writer.counters();
-    Ok(Parts { actors: started, system, writer, records, directory: followed, gained: gains, counters })
+    Ok((Parts { actors: started, system, threads, writer, records, directory: followed, counters }, gains))
 }
 
 fn open_disk(config: &NodeConfig, identity: &Identity, shards: &[u32]) -> anyhow::Result<(DiskStore, Records)> {
@@ -243,9 +259,9 @@ fn core_of(
 }
 
 /// One arbiter thread per core.
-fn start_system(parts: Vec<(Core, Shell)>) -> anyhow::Result<(System, Vec<Addr<ShardActor>>)> {
+fn start_system(parts: Vec<(Core, Shell)>) -> anyhow::Result<(System, thread::JoinHandle<()>, Vec<Addr<ShardActor>>)> {
     let (started, starting) = blocking::channel();
-    thread::Builder::new().name("shards".into()).spawn(move || {
+    let threads = thread::Builder::new().name("shards".into()).spawn(move || {
         let system = System::new();
         let mut actors = Vec::new();
         for (number, (core, shell)) in parts.into_iter().enumerate() {
@@ -259,7 +275,8 @@ fn start_system(parts: Vec<(Core, Shell)>) -> anyhow::Result<(System, Vec<Addr<S
         let _ = started.send((System::current(), actors));
         let _ = system.run();
     })?;
-    starting.recv().context("the shard threads did not start")
+    let (system, actors) = starting.recv().context("the shard threads did not start")?;
+    Ok((system, threads, actors))
 }
 
 fn deliver_to(owners: Owners) -> impl Fn(Vec<PeerMessage>) + Send + Sync + 'static {

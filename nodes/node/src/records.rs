@@ -34,6 +34,7 @@ enum Work {
     },
     /// Answered when everything before it is in the outbox.
     Barrier(SyncSender<()>),
+    Stop,
 }
 
 /// The records of one node. Clones share it.
@@ -43,6 +44,7 @@ pub struct Records {
     outbox: Outbox,
     ended: Arc<Mutex<Ended>>,
     buffered: Arc<AtomicU64>,
+    thread: Arc<Mutex<Option<thread::JoinHandle<()>>>>,
 }
 
 impl Records {
@@ -58,9 +60,13 @@ impl Records {
                 remember(&mut ended, shard, Record::decode(bytes.as_slice()).ok().as_ref());
             }
         }
-        let records = Self { work, outbox, ended: Arc::new(Mutex::new(ended)), buffered: Arc::default() };
+        let records =
+            Self { work, outbox, ended: Arc::new(Mutex::new(ended)), buffered: Arc::default(), thread: Arc::default() };
         let (outbox, buffered) = (records.outbox.clone(), Arc::clone(&records.buffered));
-        thread::Builder::new().name("records".into()).spawn(move || write(&receiver, &outbox, &buffered, &fatal))?;
+        let thread = thread::Builder::new()
+            .name("records".into())
+            .spawn(move || write(&receiver, &outbox, &buffered, &fatal))?;
+        *records.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(records)
     }
 
@@ -86,6 +92,15 @@ impl Records {
         let (done, settled) = sync_channel(1);
         if self.work.send(Work::Barrier(done)).is_ok() {
             let _ = settled.recv();
+        }
+    }
+
+    /// Ends the thread when everything put before is in the outbox. Blocks.
+    pub fn stop(self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = self.work.send(Work::Stop);
+        if let Some(thread) = thread {
+            let _ = thread.join();
         }
     }
 
@@ -134,6 +149,7 @@ fn write(work: &Receiver<Work>, outbox: &Outbox, buffered: &AtomicU64, fatal: &d
                 buffered.fetch_sub(records.len() as u64, Ordering::Relaxed);
             }
             Work::Barrier(done) => drop(done.send(())),
+            Work::Stop => return,
         }
     }
 }

@@ -2,11 +2,8 @@
 //! It retries with the same command id until the outcome is known or the time is up.
 
 use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -55,7 +52,7 @@ pub struct Shards {
     members: Members,
     own: u64,
     sender: u64,
-    numbers: Arc<AtomicU64>,
+    numbers: Numbers,
     channels: Channels,
 }
 
@@ -63,7 +60,7 @@ impl Shards {
     /// `sender` is drawn at random at the process's start.
     #[must_use]
     pub fn new(owners: Owners, answers: Answers, members: Members, own: u64, sender: u64) -> Self {
-        Self { owners, answers, members, own, sender, numbers: Arc::default(), channels: Channels::default() }
+        Self { owners, answers, members, own, sender, numbers: Numbers::default(), channels: Channels::default() }
     }
 
     /// Channels to other nodes.
@@ -82,11 +79,12 @@ impl Shards {
         kind: command::Kind,
         wait: Duration,
     ) -> Result<Result<(), Rejection>, Unreached> {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+        let numbered = self.numbers.next();
+        let (number, settled_below) = (numbered.number, numbered.settled_below);
         let submission = Submission {
             shard,
             id: Some(CommandId { sender: self.sender, number }),
-            settled_below: 0,
+            settled_below,
             command: Some(Command { kind: Some(kind) }),
             trace: None,
         };
@@ -234,6 +232,34 @@ impl Drop for Forget {
 fn only_result(outcomes: Vec<proto::v1::Outcome>) -> Result<outcome::Result, Obstacle> {
     let result = outcomes.into_iter().next().and_then(|outcome| outcome.result);
     result.ok_or_else(|| Obstacle::Other("an empty answer".into()))
+}
+
+/// Numbers of commands, and which of them are still asked about.
+#[derive(Clone, Default)]
+struct Numbers(Arc<Mutex<(u64, BTreeSet<u64>)>>);
+
+impl Numbers {
+    fn next(&self) -> Numbered {
+        let mut numbers = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        numbers.0 += 1;
+        let number = numbers.0;
+        numbers.1.insert(number);
+        let settled_below = numbers.1.first().copied().unwrap_or(number);
+        Numbered { number, settled_below, numbers: self.clone() }
+    }
+}
+
+/// A number in use; nobody asks again once it is dropped.
+struct Numbered {
+    number: u64,
+    settled_below: u64,
+    numbers: Numbers,
+}
+
+impl Drop for Numbered {
+    fn drop(&mut self) {
+        self.numbers.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1.remove(&self.number);
+    }
 }
 
 /// One lazy connection per other node.

@@ -12,12 +12,12 @@ const LOOPBACK_TRUNK: &str = "kind: Trunk\nname: loopback\naddresses: [127.0.0.0
 const FILE_MAX: u64 = 32 << 20;
 
 /// Where the built-in demo agents listen.
-pub const fn demo_agents_port(sip_port: u16) -> u16 {
+pub(crate) const fn demo_agents_port(sip_port: u16) -> u16 {
     sip_port.saturating_add(20)
 }
 
 /// Reads the user's file; without one, the demo centre.
-pub fn load(config: Option<&Path>) -> anyhow::Result<Vec<SourceFile>> {
+pub(crate) fn load(config: Option<&Path>) -> anyhow::Result<Vec<SourceFile>> {
     let Some(path) = config else {
         return Ok(vec![SourceFile { name: "demo.yaml".into(), text: include_str!("demo.yaml").into() }]);
     };
@@ -30,7 +30,7 @@ pub fn load(config: Option<&Path>) -> anyhow::Result<Vec<SourceFile>> {
 }
 
 /// Hands the documents to the directory, and a trunk for loopback if there is none.
-pub async fn apply(endpoints: &[String], files: Vec<SourceFile>) -> anyhow::Result<()> {
+pub(crate) async fn apply(endpoints: &[String], files: Vec<SourceFile>) -> anyhow::Result<()> {
     let endpoint = endpoints.first().context("there is no node")?;
     let mut admin = AdminClient::connect(format!("http://{endpoint}")).await?.max_decoding_message_size(usize::MAX);
     hand_over(&mut admin, files).await?;

@@ -27,20 +27,20 @@ const STOP_MAX: Duration = Duration::from_secs(8);
 
 /// One child: its command line stays the same over all its lives.
 #[derive(Debug)]
-pub struct Child {
-    pub id: String,
-    pub role: &'static str,
-    pub grpc: SocketAddr,
-    pub http: SocketAddr,
-    pub sip: Option<SocketAddr>,
-    pub pid: u32,
+pub(crate) struct Child {
+    pub(crate) id: String,
+    pub(crate) role: &'static str,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) sip: Option<SocketAddr>,
+    pub(crate) pid: u32,
     arguments: Vec<String>,
     process: Option<Process>,
 }
 
 /// All children, nodes first.
 #[derive(Debug)]
-pub struct Children {
+pub(crate) struct Children {
     all: Vec<Child>,
     demo: Option<Process>,
     dir: PathBuf,
@@ -60,7 +60,7 @@ struct DevRow<'a> {
 
 impl Children {
     /// Chooses ids, ports and command lines; starts nothing.
-    pub fn plan(dir: &Path, args: &DevArgs) -> anyhow::Result<Self> {
+    pub(crate) fn plan(dir: &Path, args: &DevArgs) -> anyhow::Result<Self> {
         let mut ports = FreePorts::default();
         let nodes = (1..=args.nodes)
             .map(|number| Ok((format!("n{number}"), ports.next()?, ports.next()?)))
@@ -88,12 +88,12 @@ impl Children {
     }
 
     /// Starts every child.
-    pub fn start_all(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn start_all(&mut self) -> anyhow::Result<()> {
         self.all.iter_mut().try_for_each(|child| child.start(&self.dir))
     }
 
     /// Starts a dead child again.
-    pub fn restart(&mut self, id: &str) -> anyhow::Result<()> {
+    pub(crate) fn restart(&mut self, id: &str) -> anyhow::Result<()> {
         let known = self.all.iter().map(|child| child.id.clone()).collect::<Vec<_>>().join(", ");
         let Some(child) = self.all.iter_mut().find(|child| child.id == id) else {
             bail!("there is no child {id:?}; there are {known}");
@@ -107,7 +107,7 @@ impl Children {
     }
 
     /// The next child that ends, however that happens. Pending for ever while all live.
-    pub async fn next_exit(&mut self) -> (String, ExitStatus) {
+    pub(crate) async fn next_exit(&mut self) -> (String, ExitStatus) {
         loop {
             for child in &mut self.all {
                 if let Some(process) = &mut child.process
@@ -123,7 +123,7 @@ impl Children {
     }
 
     /// Polite first: gateways end their calls while nodes still write them down.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if let Some(mut demo) = self.demo.take() {
             let _ = demo.kill().await;
         }
@@ -143,7 +143,7 @@ impl Children {
     }
 
     /// Starts the built-in callers and agents.
-    pub fn start_demo(&mut self, args: &DevArgs) -> anyhow::Result<()> {
+    pub(crate) fn start_demo(&mut self, args: &DevArgs) -> anyhow::Result<()> {
         let gateway = self.all.iter().find_map(|child| child.sip).context("there is no gateway")?;
         let arguments = strings(&["demo", "--gateway", &gateway.to_string(), "--agents-port"]);
         let port = super::centre::demo_agents_port(args.sip_port).to_string();
@@ -152,22 +152,22 @@ impl Children {
     }
 
     /// Writes `dev.json` so that a reader sees the old or the new one, whole.
-    pub fn write_dev_json(&self, dir: &Path) -> anyhow::Result<()> {
+    pub(crate) fn write_dev_json(&self, dir: &Path) -> anyhow::Result<()> {
         let rows: Vec<_> = self.all.iter().map(Child::row).collect();
         let temporary = dir.join("dev.json.new");
         fs::write(&temporary, serde_json::to_vec_pretty(&rows)?)?;
         fs::rename(temporary, dir.join("dev.json")).context("cannot write dev.json")
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Child> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Child> {
         self.all.iter()
     }
 
-    pub fn node_endpoints(&self) -> Vec<String> {
+    pub(crate) fn node_endpoints(&self) -> Vec<String> {
         self.endpoints("node")
     }
 
-    pub fn gateway_endpoints(&self) -> Vec<String> {
+    pub(crate) fn gateway_endpoints(&self) -> Vec<String> {
         self.endpoints("gateway")
     }
 

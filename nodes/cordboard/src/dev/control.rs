@@ -18,21 +18,21 @@ const REQUESTS_MAX: usize = 16;
 
 /// Somebody wants this child started again.
 #[derive(Debug)]
-pub struct Restart {
-    pub id: String,
+pub(crate) struct Restart {
+    pub(crate) id: String,
     answer: oneshot::Sender<String>,
 }
 
 impl Restart {
     /// Tells the asker.
-    pub fn answer(self, outcome: anyhow::Result<()>) {
+    pub(crate) fn answer(self, outcome: anyhow::Result<()>) {
         let line = outcome.map_or_else(|error| format!("error: {error:#}"), |()| "ok".to_owned());
         let _ = self.answer.send(line);
     }
 }
 
 /// Requests from now on.
-pub fn listen(dir: &Path) -> anyhow::Result<mpsc::Receiver<Restart>> {
+pub(crate) fn listen(dir: &Path) -> anyhow::Result<mpsc::Receiver<Restart>> {
     let path = dir.join("dev.sock");
     let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path)
@@ -60,7 +60,7 @@ async fn serve(stream: UnixStream, requests: mpsc::Sender<Restart>) -> anyhow::R
 }
 
 /// Asks, and waits for the answer.
-pub async fn ask_restart(dir: &Path, id: &str) -> anyhow::Result<()> {
+pub(crate) async fn ask_restart(dir: &Path, id: &str) -> anyhow::Result<()> {
     let path = dir.join("dev.sock");
     let asked = async {
         let mut stream = UnixStream::connect(&path)

@@ -16,10 +16,10 @@ use anyhow::{Context as _, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::args::DevArgs;
-use children::{Child, Children};
+use children::Children;
 
 /// Runs the cluster until SIGINT or SIGTERM.
-pub async fn run(args: DevArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     fs::create_dir_all(&args.dir).with_context(|| format!("cannot make the directory {}", args.dir.display()))?;
     let dir = args.dir.canonicalize()?;
     let _lock = lock(&dir)?;
@@ -36,7 +36,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
 }
 
 /// Asks the running `cordboard dev` of this directory to start a dead child again.
-pub async fn restart(dir: PathBuf, id: String) -> anyhow::Result<()> {
+pub(crate) async fn restart(dir: PathBuf, id: String) -> anyhow::Result<()> {
     control::ask_restart(&dir, &id).await
 }
 
@@ -48,14 +48,14 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut restarts = control::listen(dir)?;
     children.start_all()?;
+    let (nodes, gateways) = (children.node_endpoints(), children.gateway_endpoints());
     let start = async {
-        ready::wait_for_leaders(&children.node_endpoints()).await?;
-        centre::apply(&children.node_endpoints(), centre).await?;
-        ready::wait_for_gateways(&children.gateway_endpoints()).await
+        ready::wait_for_leaders(&nodes).await?;
+        centre::apply(&nodes, centre).await?;
+        ready::wait_for_gateways(&gateways).await
     };
-    tokio::pin!(start);
     tokio::select! {
-        started = &mut start => started?,
+        started = start => started?,
         (id, status) = children.next_exit() => bail!("{id} ended at its start ({status}): see {}", log_of(dir, &id)),
     }
     children.write_dev_json(dir)?;

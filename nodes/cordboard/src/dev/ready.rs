@@ -14,7 +14,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Until every shard has a leader and the cluster is founded.
-pub async fn wait_for_leaders(endpoints: &[String]) -> anyhow::Result<()> {
+pub(crate) async fn wait_for_leaders(endpoints: &[String]) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_MAX;
     while Instant::now() < deadline {
         for endpoint in endpoints {
@@ -37,7 +37,7 @@ async fn status_of(endpoint: &str) -> anyhow::Result<Status> {
 }
 
 /// Until every gateway says it serves.
-pub async fn wait_for_gateways(endpoints: &[String]) -> anyhow::Result<()> {
+pub(crate) async fn wait_for_gateways(endpoints: &[String]) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_MAX;
     for endpoint in endpoints {
         while !serves(endpoint).await {
@@ -60,7 +60,7 @@ async fn serves(endpoint: &str) -> bool {
 }
 
 /// What to do next, for a person.
-pub fn advice(dir: &Path, args: &DevArgs, children: &Children) -> String {
+pub(crate) fn advice(dir: &Path, args: &DevArgs, children: &Children) -> String {
     let mut text = String::new();
     let sip: Vec<_> = children.iter().filter_map(|child| child.sip).map(|sip| sip.to_string()).collect();
     let Some(first) = sip.first() else { return text };

@@ -111,12 +111,8 @@ impl AdminService {
 
     /// Applies at the directory's leader, here.
     async fn apply_here(&self, request: ApplyRequest) -> Result<ApplyReply, Status> {
-        let incoming = match documents::parse(&request.files) {
-            Ok(incoming) => incoming,
-            Err(errors) => return Ok(ApplyReply { errors, ..ApplyReply::default() }),
-        };
         let present = self.directory().await?;
-        let plan = match documents::plan(&present.documents, incoming) {
+        let plan = match documents::check(&present.documents, &request.files) {
             Ok(plan) => plan,
             Err(errors) => return Ok(ApplyReply { version: present.version, errors, ..ApplyReply::default() }),
         };

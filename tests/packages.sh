@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the tests use as real peers, where they are missing.
+set -euo pipefail
+missing=()
+for pair in sipp:sip-tester baresip:baresip-core promtool:prometheus gcc:gcc; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+command -v cargo-nextest >/dev/null || need_nextest=1
+if [ ${#missing[@]} -gt 0 ]; then
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    export DEBIAN_FRONTEND=noninteractive
+    $sudo apt-get update -qq
+    $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+if [ -n "${need_nextest:-}" ]; then
+    cargo install --locked cargo-nextest
+fi
