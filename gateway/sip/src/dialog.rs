@@ -47,7 +47,7 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: request.cseq,
             routes: routes(&request.fields, routes_max),
-            target: target.text.clone(),
+            target: target.text,
             flow,
             updates: request.fields.lists(Field::Allow, "UPDATE"),
         };
@@ -137,7 +137,7 @@ impl Dialog {
 fn contact(fields: &Fields) -> Option<Uri> {
     let value = fields.first(Field::Contact)?;
     let end = raw::list_end(value.as_bytes());
-    Uri::of_value(value[..end].as_bytes()).filter(Uri::is_sip)
+    Uri::of_value(&value.as_bytes()[..end]).filter(Uri::is_sip)
 }
 
 fn routes(fields: &Fields, routes_max: usize) -> Vec<Bytes> {

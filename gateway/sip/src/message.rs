@@ -273,8 +273,8 @@ fn lift(request: &sipx_sip::Request, flow: Flow, limits: &Limits) -> Option<Part
     if !via.protocol.eq_ignore_ascii_case(b"SIP") || headers.count(&HeaderName::Via) > limits.vias_max {
         return None;
     }
-    let from = party(headers.value(&HeaderName::From)?.as_ref(), headers.typed::<From>()?.ok()?.0);
-    let to = party(headers.value(&HeaderName::To)?.as_ref(), headers.typed::<To>()?.ok()?.0);
+    let from = party(headers.value(&HeaderName::From)?.as_ref(), &headers.typed::<From>()?.ok()?.0);
+    let to = party(headers.value(&HeaderName::To)?.as_ref(), &headers.typed::<To>()?.ok()?.0);
     let call_id = Bytes::from(headers.typed::<CallId>()?.ok()?.0);
     let echo = Echo::from_headers(headers, flow)?;
     Some(Parts {
@@ -289,7 +289,7 @@ fn lift(request: &sipx_sip::Request, flow: Flow, limits: &Limits) -> Option<Part
     })
 }
 
-fn party(value: &[u8], address: Address) -> Party {
+fn party(value: &[u8], address: &Address) -> Party {
     let tag = Bytes::copy_from_slice(address.tag().unwrap_or_default());
     let name = address.display_name.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
     Party { name, uri: Uri::from_wire(&address.uri), tag, value: Bytes::copy_from_slice(value) }

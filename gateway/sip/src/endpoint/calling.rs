@@ -282,7 +282,7 @@ fn cause_of(status: u16) -> EndCause {
 }
 
 /// `end` while calling.
-pub(super) fn end(core: &mut Core, now: Millis, leg: &mut Leg, ending: Ending) -> Fate {
+pub(super) fn end(core: &mut Core, now: Millis, leg: &mut Leg, ending: &Ending) -> Fate {
     let LegState::Calling(calling) = &mut leg.state else { return Fate::Lives };
     if calling.ending.is_some() {
         return Fate::Lives;
@@ -292,7 +292,7 @@ pub(super) fn end(core: &mut Core, now: Millis, leg: &mut Leg, ending: Ending) -
     // RFC 3261 9.1: no CANCEL before a provisional response; it goes out as soon as one comes.
     if provisional {
         if let Some(mut tx) = core.clients.remove(&key) {
-            cancel(core, now, &mut tx, &ending);
+            cancel(core, now, &mut tx, ending);
             core.clients.insert(key, tx);
         }
         await_cancelled(core, now, leg);

@@ -120,10 +120,11 @@ impl Core {
     }
 
     pub(crate) fn forget_server(&mut self, key: u64) {
-        if let Some(tx) = self.servers.remove(&key) {
-            if tx.merge != 0 && self.merges.get(&tx.merge) == Some(&key) {
-                self.merges.remove(&tx.merge);
-            }
+        if let Some(tx) = self.servers.remove(&key)
+            && tx.merge != 0
+            && self.merges.get(&tx.merge) == Some(&key)
+        {
+            self.merges.remove(&tx.merge);
         }
     }
 

@@ -42,10 +42,10 @@ impl Endpoint {
             return core.refuse(&request.echo, 500, &[]);
         }
         leg.dialog.remote_cseq = request.cseq;
-        if request.method != Method::Bye {
-            if let Some((status, field)) = refusal_inside(request) {
-                return no(core, now, key, request, leg, &No(status, field));
-            }
+        if request.method != Method::Bye
+            && let Some((status, field)) = refusal_inside(request)
+        {
+            return no(core, now, key, request, leg, &No(status, field));
         }
         let mut fate = Fate::Lives;
         let outcome = match request.method {

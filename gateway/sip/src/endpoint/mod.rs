@@ -81,10 +81,10 @@ impl Endpoint {
 
     /// The only place where legs end.
     fn settle(&mut self, leg: LegId, fate: Fate) {
-        if let Fate::Ended(cause, status) = fate {
-            if self.legs.remove(&leg).is_some() {
-                self.core.tell(Effect::Ended { leg, cause, status });
-            }
+        if let Fate::Ended(cause, status) = fate
+            && self.legs.remove(&leg).is_some()
+        {
+            self.core.tell(Effect::Ended { leg, cause, status });
         }
     }
 

@@ -102,11 +102,11 @@ impl Endpoint {
     /// The caller hears ringing: 180.
     pub fn alert(&mut self, now: Millis, leg: LegId) -> Result<(), UnknownLeg> {
         let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
-        if let LegState::Offered(offered) = &mut it.state {
-            if !offered.alerted {
-                offered.alerted = true;
-                alert(&mut self.core, now, it);
-            }
+        if let LegState::Offered(offered) = &mut it.state
+            && !offered.alerted
+        {
+            offered.alerted = true;
+            alert(&mut self.core, now, it);
         }
         Ok(())
     }
@@ -130,13 +130,12 @@ impl Endpoint {
         write::field(&mut out, "Server", &self.core.config.user_agent);
         self.core.send(request.echo.flow, write::finish(out));
         let Some(id) = leg else { return };
-        if let Some(leg) = self.legs.get_mut(&id) {
-            if let LegState::Offered(offered) = &leg.state {
-                if offered.key == key {
-                    refuse(&mut self.core, now, leg, 487, "");
-                    self.settle(id, Fate::Ended(EndCause::Cancelled, 487));
-                }
-            }
+        if let Some(leg) = self.legs.get_mut(&id)
+            && let LegState::Offered(offered) = &leg.state
+            && offered.key == key
+        {
+            refuse(&mut self.core, now, leg, 487, "");
+            self.settle(id, Fate::Ended(EndCause::Cancelled, 487));
         }
     }
 

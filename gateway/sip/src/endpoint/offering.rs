@@ -110,10 +110,10 @@ impl Endpoint {
         if refreshed || asking.media.is_some() {
             confirm(core, leg);
         }
-        if let LegState::Up(up) = &leg.state {
-            if up.wanted.is_some() {
-                begin(core, now, leg);
-            }
+        if let LegState::Up(up) = &leg.state
+            && up.wanted.is_some()
+        {
+            begin(core, now, leg);
         }
         Fate::Lives
     }

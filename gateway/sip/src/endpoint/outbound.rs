@@ -39,7 +39,7 @@ impl Endpoint {
         let core = &mut self.core;
         let fate = match &mut it.state {
             LegState::Offered(_) => offered::end(core, now, it, &ending),
-            LegState::Calling(_) => calling::end(core, now, it, ending),
+            LegState::Calling(_) => calling::end(core, now, it, &ending),
             // RFC 3261 15: the callee says no BYE before the ACK; it goes out with it.
             LegState::Up(up) if !up.confirmed => {
                 up.ending.get_or_insert(ending);

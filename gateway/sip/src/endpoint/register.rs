@@ -25,6 +25,9 @@ pub(super) struct PendingRegister {
     outcome: Option<RegisterOutcome>,
 }
 
+/// A status, and the field it must have.
+type Refused = (u16, Option<(&'static str, String)>);
+
 /// A binding asked for.
 struct Binding {
     /// As the phone wrote it.
@@ -69,7 +72,7 @@ impl Endpoint {
         request: &Request,
         agent: &str,
         shard: u32,
-    ) -> Result<(), (u16, Option<(&'static str, String)>)> {
+    ) -> Result<(), Refused> {
         let limits = self.core.config.limits;
         let contacts = request.fields.list(Field::Contact);
         if contacts.len() > limits.contacts_max {

@@ -70,3 +70,50 @@ fn an_agent_is_rung_answers_and_hangs_up() {
     desk.ended(leg, EndCause::Hangup, 200);
     desk.forgets_everything();
 }
+
+/// Prints what one UAS call costs (INVITE, 180, 200, ACK, BYE, 200); run it with `--run-ignored only --no-capture`.
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stdout)]
+fn the_cost_of_a_call() {
+    const CALLS: u32 = 5_000;
+    let mut desk = desk();
+    let mut spent = std::time::Duration::ZERO;
+    for call in 0..CALLS {
+        let own = |text: &str| {
+            text.replace("call-1", &format!("call-{call}x")).replace("z9hG4bK", &format!("z9hG4bK{call}x"))
+        };
+        let invite = own(&invite());
+        let begun = std::time::Instant::now();
+        desk.endpoint.receive(desk.now, desk.from, invite.as_bytes(), &Directory);
+        spent += begun.elapsed();
+        desk.drain();
+        let leg = desk.offered();
+        let begun = std::time::Instant::now();
+        desk.endpoint.alert(desk.now, leg).unwrap();
+        desk.endpoint.answer(desk.now, leg, MEDIA).unwrap();
+        spent += begun.elapsed();
+        desk.drain();
+        desk.says("SIP/2.0 180");
+        let ok = desk.says("SIP/2.0 200");
+        for text in [in_dialog("ACK", 1, &ok, ""), in_dialog("BYE", 2, &ok, "")] {
+            let text = own(&text.replace(&format!("call-{call}x"), "call-1"));
+            let begun = std::time::Instant::now();
+            desk.endpoint.receive(desk.now, desk.from, text.as_bytes(), &Directory);
+            spent += begun.elapsed();
+            desk.drain();
+        }
+        desk.says("SIP/2.0 200");
+        desk.told.clear();
+        desk.now = desk.now.plus(10);
+        let begun = std::time::Instant::now();
+        desk.endpoint.timeout(desk.now);
+        spent += begun.elapsed();
+        desk.sent.clear();
+    }
+    println!(
+        "{} us per call, {} transactions kept",
+        spent.as_micros() / u128::from(CALLS),
+        desk.endpoint.transactions()
+    );
+}
