@@ -1,1 +1,11 @@
-//! placeholder
+//! The harness of everything that crosses packages: real processes, real SIP and RTP peers, a real OTLP receiver.
+//! Never reaches into a package of ours: what is tested here is what a user has, binaries and their contracts.
+
+pub mod cluster;
+pub mod otlp;
+pub mod patience;
+pub mod ports;
+pub mod rtp;
+pub mod sipp;
+pub mod tone;
+pub mod ua;

@@ -1,0 +1,46 @@
+//! `make load`: the figures of docs/performance.md, side by side in one run, against the binaries beside this one.
+//! Bounded in count and time, loopback only. Judges nothing: it prints a table, and one JSON document as its last line.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use tests::load::{self, Plan};
+
+const USAGE: &str = "load [--only direct|idle|setup|queue|music]... [--calls N] [--rate N] [--waiting N] [--served N]
+     [--cordboard FILE]
+  direct  SIPp calls SIPp: what the load itself costs on this machine
+  idle    the cluster without a call
+  setup   500 agents, SIPp callers and agents: CPU per call, set-up time
+  queue   callers in line, 50 agents: freed -> next INVITE, order, memory per waiting call without music
+  music   callers in line with music and RTP: memory per waiting call
+  --cordboard FILE  measure this binary instead of the one beside this program";
+
+fn main() -> anyhow::Result<()> {
+    let mut plan = Plan::default();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().with_context(|| format!("{argument} wants a value\n{USAGE}"));
+        match argument.as_str() {
+            "--only" => plan.only.push(value()?),
+            "--calls" => plan.calls = value()?.parse()?,
+            "--rate" => plan.rate = value()?.parse()?,
+            "--waiting" => plan.waiting = value()?.parse()?,
+            "--served" => plan.served = value()?.parse()?,
+            "--cordboard" => plan.cordboard = PathBuf::from(value()?),
+            _ => bail!("unknown argument {argument}\n{USAGE}"),
+        }
+    }
+    if plan.cordboard == Path::new("") {
+        plan.cordboard = std::env::current_exe()?.with_file_name("cordboard");
+    }
+    anyhow::ensure!(plan.cordboard.is_file(), "{} is not built: run `make build`", plan.cordboard.display());
+    let report = load::run(&plan, &mut |line| {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    })?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}\n{}", load::table(&report), report)?;
+    Ok(())
+}
