@@ -103,11 +103,15 @@ fn start(index: usize, peers: &[String], dir: &Path, endpoint: &str) -> Running 
     let id = format!("n{}", index + 1);
     let config = NodeConfig { dir: dir.join(&id), id, peers: peers.to_vec(), ..NodeConfig::default() };
     let (stop, stopped) = oneshot::channel();
-    let ended = tokio::spawn(async move {
+    // A runtime of its own, as a process has: connections end with it.
+    let ended = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
         let run = node::run(config, async {
             let _ = stopped.await;
         });
-        run.await.expect("the node runs");
+        runtime.block_on(run).expect("the node runs");
+        runtime.shutdown_timeout(Duration::from_secs(2));
     });
     Running { endpoint: endpoint.to_owned(), stop: Some(stop), ended }
 }
