@@ -58,11 +58,14 @@ pub struct ShardActor {
     clients: BTreeMap<ClientKey, mpsc::Sender<SubmitReply>>,
     watchers: BTreeMap<WatcherKey, mpsc::Sender<WatchReply>>,
     questions: BTreeMap<AskToken, Question>,
-    decisions: BTreeMap<u64, oneshot::Sender<Result<(), Rejection>>>,
+    decisions: BTreeMap<u64, oneshot::Sender<Decided>>,
     next_token: AskToken,
     drain_due: bool,
     wake: Option<(u64, SpawnHandle)>,
 }
+
+/// What became of a change of the directory, or who leads.
+type Decided = Result<Result<(), Rejection>, NotLeader>;
 
 type Question = Box<dyn FnOnce(Result<&ShardMachine, NotLeader>) + Send>;
 
@@ -131,7 +134,7 @@ impl ShardActor {
         }
         for (id, result) in effects.decided {
             if let Some(waiting) = self.decisions.remove(&id) {
-                let _ = waiting.send(result);
+                let _ = waiting.send(Ok(result));
             }
         }
         for (shard, index, records) in effects.records {
@@ -300,14 +303,9 @@ impl ShardActor {
         let id = entry.id.get_or_insert_with(CommandId::default).number;
         match self.core.propose_directory(entry) {
             Ok(()) => {
-                let (decided, waiting) = oneshot::channel();
+                // Whoever asked under a leader that is gone has stopped waiting.
                 self.decisions.retain(|_, waiting| !waiting.is_closed());
-                self.decisions.insert(id, decided);
-                actix::spawn(async move {
-                    if let Ok(result) = waiting.await {
-                        let _ = done.send(Ok(result));
-                    }
-                });
+                self.decisions.insert(id, done);
             }
             Err(not_leader) => drop(done.send(Err(not_leader))),
         }

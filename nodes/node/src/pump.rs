@@ -124,7 +124,8 @@ pub(crate) async fn propose(owners: &Owners, kind: directory_entry::Kind) -> Opt
     let (done, decided) = oneshot::channel();
     let entry = DirectoryEntry { at_ms: 0, id, kind: Some(kind) };
     owners.of(0)?.try_send(ProposeDirectory { entry, done }).ok()?;
-    decided.await.ok()?.ok()
+    // A leader that loses its place never decides.
+    tokio::time::timeout(WAIT, decided).await.ok()?.ok()?.ok()
 }
 
 /// The directory as its leader has it.
