@@ -24,6 +24,9 @@ pub(crate) enum Role {
     Gateway(GatewayArgs),
     /// All of it on this machine, as real child processes.
     Dev(DevArgs),
+    /// Callers and agents who play in the demo centre; `cordboard dev --demo` starts it.
+    #[command(hide = true)]
+    Demo(DemoArgs),
 }
 
 /// Arguments of the role `node`.
@@ -121,12 +124,26 @@ pub(crate) struct DevArgs {
     /// YAML documents to apply instead of the demo centre.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
-    /// Built-in demo callers and agents.
-    #[arg(long)]
+    /// Built-in callers and agents who play in the demo centre; so not together with --config.
+    #[arg(long, conflicts_with = "config")]
     pub(crate) demo: bool,
     /// OTLP endpoint for traces of all processes.
     #[arg(long, env = "CORDBOARD_OTLP")]
     pub(crate) otlp: Option<String>,
+}
+
+/// Arguments of the role `demo`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// SIP addresses of the gateways; the first that answers is called.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(crate) gateway: Vec<SocketAddr>,
+    /// gRPC of the nodes, host:port; any of them is asked to make the agents ready.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(crate) nodes: Vec<String>,
+    /// UDP port of the phones.
+    #[arg(long)]
+    pub(crate) agents_port: u16,
 }
 
 /// What can be asked of a running `cordboard dev`.

@@ -1,6 +1,7 @@
 //! The `cordboard` binary: chooses the role and hands over. No logic of any role lives here.
 
 mod args;
+mod demo;
 mod dev;
 
 /// Set for children of `cordboard dev`: they end with it, however it ends.
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().role {
         Role::Node(args) => run_async(args.threads, node::run(args.into(), stop_signal())),
         Role::Gateway(args) => run_async(args.threads, gateway::run(args.into(), stop_signal())),
+        Role::Demo(args) => run_async(1, demo::run(args, stop_signal())),
         Role::Dev(args) => match args.command {
             Some(DevCommand::Restart { id, dir }) => run_async(1, dev::restart(dir, id)),
             None => run_async(1, dev::run(args)),

@@ -5,6 +5,8 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, bail};
 use proto::v1::{ApplyRequest, GetDocumentsRequest, SourceFile, admin_client::AdminClient, document};
 
+use crate::{args::DevArgs, demo};
+
 /// Everybody on this machine may call; given when no document names a trunk.
 const LOOPBACK_TRUNK: &str = "kind: Trunk\nname: loopback\naddresses: [127.0.0.0/8, \"::1/128\"]\n";
 
@@ -16,17 +18,33 @@ pub(crate) const fn demo_agents_port(sip_port: u16) -> u16 {
     sip_port.saturating_add(20)
 }
 
-/// Reads the user's file; without one, the demo centre.
-pub(crate) fn load(config: Option<&Path>) -> anyhow::Result<Vec<SourceFile>> {
-    let Some(path) = config else {
-        return Ok(vec![SourceFile { name: "demo.yaml".into(), text: include_str!("demo.yaml").into() }]);
-    };
+/// What this run starts with. The contacts of the demo agents follow this run's ports.
+pub(crate) fn load(args: &DevArgs) -> anyhow::Result<Vec<SourceFile>> {
+    if let Some(path) = &args.config {
+        return Ok(vec![read(path)?]);
+    }
+    let mut files = vec![SourceFile { name: "demo.yaml".into(), text: include_str!("demo.yaml").into() }];
+    if args.demo {
+        files.push(demo::documents(demo_agents_port(args.sip_port)));
+    }
+    Ok(files)
+}
+
+/// An earlier run with `--demo` left agents behind whose phones are not there now.
+pub(crate) async fn send_demo_agents_home(nodes: &[String]) {
+    let Some(node) = nodes.first() else { return };
+    if let Err(error) = demo::log_out(node).await {
+        eprintln!("agents of an earlier --demo may still be logged in: {error:#}");
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<SourceFile> {
     let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
     if size > FILE_MAX {
         bail!("{} has {size} bytes; {FILE_MAX} is the most", path.display());
     }
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(vec![SourceFile { name: path.display().to_string(), text }])
+    Ok(SourceFile { name: path.display().to_string(), text })
 }
 
 /// Hands the documents to the directory, and a trunk for loopback if there is none.

@@ -1,7 +1,6 @@
 //! The child processes of `cordboard dev`: how each is called, started, watched and stopped. Knows no call.
 
 use std::{
-    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -22,6 +21,8 @@ use crate::args::DevArgs;
 /// Ports for gRPC and HTTP are looked for here: below the kernel's range for outgoing connections, so that a
 /// connection of somebody else cannot take one while its child is down.
 const PORTS: std::ops::Range<u16> = 30_100..32_700;
+/// The id of the demo phones, for their log and for a restart.
+const DEMO: &str = "demo";
 /// A child that has not ended so long after SIGTERM is killed.
 const STOP_MAX: Duration = Duration::from_secs(8);
 
@@ -42,9 +43,15 @@ pub(crate) struct Child {
 #[derive(Debug)]
 pub(crate) struct Children {
     all: Vec<Child>,
-    demo: Option<Process>,
+    demo: Option<Demo>,
     dir: PathBuf,
-    ended: BTreeMap<String, ExitStatus>,
+}
+
+/// The child that plays callers and agents: no part of the cluster, so not in `dev.json`.
+#[derive(Debug)]
+struct Demo {
+    arguments: Vec<String>,
+    process: Option<Process>,
 }
 
 /// One row of `dev.json`, a contract with whoever measures from outside.
@@ -84,7 +91,8 @@ impl Children {
             arguments.extend(strings(&["--rtp-first", &first.to_string(), "--rtp-last", &last.to_string()]));
             all.push(Child::new(id, "gateway", grpc, http, Some(sip), arguments, args));
         }
-        Ok(Self { all, demo: None, dir: dir.to_owned(), ended: BTreeMap::new() })
+        let demo = args.demo.then(|| Demo::new(&all, super::centre::demo_agents_port(args.sip_port)));
+        Ok(Self { all, demo, dir: dir.to_owned() })
     }
 
     /// Starts every child.
@@ -94,6 +102,11 @@ impl Children {
 
     /// Starts a dead child again.
     pub(crate) fn restart(&mut self, id: &str) -> anyhow::Result<()> {
+        if id == DEMO
+            && let Some(demo) = &mut self.demo
+        {
+            return demo.start(&self.dir);
+        }
         let known = self.all.iter().map(|child| child.id.clone()).collect::<Vec<_>>().join(", ");
         let Some(child) = self.all.iter_mut().find(|child| child.id == id) else {
             bail!("there is no child {id:?}; there are {known}");
@@ -114,9 +127,15 @@ impl Children {
                     && let Ok(Some(status)) = process.try_wait()
                 {
                     child.process = None;
-                    self.ended.insert(child.id.clone(), status);
                     return (child.id.clone(), status);
                 }
+            }
+            if let Some(demo) = &mut self.demo
+                && let Some(process) = &mut demo.process
+                && let Ok(Some(status)) = process.try_wait()
+            {
+                demo.process = None;
+                return (DEMO.to_owned(), status);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -124,7 +143,7 @@ impl Children {
 
     /// Polite first: gateways end their calls while nodes still write them down.
     pub(crate) async fn stop(&mut self) {
-        if let Some(mut demo) = self.demo.take() {
+        if let Some(mut demo) = self.demo.take().and_then(|demo| demo.process) {
             let _ = demo.kill().await;
         }
         for role in ["gateway", "node"] {
@@ -142,13 +161,9 @@ impl Children {
         }
     }
 
-    /// Starts the built-in callers and agents.
-    pub(crate) fn start_demo(&mut self, args: &DevArgs) -> anyhow::Result<()> {
-        let gateway = self.all.iter().find_map(|child| child.sip).context("there is no gateway")?;
-        let arguments = strings(&["demo", "--gateway", &gateway.to_string(), "--agents-port"]);
-        let port = super::centre::demo_agents_port(args.sip_port).to_string();
-        self.demo = Some(spawn(&self.dir, "demo", arguments.iter().chain([&port]))?);
-        Ok(())
+    /// Starts the built-in callers and agents, if they are wanted.
+    pub(crate) fn start_demo(&mut self) -> anyhow::Result<()> {
+        self.demo.as_mut().map_or(Ok(()), |demo| demo.start(&self.dir))
     }
 
     /// Writes `dev.json` so that a reader sees the old or the new one, whole.
@@ -173,6 +188,27 @@ impl Children {
 
     fn endpoints(&self, role: &str) -> Vec<String> {
         self.all.iter().filter(|child| child.role == role).map(|child| child.grpc.to_string()).collect()
+    }
+}
+
+impl Demo {
+    fn new(cluster: &[Child], port: u16) -> Self {
+        let nodes: Vec<_> = cluster.iter().filter(|child| child.role == "node").map(|c| c.grpc.to_string()).collect();
+        let gateways: Vec<_> = cluster.iter().filter_map(|child| child.sip).map(|sip| sip.to_string()).collect();
+        let words = ["demo", "--gateway", &gateways.join(","), "--nodes", &nodes.join(","), "--agents-port"];
+        let mut arguments = strings(&words);
+        arguments.push(port.to_string());
+        Self { arguments, process: None }
+    }
+
+    fn start(&mut self, dir: &Path) -> anyhow::Result<()> {
+        if let Some(process) = &mut self.process
+            && process.try_wait()?.is_none()
+        {
+            bail!("the demo phones are running");
+        }
+        self.process = Some(spawn(dir, DEMO, &self.arguments)?);
+        Ok(())
     }
 }
 

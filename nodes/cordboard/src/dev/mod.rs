@@ -24,7 +24,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     let dir = args.dir.canonicalize()?;
     let _lock = lock(&dir)?;
     // Read before anything starts: a wrong path should not cost a cluster.
-    let centre = centre::load(args.config.as_deref())?;
+    let centre = centre::load(&args)?;
 
     let mut children = Children::plan(&dir, &args)?;
     let outcome = tokio::select! {
@@ -52,6 +52,9 @@ async fn serve(
     let start = async {
         ready::wait_for_leaders(&nodes).await?;
         centre::apply(&nodes, centre).await?;
+        if !args.demo {
+            centre::send_demo_agents_home(&nodes).await;
+        }
         ready::wait_for_gateways(&gateways).await
     };
     tokio::select! {
@@ -61,9 +64,7 @@ async fn serve(
     children.write_dev_json(dir)?;
     println!("{}", ready::advice(dir, args, children));
     println!("ready");
-    if args.demo {
-        children.start_demo(args)?;
-    }
+    children.start_demo()?;
     loop {
         tokio::select! {
             (id, status) = children.next_exit() => say_how_it_ended(dir, &id, status),
