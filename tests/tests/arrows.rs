@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("node", &["acd", "cluster", "proto"]),
     ("gateway", &["sip", "media", "proto"]),
     ("cordctl", &["proto"]),
-    ("cordboard", &["node", "gateway", "proto"]),
+    ("cordboard", &["node", "gateway", "sip", "media", "proto"]),
     ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway"]),
 ];
 
