@@ -78,3 +78,55 @@ async fn hand_over(admin: &mut AdminClient<tonic::transport::Channel>, files: Ve
         .collect();
     bail!("nothing was applied:\n{}", errors.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Role};
+
+    fn dev(line: &str) -> Result<DevArgs, clap::Error> {
+        match Args::try_parse_from(line.split_whitespace())?.role {
+            Role::Dev(args) => Ok(args),
+            role => panic!("{line} is {role:?}"),
+        }
+    }
+
+    #[test]
+    fn without_a_file_the_demo_centre_is_read_and_its_agents_only_when_they_play() {
+        let files = load(&dev("cordboard dev").expect("arguments")).expect("documents");
+        assert_eq!(files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["demo.yaml"]);
+        let files = load(&dev("cordboard dev --demo --sip-port 6000").expect("arguments")).expect("documents");
+        assert!(files[1].text.contains("contact: sip:demo1@127.0.0.1:6020"), "{}", files[1].text);
+    }
+
+    #[test]
+    fn a_file_is_read_instead_of_the_demo_centre() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), "kind: Queue\nname: q\n").expect("written");
+        let path = file.path().display();
+        let files = load(&dev(&format!("cordboard dev --config {path}")).expect("arguments")).expect("documents");
+        assert_eq!((files.len(), files[0].text.as_str()), (1, "kind: Queue\nname: q\n"));
+        let both = dev(&format!("cordboard dev --config {path} --demo")).expect_err("the demo has its own centre");
+        assert_eq!(both.kind(), clap::error::ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn a_missing_or_huge_file_is_named() {
+        let missing = load(&dev("cordboard dev --config no/such.yaml").expect("arguments")).expect_err("missing");
+        assert!(format!("{missing:#}").contains("no/such.yaml"), "{missing:#}");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(FILE_MAX + 1).expect("grown");
+        let path = file.path().display();
+        let huge = load(&dev(&format!("cordboard dev --config {path}")).expect("arguments")).expect_err("huge");
+        assert!(format!("{huge:#}").contains("is the most"), "{huge:#}");
+    }
+
+    #[test]
+    fn numbers_beyond_what_dev_can_start_are_refused() {
+        for line in ["--nodes 0", "--nodes 10", "--gateways 0", "--gateways 5"] {
+            assert!(dev(&format!("cordboard dev {line}")).is_err(), "{line}");
+        }
+    }
+}

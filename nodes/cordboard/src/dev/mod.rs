@@ -1,6 +1,9 @@
 //! `cordboard dev`: a whole cluster on loopback, each part a real child process that may be killed and restarted.
 //! It decides nothing about calls; it starts, watches and stops processes.
 
+// What it says to its user is what it is there for.
+#![allow(clippy::print_stdout)]
+
 mod centre;
 mod children;
 mod control;
@@ -17,6 +20,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::args::DevArgs;
 use children::Children;
+
+/// How much of a log's end is looked at for its last line.
+const LAST_WORDS_BYTES: usize = 2_048;
 
 /// Runs the cluster until SIGINT or SIGTERM.
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
@@ -59,7 +65,7 @@ async fn serve(
     };
     tokio::select! {
         started = start => started?,
-        (id, status) = children.next_exit() => bail!("{id} ended at its start ({status}): see {}", log_of(dir, &id)),
+        (id, status) = children.next_exit() => bail!("{id} ended at its start ({status}): {}", last_words(dir, &id)),
     }
     children.write_dev_json(dir)?;
     println!("{}", ready::advice(dir, args, children));
@@ -80,15 +86,22 @@ async fn serve(
 }
 
 fn say_how_it_ended(dir: &Path, id: &str, status: ExitStatus) {
-    println!(
-        "{id} ended ({status}); its log: {}; start it again: cordboard dev restart {id} --dir {}",
-        log_of(dir, id),
-        dir.display()
-    );
+    // Whoever was killed has said nothing about it.
+    let why = if status.code().is_some() { last_words(dir, id) } else { log_of(dir, id).display().to_string() };
+    println!("{id} ended ({status}); {why}; start it again: cordboard dev restart {id} --dir {}", dir.display());
 }
 
-fn log_of(dir: &Path, id: &str) -> String {
-    dir.join(format!("{id}.log")).display().to_string()
+fn log_of(dir: &Path, id: &str) -> PathBuf {
+    dir.join(format!("{id}.log"))
+}
+
+/// The end of a child's log: most often that is the reason why it ended.
+fn last_words(dir: &Path, id: &str) -> String {
+    let path = log_of(dir, id);
+    let said = fs::read(&path).unwrap_or_default();
+    let tail = String::from_utf8_lossy(&said[said.len().saturating_sub(LAST_WORDS_BYTES)..]).into_owned();
+    let last = tail.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    format!("{last} (log: {})", path.display())
 }
 
 /// One `cordboard dev` per directory.
@@ -97,4 +110,17 @@ fn lock(dir: &Path) -> anyhow::Result<Flock<fs::File>> {
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
         anyhow::anyhow!("another `cordboard dev` runs in {}; stop it or choose another --dir", dir.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_log_is_said() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(last_words(dir.path(), "g1").starts_with("it said nothing (log: "));
+        fs::write(dir.path().join("g1.log"), "started\nthe port is taken\n\n").expect("written");
+        assert!(last_words(dir.path(), "g1").starts_with("the port is taken (log: "));
+    }
 }
