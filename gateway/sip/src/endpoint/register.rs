@@ -48,9 +48,10 @@ impl Endpoint {
             credentials.check(&config.secret, &config.realm, "REGISTER", ha1.as_ref(), now, config.nonce_ms)
         });
         let (Some(credentials), Some(ha1), Verdict::Good) = (credentials, ha1, verdict) else {
-            let [first, second] = digest::challenges(&config.secret, &config.realm, now, verdict == Verdict::Stale);
-            let more = [("WWW-Authenticate", first.as_str()), ("WWW-Authenticate", second.as_str())];
-            return self.core.refuse(&request.echo, 401, &more);
+            let [sha256, md5] = digest::challenges(&config.secret, &config.realm, now, verdict == Verdict::Stale);
+            let more = [("WWW-Authenticate", sha256.as_str()), ("WWW-Authenticate", md5.as_str())];
+            let wanted = if config.challenge_sha256 { &more[..] } else { &more[1..] };
+            return self.core.refuse(&request.echo, 401, wanted);
         };
         // RFC 3261 10.3 step 4: one may bind only oneself.
         if request.to.uri.user != credentials.username.as_bytes() {

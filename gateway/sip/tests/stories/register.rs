@@ -48,8 +48,18 @@ fn challenged() -> (Desk, String) {
     desk.from = udp("198.51.100.20:40000");
     desk.hear(&register(""));
     let challenge = desk.says("SIP/2.0 401 ");
-    assert!(challenge.contains("algorithm=SHA-256") && challenge.contains("algorithm=MD5"));
+    // Phones of RFC 2617 give up at a challenge they do not know, so it is not there unless it is wanted.
+    assert!(!challenge.contains("SHA-256") && challenge.contains("algorithm=MD5"));
     (desk, nonce(&challenge))
+}
+
+#[test]
+fn where_it_is_wanted_the_stronger_challenge_comes_first() {
+    let mut desk = desk_with(|config| config.challenge_sha256 = true);
+    desk.hear(&register(""));
+    let challenge = desk.says("SIP/2.0 401 ");
+    let places = ["algorithm=SHA-256", "algorithm=MD5"].map(|algorithm| challenge.find(algorithm).unwrap());
+    assert!(places[0] < places[1], "{challenge}");
 }
 
 fn bound(desk: &mut Desk) -> (RegisterId, String, u32) {
