@@ -68,7 +68,7 @@ async fn serve(
         (id, status) = children.next_exit() => bail!("{id} ended at its start ({status}): {}", last_words(dir, &id)),
     }
     children.write_dev_json(dir)?;
-    println!("{}", ready::advice(dir, args, children));
+    println!("{}", ready::advice(args, children));
     println!("ready");
     children.start_demo()?;
     loop {

@@ -59,36 +59,37 @@ async fn serves(endpoint: &str) -> bool {
     asked.await.is_ok_and(|status| status == ServingStatus::Serving)
 }
 
-/// What to do next, for a person.
-pub(crate) fn advice(dir: &Path, args: &DevArgs, children: &Children) -> String {
+/// What to do next, for a person. Commands are written so that they can be pasted.
+pub(crate) fn advice(args: &DevArgs, children: &Children) -> String {
     let mut text = String::new();
     let sip: Vec<_> = children.iter().filter_map(|child| child.sip).map(|sip| sip.to_string()).collect();
     let Some(first) = sip.first() else { return text };
-    let dir = dir.display();
+    let (dir, cordboard) = (args.dir.display(), command("cordboard"));
+    let cordctl = format!("{} --dev {dir}", command("cordctl"));
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "Cordboard is up: {} nodes, gateways at {} (UDP and TCP).", args.nodes, sip.join(", "));
+    let mut line = |what: &str, how: String| {
+        let _ = writeln!(text, "  {what:<17}  {how}");
+    };
     if args.config.is_none() {
-        let _ = writeln!(
-            text,
-            "  register a phone   user anna, password anna-secret (or boris, boris-secret), server {first}"
-        );
-        let _ = writeln!(
-            text,
-            "  make it ready      cordctl --dev {dir} agent login anna && cordctl --dev {dir} agent ready anna"
-        );
-        let _ = writeln!(
-            text,
-            "  call               sip:5000@{first} (support, music at once) or sip:5001@{first} (sales, ringing)"
-        );
+        line("register a phone", format!("server {first}, user anna, password anna-secret (or boris, boris-secret)"));
+        line("make it ready", format!("{cordctl} agent login anna && {cordctl} agent ready anna"));
+        line("call", format!("sip:5000@{first} (support, music at once) or sip:5001@{first} (sales, ringing)"));
     }
-    let _ = writeln!(text, "  watch              cordctl --dev {dir} top");
+    line("watch", format!("{cordctl} top"));
     if let Some(node) = children.iter().find(|child| child.role == "node") {
-        let _ = writeln!(
-            text,
-            "  pull a plug        kill -9 {} ({}), then: cordboard dev restart {} --dir {dir}",
-            node.pid, node.id, node.id
-        );
+        let id = &node.id;
+        line("pull a plug", format!("kill -9 {} ({id}), then: {cordboard} dev restart {id} --dir {dir}", node.pid));
     }
-    let _ = write!(text, "  stop               Ctrl-C; the data stays in {dir}");
-    text
+    line("stop", format!("Ctrl-C; the data stays in {dir}"));
+    format!("Cordboard is up: {} nodes, gateways at {} (UDP and TCP).\n{}", args.nodes, sip.join(", "), text.trim_end())
+}
+
+/// How a binary of ours beside this one is called from here.
+fn command(name: &str) -> String {
+    let beside = std::env::args_os().next().map(|own| Path::new(&own).with_file_name(name));
+    match beside {
+        // Found by its bare name in the PATH: so are its siblings.
+        Some(path) if path.components().count() > 1 => path.display().to_string(),
+        _ => name.to_owned(),
+    }
 }
