@@ -1,0 +1,72 @@
+//! A softphone that is not ours (baresip) registers as an agent with its password, takes a call and hangs it up. Both
+//! sides hear the other: baresip's own tone at the caller, the caller's in baresip's recording.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use tests::{
+    cluster::{Cluster, Plan},
+    patience::wait_for,
+    ports::Ports,
+    rtp::Rtp,
+    softphone::{Softphone, TONE_HZ},
+    tone::{self, Law},
+    ua::{End, Phone, Rule, State},
+};
+
+const DOCUMENTS: &str = "kind: Number\nname: \"5000\"\nroute: { queue: support }\n---\nkind: Queue\nname: support\n---\n\
+                         kind: Agent\nname: erik\npassword: erik-secret\nqueues: [{ name: support }]\n";
+
+#[test]
+fn a_softphone_registers_takes_a_call_and_both_sides_hear() -> anyhow::Result<()> {
+    let ports = Arc::new(Ports::take()?);
+    let cluster = Cluster::start_on(ports.clone(), Plan::of(DOCUMENTS))?;
+    let mut phone = Softphone::start(&ports, cluster.sip(1), "erik", "erik-secret")?;
+    phone.wait_for("200 OK (Cordboard) [1 binding]")?;
+    cluster.ask_until(&["agent", "show", "erik"], |agent| {
+        agent["contacts"].as_array().is_some_and(|contacts| contacts.len() == 1)
+    })?;
+    cluster.cordctl(&["agent", "login", "erik"])?;
+    cluster.ask(&["agent", "ready", "erik"])?;
+
+    let sound = Rtp::on(ports.socket()?)?;
+    let caller = Phone::on(ports.socket()?, sound.address, &[Law::Mu], Rule::Refuse(603))?;
+    let call = caller.call(cluster.sip(1), "5000", "1234");
+    phone.wait_for("CALL_INCOMING")?;
+    phone.press("accept")?;
+    phone.wait_for("CALL_ESTABLISHED")?;
+    let up = caller.wait(&call, "the caller is answered", |call| call.state == State::Up)?;
+    sound.say(up.media.context("media")?, Law::Mu, tone::second_of(700, 8_000.0, Law::Mu));
+
+    let heard = wait_for("the softphone's tone is heard", || {
+        let samples = sound.samples(Law::Mu, 4_000)?;
+        let tone = tone::amplitude(&samples, f64::from(TONE_HZ));
+        (tone > 1_000.0 && tone::amplitude(&samples, 262.0) < tone / 10.0).then_some(())
+    });
+    heard.with_context(|| phone.said())?;
+    let recorded = wait_for("the softphone hears the caller", || {
+        let samples = phone.heard();
+        let last = samples.get(samples.len().checked_sub(4_000)?..)?;
+        (tone::amplitude(last, 700.0) > 3_000.0 && tone::amplitude(last, 900.0) < 300.0).then_some(())
+    });
+    recorded.with_context(|| phone.said())?;
+
+    phone.press("hangup")?;
+    let ended = caller.wait(&call, "BYE", |call| matches!(call.state, State::Ended(_)))?;
+    ensure!(ended.state == State::Ended(End::ByThem), "{:?}", ended.state);
+    let list =
+        cluster.ask_until(&["call", "list", "--ended"], |list| list.as_array().is_some_and(|list| list.len() == 1))?;
+    ensure!(list[0]["agent"] == "erik" && list[0]["outcome"] == "completed", "{list}");
+    Ok(())
+}
+
+#[test]
+fn a_softphone_with_a_wrong_password_is_not_registered() -> anyhow::Result<()> {
+    let ports = Arc::new(Ports::take()?);
+    let cluster = Cluster::start_on(ports.clone(), Plan::of(DOCUMENTS))?;
+    let mut phone = Softphone::start(&ports, cluster.sip(1), "erik", "guessed")?;
+    phone.wait_for("401 Unauthorized (Cordboard)")?;
+    let agent = cluster.ask(&["agent", "show", "erik"])?;
+    ensure!(agent["contacts"].as_array().is_some_and(Vec::is_empty), "{agent}");
+    Ok(())
+}
