@@ -2,10 +2,12 @@
 //! Never reaches into a package of ours: what is tested here is what a user has, binaries and their contracts.
 
 pub mod cluster;
+pub mod load;
 pub mod otlp;
 pub mod patience;
 pub mod ports;
 pub mod rtp;
 pub mod sipp;
+pub mod softphone;
 pub mod tone;
 pub mod ua;

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fs};
 
 use anyhow::Context as _;
-use nix::unistd::{SysconfVar, sysconf};
+
+/// USER_HZ: what the kernel shows to programs on every architecture that we run on.
+const TICKS_PER_S: f64 = 100.0;
 
 /// A process that is watched: what it is called in the figures, and its number.
 #[derive(Clone, Debug)]
@@ -17,7 +19,6 @@ pub(super) type Cpu = BTreeMap<(String, String), f64>;
 
 /// CPU of all threads that live, and as thread `ended` what the others have used.
 pub(super) fn cpu(watched: &[Watched]) -> anyhow::Result<Cpu> {
-    let ticks = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks")? as f64;
     let mut cpu = Cpu::new();
     for Watched { name, pid } in watched {
         let (_, whole) = stat(&format!("/proc/{pid}/stat")).with_context(|| format!("{name} is gone"))?;
@@ -25,9 +26,9 @@ pub(super) fn cpu(watched: &[Watched]) -> anyhow::Result<Cpu> {
         for thread in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
             let Some((thread, used)) = stat(&thread.path().join("stat").display().to_string()) else { continue };
             left -= used.min(left);
-            *cpu.entry((name.clone(), thread)).or_default() += used / ticks;
+            *cpu.entry((name.clone(), thread)).or_default() += used / TICKS_PER_S;
         }
-        cpu.insert((name.clone(), "ended".into()), left / ticks);
+        cpu.insert((name.clone(), "ended".into()), left / TICKS_PER_S);
     }
     Ok(cpu)
 }

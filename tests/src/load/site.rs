@@ -89,7 +89,7 @@ impl Site {
             let name = row["id"].as_str().context("a row has an id")?.to_owned();
             let pid = u32::try_from(row["pid"].as_u64().context("a row has a pid")?)?;
             self.processes.push(Watched { name, pid });
-            self.metrics.extend(row["http"].as_str().and_then(|http| http.parse().ok()));
+            self.metrics.extend(row["http"].as_str().and_then(|http| http.parse::<SocketAddr>().ok()));
         }
         self.processes.push(Watched { name: "dev".into(), pid: self.parent.id() });
         // The first second after an election is not what is measured.
