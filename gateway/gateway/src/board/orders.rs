@@ -10,6 +10,8 @@ use super::{Board, Hears, LegPhase, Stage, Standing, effects::remote, leg::Want}
 
 /// Says which queue an offered call comes from.
 const QUEUE_HEADER: &str = "X-Cordboard-Queue";
+/// The leg that every call begins with.
+const CALLER: u32 = 1;
 
 impl Board {
     /// A leader begins to tell all orders of this shard.
@@ -90,6 +92,11 @@ impl Board {
     fn ring(&mut self, now_ms: u64, key: MediaKey, shard: u32, ring: v1::Ring) {
         if self.stage != Stage::Serving || self.legs.len() > self.config.legs_max {
             return self.ended(key, v1::EndCause::Unreachable, 503);
+        }
+        // The caller left before the shard had heard of the call, as when there was no leader: the end travels behind the
+        // offer, and nobody's phone rings for a moment only.
+        if self.legs.get(&MediaKey { leg: CALLER, ..key }).is_some_and(|caller| !caller.stands()) {
+            return self.ended(key, v1::EndCause::Ordered, 0);
         }
         let Some(media) = self.open(key) else { return self.ended(key, v1::EndCause::Media, 0) };
         let invite = Invite {

@@ -112,6 +112,25 @@ async fn a_shard_that_never_answers_costs_the_caller_the_setup_wait_and_no_more(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_left_before_the_offer_was_taken_rings_nobody() {
+    let cluster = Cluster::start(1).await;
+    let mut config = config(&cluster);
+    config.setup_wait_ms = 600;
+    let gateway = ready_gateway(config).await;
+    cluster.mute(true);
+    let mut caller = Peer::udp(gateway.sip()).await;
+    let mut agent = Peer::udp(gateway.sip()).await;
+    caller.send(&caller.invite("early", "5000")).await;
+    caller.expect("SIP/2.0 503").await;
+    let offer = cluster.offered().await;
+    cluster.ended(offer.call, 1).await;
+    cluster.order(offer.call, 2, ring(&agent));
+    assert_eq!(cluster.ended(offer.call, 2).await.cause(), EndCause::Ordered);
+    agent.expect_none("INVITE", Duration::from_millis(300)).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leg_that_the_new_leader_does_not_know_is_ended() {
     let cluster = Cluster::start(2).await;
     let gateway = gateway(&cluster).await;
