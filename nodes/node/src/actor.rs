@@ -1,10 +1,6 @@
 //! The actix actor that owns a core's shards: translate, call the core, carry out. It decides nothing.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use cluster::{LogHandle, PeerMessage, Persisted, peers::PeerClient};
@@ -14,6 +10,7 @@ use proto::v1::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    clock::now_us,
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
     machine::ShardMachine,
     members::Members,
@@ -107,6 +104,7 @@ impl ShardActor {
             if let Some(stream) = self.clients.get(&client)
                 && stream.try_send(SubmitReply { outcomes }).is_err()
             {
+                // What it was not told it must ask again: without this sender the stream ends.
                 self.clients.remove(&client);
                 self.core.forget_client(client);
             }
@@ -346,10 +344,4 @@ impl Handler<HandOver> for ShardActor {
             }
         });
     }
-}
-
-/// Unix microseconds.
-#[must_use]
-pub fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

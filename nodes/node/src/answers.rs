@@ -11,7 +11,8 @@ use proto::v1::{
 use tokio::sync::oneshot;
 
 use crate::{
-    actor::{Ask, Look, now_us},
+    actor::{Ask, Look},
+    clock::now_us,
     machine::ShardMachine,
     members::{Members, id_of},
     owners::Owners,

@@ -156,7 +156,7 @@ impl Core {
     pub fn watch(&mut self, key: WatcherKey, request: WatchRequest) {
         let shard = request.shard;
         match self.desks.get_mut(&shard) {
-            Some(desk) if shard != 0 && desk.leads() => desk.watch(self.now_us, key, request),
+            Some(desk) if shard != 0 && desk.leads() => desk.watch(self.now_us, key, request, &mut self.effects),
             Some(_) | None => {
                 let not_leader = not_leader(&self.host, &self.members, shard);
                 self.effects.watch.push((key, desk::watch_reply(not_leader)));
@@ -267,9 +267,9 @@ impl Core {
 
     fn propose_waiting(&mut self) {
         for desk in self.desks.values_mut().filter(|desk| desk.leads()) {
-            while let Some(batch) = desk.take_batch(self.now_us) {
-                if self.host.propose(desk.shard(), batch).is_err() {
-                    desk.batch_refused(&mut self.effects);
+            while let Some(proposal) = desk.take_batch(self.now_us) {
+                if self.host.propose(desk.shard(), proposal.data).is_err() {
+                    desk.batch_refused(self.now_us, proposal.commands, &mut self.effects);
                 }
             }
         }
@@ -343,3 +343,6 @@ fn in_messages(orders: Vec<Order>) -> impl Iterator<Item = WatchReply> {
         Some(desk::orders_reply(orders.by_ref().take(ORDERS_PER_MESSAGE).collect()))
     })
 }
+
+#[cfg(test)]
+mod tests;

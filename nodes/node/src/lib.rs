@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod answers;
+pub mod clock;
 pub mod config;
 pub mod core;
 pub mod directory;

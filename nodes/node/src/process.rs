@@ -30,8 +30,9 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::ServingStatus;
 
 use crate::{
-    actor::{Durable, HandOver, ShardActor, Shell, Step, Unreachable, now_us},
+    actor::{Durable, HandOver, ShardActor, Shell, Step, Unreachable},
     answers::Answers,
+    clock::now_us,
     config::NodeConfig,
     core::Core,
     http,
@@ -73,6 +74,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let (parts, gains) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
     let owners = Owners::new(parts.actors.clone(), shards);
 
+    let peers = members.numbers().len();
     let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
     let ways = Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?);
     let pump = Pump {
@@ -124,8 +126,10 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     tracing::info!(node = %config.id, endpoint = %member.endpoint, "the node serves");
 
     stop.await;
-    tracing::info!("stopping: leadership is handed over");
-    hand_over(&owners).await;
+    tracing::info!("stopping");
+    if peers > 1 {
+        hand_over(&owners).await;
+    }
     let _ = close.send(());
     // Streams that gateways keep open do not end by themselves.
     if timeout(CLOSE_MAX, &mut server).await.is_err() {

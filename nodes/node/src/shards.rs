@@ -135,6 +135,7 @@ impl Shards {
         let own = self.members.get(self.own).map(|member| member.endpoint.clone()).unwrap_or_default();
         let mut rotation = self.members.endpoints().into_iter().cycle();
         let mut endpoint = own.clone();
+        let mut hinted = false;
         loop {
             let place = (endpoint != own).then(|| endpoint.clone());
             let attempted = timeout_at(deadline.min(Instant::now() + ATTEMPT_MAX), attempt(place)).await;
@@ -142,6 +143,10 @@ impl Shards {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(Obstacle::NotLeader(hint))) if !hint.endpoint.is_empty() && hint.endpoint != endpoint => {
                     endpoint = hint.endpoint;
+                    // The first hint is most often right; two nodes that name each other are an election.
+                    if std::mem::replace(&mut hinted, true) {
+                        sleep(PAUSE).await;
+                    }
                     "the leader is changing".to_owned()
                 }
                 Ok(Err(Obstacle::NotLeader(_))) => {

@@ -1,7 +1,7 @@
 //! What one shard's leader keeps beside the replicated state: commands in flight, watching gateways, leases that run.
 //! All of it may be lost at any time: senders ask again, gateways watch again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use prost::Message as _;
 use proto::v1::{
@@ -18,6 +18,10 @@ use crate::machine::{ShardMachine, TenantOutput};
 pub struct Limits {
     /// Commands that may wait for their outcome; one more is answered Unavailable.
     pub pending_max: usize,
+    /// Bytes of one command; a larger one is refused.
+    pub command_bytes_max: usize,
+    /// Watch streams; one more is closed at once.
+    pub watchers_max: usize,
     /// Commands in one log entry.
     pub batch_commands_max: usize,
     /// A batch is closed when its commands have so many bytes.
@@ -36,6 +40,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pending_max: 20_000,
+            command_bytes_max: 16 << 20,
+            watchers_max: 1_000,
             batch_commands_max: 512,
             batch_bytes_max: 1 << 20,
             batches_in_flight_max: 2,
@@ -66,6 +72,20 @@ enum Asker {
     Nobody,
 }
 
+/// A command that is not proposed yet.
+#[derive(Debug)]
+struct Waiting {
+    logged: Logged,
+    bytes: usize,
+}
+
+/// A log entry to propose, and the commands in it.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) data: Vec<u8>,
+    pub(super) commands: Vec<Id>,
+}
+
 #[derive(Debug)]
 struct Watcher {
     gateway: String,
@@ -82,7 +102,7 @@ pub(super) struct Desk {
     lead: bool,
     sender: u64,
     number: u64,
-    waiting: Vec<Logged>,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     in_flight: usize,
     proposed_us: u64,
@@ -101,7 +121,7 @@ impl Desk {
             lead: false,
             sender,
             number: 0,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             waiting_bytes: 0,
             in_flight: 0,
             proposed_us: 0,
@@ -172,11 +192,11 @@ impl Desk {
             return Err(outcome_of(Some(id), self.shard, result));
         }
         let trace = trace.filter(|trace| !trace.traceparent.is_empty());
-        self.enqueue(
-            now_us,
-            Asker::Client(client),
-            Logged { id: Some(id), settled_below, trace, command: Some(command) },
-        );
+        let logged = Logged { id: Some(id), settled_below, trace, command: Some(command) };
+        if logged.encoded_len() > self.limits.command_bytes_max {
+            return Err(rejected(Some(id), self.shard, RejectionCode::LimitReached, "command_bytes_max"));
+        }
+        self.enqueue(now_us, Asker::Client(client), logged);
         Ok(())
     }
 
@@ -184,8 +204,9 @@ impl Desk {
         let id = logged.id.as_ref().map_or((0, 0), |id| (id.sender, id.number));
         let trace = logged.trace.clone();
         self.pending.insert(id, Pending { asker, since_us: now_us, trace, in_flight: false });
-        self.waiting_bytes += logged.encoded_len();
-        self.waiting.push(logged);
+        let bytes = logged.encoded_len();
+        self.waiting_bytes += bytes;
+        self.waiting.push_back(Waiting { logged, bytes });
     }
 
     fn enqueue_own(&mut self, now_us: u64, asker: Asker, kind: command::Kind) {
@@ -202,7 +223,11 @@ impl Desk {
         }
     }
 
-    pub(super) fn watch(&mut self, now_us: u64, key: WatcherKey, request: WatchRequest) {
+    pub(super) fn watch(&mut self, now_us: u64, key: WatcherKey, request: WatchRequest, effects: &mut Effects) {
+        if self.watchers.len() >= self.limits.watchers_max {
+            effects.unwatch.push(key);
+            return;
+        }
         let WatchRequest { gateway, incarnation, sip, .. } = request;
         self.watchers.insert(key, Watcher { gateway: gateway.clone(), incarnation, attached: false, told_us: now_us });
         let attach = AttachGateway { gateway, incarnation, sip };
@@ -221,15 +246,7 @@ impl Desk {
         if due && self.waiting.is_empty() && self.in_flight == 0 {
             self.clock_due = true;
         }
-        let lost: Vec<_> = self.lapses.iter().filter(|(_, at)| **at <= now_us).map(|(key, _)| key.clone()).collect();
-        for (gateway, incarnation) in lost {
-            self.lapses.remove(&(gateway.clone(), incarnation));
-            let watched = self.watchers.values().any(|watcher| watcher.gateway == gateway);
-            if !watched {
-                let lose = LoseGateway { gateway, incarnation };
-                self.enqueue_own(now_us, Asker::Nobody, command::Kind::LoseGateway(lose));
-            }
-        }
+        self.lose_whoever_lapsed(now_us, machine);
         for (&key, watcher) in &mut self.watchers {
             if watcher.told_us.saturating_add(self.limits.keep_alive_us) <= now_us {
                 watcher.told_us = now_us;
@@ -238,8 +255,32 @@ impl Desk {
         }
     }
 
+    /// A lapse stays until the gateway is lost or attached, for a LoseGateway of ours may not be taken by consensus.
+    fn lose_whoever_lapsed(&mut self, now_us: u64, machine: &ShardMachine) {
+        let due: Vec<_> = self.lapses.iter().filter(|(_, at)| **at <= now_us).map(|(life, _)| life.clone()).collect();
+        if due.is_empty() {
+            return;
+        }
+        let living = machine.gateways();
+        for life in due {
+            let same = |watcher: &&Watcher| watcher.gateway == life.0 && watcher.incarnation == life.1;
+            let watcher = self.watchers.values().filter(same).max_by_key(|watcher| watcher.attached);
+            if !living.contains(&life) || watcher.is_some_and(|watcher| watcher.attached) {
+                self.lapses.remove(&life);
+                continue;
+            }
+            self.lapses.insert(life.clone(), now_us.saturating_add(self.limits.keep_alive_us));
+            // One that is about to attach was here in time.
+            if watcher.is_none() {
+                let (gateway, incarnation) = life;
+                let lose = LoseGateway { gateway, incarnation };
+                self.enqueue_own(now_us, Asker::Nobody, command::Kind::LoseGateway(lose));
+            }
+        }
+    }
+
     /// The next log entry, encoded, if one should be proposed at this time.
-    pub(super) fn take_batch(&mut self, now_us: u64) -> Option<Vec<u8>> {
+    pub(super) fn take_batch(&mut self, now_us: u64) -> Option<Proposal> {
         if self.in_flight >= self.limits.batches_in_flight_max {
             return None;
         }
@@ -250,17 +291,29 @@ impl Desk {
         if !clock_only && self.next_wake().is_some_and(|at| at > now_us) {
             return None;
         }
-        let count = self.waiting.len().min(self.limits.batch_commands_max);
-        let commands: Vec<_> = self.waiting.drain(..count).collect();
-        self.waiting_bytes = self.waiting.iter().map(prost::Message::encoded_len).sum();
-        for id in commands.iter().filter_map(|logged| logged.id.as_ref()) {
-            if let Some(pending) = self.pending.get_mut(&(id.sender, id.number)) {
+        let taken: Vec<Logged> = self.waiting.drain(..self.next_batch()).map(|waiting| waiting.logged).collect();
+        self.waiting_bytes = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        let commands: Vec<Id> =
+            taken.iter().filter_map(|logged| logged.id.as_ref()).map(|id| (id.sender, id.number)).collect();
+        for id in &commands {
+            if let Some(pending) = self.pending.get_mut(id) {
                 pending.in_flight = true;
             }
         }
         self.in_flight += 1;
         self.proposed_us = now_us;
-        Some(Batch { at_ms: now_us / 1_000, commands }.encode_to_vec())
+        Some(Proposal { data: Batch { at_ms: now_us / 1_000, commands: taken }.encode_to_vec(), commands })
+    }
+
+    /// How many of the waiting commands go into one entry: bounded in number and in bytes, but one at least.
+    fn next_batch(&self) -> usize {
+        let mut bytes = 0;
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.bytes;
+            bytes <= self.limits.batch_bytes_max
+        };
+        let count = self.waiting.iter().take(self.limits.batch_commands_max).take_while(fits).count();
+        count.max(1).min(self.waiting.len())
     }
 
     /// When the waiting commands should go, if there are any and a place is free for them.
@@ -275,15 +328,21 @@ impl Desk {
     }
 
     /// Consensus did not take the batch (a hand-over is going on): whoever asked must ask again.
-    pub(super) fn batch_refused(&mut self, effects: &mut Effects) {
+    pub(super) fn batch_refused(&mut self, now_us: u64, refused: Vec<Id>, effects: &mut Effects) {
         self.in_flight -= 1;
-        let refused: Vec<_> = self.pending.iter().filter(|(_, pending)| pending.in_flight).map(|(id, _)| *id).collect();
         for id in refused {
-            let Some(pending) = self.pending.remove(&id) else { continue };
-            if let Asker::Client(client) = pending.asker {
-                let result =
-                    outcome::Result::Unavailable(Unavailable { detail: "leadership is being handed over".into() });
-                effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+            match self.pending.remove(&id).map(|pending| pending.asker) {
+                Some(Asker::Client(client)) => {
+                    let detail = "leadership is being handed over".into();
+                    let result = outcome::Result::Unavailable(Unavailable { detail });
+                    effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+                }
+                // Never attached, it would wait for its orders for ever.
+                Some(Asker::Attach(key)) => {
+                    self.unwatch(now_us, key);
+                    effects.unwatch.push(key);
+                }
+                Some(Asker::Nobody) | None => {}
             }
         }
     }

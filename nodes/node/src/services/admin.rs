@@ -181,7 +181,7 @@ impl admin_server::Admin for AdminService {
             nodes_total: count(nodes.len()),
             shards_led: count(shards.iter().filter(|shard| !shard.leader.is_empty()).count()),
             shards_total: count(shards.len()),
-            at_ms: crate::actor::now_us() / 1_000,
+            at_ms: crate::clock::now_us() / 1_000,
             answered_by: crate::members::id_of(self.own),
             ..Overview::default()
         };

@@ -58,8 +58,11 @@ impl shard_server::Shard for ShardService {
         let mut requests = request.into_inner();
         let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
         let (client, owners) = (self.next_key(), self.owners.clone());
+        // Once the actors have it, it is theirs: a stream that they let go of, because it was too slow, must end.
+        let (theirs, mut first) = (replies.downgrade(), Some(replies));
         tokio::spawn(async move {
-            while let Some(Ok(request)) = requests.next().await {
+            'stream: while let Some(Ok(request)) = requests.next().await {
+                let Some(replies) = first.take().or_else(|| theirs.upgrade()) else { break };
                 if request.submissions.len() > SUBMISSIONS_PER_MESSAGE_MAX {
                     break;
                 }
@@ -68,7 +71,7 @@ impl shard_server::Shard for ShardService {
                     // A full mailbox: the stream ends, and the gateway asks again, which is the back-pressure.
                     if owner.try_send(submit).is_err() {
                         tracing::warn!("a mailbox is full; a Submit stream is closed");
-                        break;
+                        break 'stream;
                     }
                 }
             }
