@@ -52,6 +52,9 @@ impl Default for Limits {
     }
 }
 
+/// Bytes of a gateway's name and address together; what is longer is not put into the log to be refused there.
+const GATEWAY_BYTES_MAX: usize = 1_024;
+
 type Id = (u64, u64);
 
 /// Someone waits for the outcome of a command.
@@ -224,11 +227,12 @@ impl Desk {
     }
 
     pub(super) fn watch(&mut self, now_us: u64, key: WatcherKey, request: WatchRequest, effects: &mut Effects) {
-        if self.watchers.len() >= self.limits.watchers_max {
+        let WatchRequest { gateway, incarnation, sip, .. } = request;
+        let named = gateway.len() + sip.len() <= GATEWAY_BYTES_MAX;
+        if !named || self.watchers.len() >= self.limits.watchers_max {
             effects.unwatch.push(key);
             return;
         }
-        let WatchRequest { gateway, incarnation, sip, .. } = request;
         self.watchers.insert(key, Watcher { gateway: gateway.clone(), incarnation, attached: false, told_us: now_us });
         let attach = AttachGateway { gateway, incarnation, sip };
         self.enqueue_own(now_us, Asker::Attach(key), command::Kind::AttachGateway(attach));

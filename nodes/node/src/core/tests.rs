@@ -285,6 +285,9 @@ fn limits_refuse() {
     trio.run_ms(40);
     let unavailable = |told: &proto::v1::Outcome| matches!(told.result, Some(outcome::Result::Unavailable(_)));
     assert_eq!(trio.outcomes(6).iter().filter(|told| unavailable(told)).count(), 1);
+    trio.watch(4, &"g".repeat(2_000), 1);
+    trio.settle();
+    assert!(trio.closed(4));
     trio.watch(2, "g2", 1);
     trio.watch(3, "g3", 1);
     trio.run_ms(40);
