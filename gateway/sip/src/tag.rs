@@ -73,12 +73,6 @@ pub fn decode(keys: &Keys, token: &[u8]) -> Option<LegId> {
     ((keys.mac(leg) ^ mac) == 0).then_some(leg)
 }
 
-/// The call id in a token that looks like ours, unverified: good for choosing a lane, for nothing else.
-#[must_use]
-pub fn call_of(token: &[u8]) -> Option<u64> {
-    split(token).map(|(leg, _)| leg.call)
-}
-
 fn split(token: &[u8]) -> Option<(LegId, u64)> {
     let text = std::str::from_utf8(token).ok()?.strip_prefix(PREFIX)?;
     let mut parts = text.split('.');
@@ -112,7 +106,6 @@ mod tests {
         let token = encode(&Keys::new(&[7; 32]), LEG);
         assert!(token.starts_with("cb1.1.00ff000012345678.2."), "{token}");
         assert_eq!(decode(&Keys::new(&[7; 32]), token.as_bytes()), Some(LEG));
-        assert_eq!(call_of(token.as_bytes()), Some(LEG.call));
     }
 
     #[test]
