@@ -7,7 +7,7 @@ use crate::{CallId, Timestamp};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommandId {
     /// Drawn at random by each sender at its start. 0 is nobody: allowed only for commands that may be done twice
-    /// (`Configure`, `LoseGateway`, `AdvanceClock`), which are then not remembered.
+    /// (`Configure`, `LoseGateway`, `AdvanceClock`, `TakeLead`), which are then not remembered.
     pub sender: u64,
     /// Counts up from 1 within a sender.
     pub number: u64,
@@ -149,6 +149,8 @@ pub enum Command {
     },
     /// Makes what is due happen.
     AdvanceClock,
+    /// A leader begins: since the last entry nobody could tell an order or hear an answer, so offers get that time again.
+    TakeLead,
 }
 
 /// Why a leg ended.

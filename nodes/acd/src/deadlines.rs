@@ -39,6 +39,19 @@ impl Shard {
         }
     }
 
+    /// Every ringing agent gets `ms` more: nobody is held to a time in which no leader could tell or hear anything.
+    /// Walks all agents, once per change of leader.
+    pub(crate) fn prolong_offers(&mut self, ms: u64) {
+        let keys: Vec<AgentKey> = self.agents.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let AgentState::Reserved { until, .. } = &mut self.agents[key].state {
+                self.deadlines.remove(&(*until, Deadline::Agent(key)));
+                *until = until.saturating_add(ms);
+                self.deadlines.insert((*until, Deadline::Agent(key)));
+            }
+        }
+    }
+
     fn expire_agent(&mut self, key: AgentKey, out: &mut Output) {
         match self.agents[key].state.clone() {
             // RONA: the caller keeps the place, so is at the head again.

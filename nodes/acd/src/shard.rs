@@ -86,6 +86,9 @@ impl Shard {
             Recall::First => {}
             Recall::Again(reply) => return reply,
         }
+        if matches!(command, Command::TakeLead) {
+            self.prolong_offers(at - self.now);
+        }
         self.now = at;
         self.expire(out);
         let reply = self.perform(command, trace, out);
@@ -124,14 +127,16 @@ impl Shard {
             Command::LogOutAgent { agent } => self.log_out_agent(&agent, out),
             Command::MakeAgentReady { agent } => self.make_agent_ready(&agent, out),
             Command::MakeAgentNotReady { agent, reason } => self.make_agent_not_ready(&agent, reason, out),
-            Command::AdvanceClock => Ok(Accepted),
+            Command::AdvanceClock | Command::TakeLead => Ok(Accepted),
         }
     }
 
     fn recall(&mut self, id: crate::CommandId, settled_below: u64, at: Timestamp, command: &Command) -> Recall {
         if id.sender == 0 {
             return match command {
-                Command::Configure { .. } | Command::LoseGateway { .. } | Command::AdvanceClock => Recall::First,
+                Command::Configure { .. } | Command::LoseGateway { .. } | Command::AdvanceClock | Command::TakeLead => {
+                    Recall::First
+                }
                 Command::AttachGateway { .. }
                 | Command::OfferCall { .. }
                 | Command::AnswerLeg { .. }

@@ -2,7 +2,7 @@
 //!
 //! `queue NAME key=value..`, `number N QUEUE`, `agent NAME QUEUE.. key=value..`, `remove NAME` edit documents;
 //! `configure` applies them. `offer c1`, `answer c1.2`, `end c1.1 hangup` are a gateway's reports. `wait 20s` lets the
-//! leader's clock run, each deadline on time; `jump 20s` makes it late. `again` sends the last entry once more.
+//! leader's clock run, each deadline on time; `jump 20s` makes it late; `outage 20s` is a time without a leader. `again` sends the last entry once more.
 //! `restart` goes through a snapshot. `show ..` looks.
 
 mod show;
@@ -113,6 +113,11 @@ impl Script {
             ["back", time] => {
                 self.clock -= milliseconds(time);
                 self.tick();
+            }
+            ["outage", time] => {
+                self.clock += milliseconds(time);
+                let (id, command) = (CommandId::default(), Command::TakeLead);
+                self.apply(Entry { at: self.clock, id, settled_below: 0, trace: None, command });
             }
             ["again"] => {
                 let entry = self.last.clone().expect("something was sent");

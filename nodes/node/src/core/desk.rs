@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use prost::Message as _;
 use proto::v1::{
     AttachGateway, Batch, Command, CommandId, InSync, KeepAlive, Logged, LoseGateway, NotLeader, Order, Orders,
-    Outcome, RejectionCode, Submission, TraceContext, Unavailable, WatchReply, WatchRequest, command, outcome,
-    watch_reply as reply,
+    Outcome, RejectionCode, Submission, TakeLead, TraceContext, Unavailable, WatchReply, WatchRequest, command,
+    outcome, watch_reply as reply,
 };
 
 use super::{ClientKey, Effects, SpanFact, WatcherKey, in_messages, outcome_of, rejected};
@@ -151,6 +151,8 @@ impl Desk {
             .into_iter()
             .map(|gateway| (gateway, now_us.saturating_add(self.limits.lease_us)))
             .collect();
+        // Before anything else moves the shard's clock over the time without a leader.
+        self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
     }
 
     /// What was proposed may or may not be committed by the next leader; senders ask again with the same ids.
@@ -430,7 +432,9 @@ impl Desk {
 /// Leases and configuration are the cluster's own business.
 fn may_be_submitted(command: &Command) -> bool {
     match command.kind {
-        None | Some(command::Kind::AttachGateway(_) | command::Kind::LoseGateway(_)) => false,
+        None | Some(command::Kind::AttachGateway(_) | command::Kind::LoseGateway(_) | command::Kind::TakeLead(_)) => {
+            false
+        }
         Some(_) => true,
     }
 }

@@ -65,6 +65,7 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
         From::MakeAgentReady(v1::MakeAgentReady { agent }) => To::MakeAgentReady { agent },
         From::MakeAgentNotReady(v1::MakeAgentNotReady { agent, reason }) => To::MakeAgentNotReady { agent, reason },
         From::AdvanceClock(v1::AdvanceClock {}) => To::AdvanceClock,
+        From::TakeLead(v1::TakeLead {}) => To::TakeLead,
     })
 }
 

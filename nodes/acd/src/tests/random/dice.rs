@@ -64,6 +64,7 @@ impl World {
             820..830 => Command::LogOutAgent { agent },
             830..930 => Command::MakeAgentReady { agent },
             930..960 => Command::MakeAgentNotReady { agent, reason: self.text(&["lunch", "", "meeting"]) },
+            960..970 => Command::TakeLead,
             _ => Command::AdvanceClock,
         }
     }
