@@ -28,7 +28,8 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// Batches proposed and not yet applied. Few of them, so that a busy moment makes larger ones.
     pub batches_in_flight_max: usize,
-    /// While commands keep coming, a batch waits for others for so long, microseconds.
+    /// While commands keep coming, a batch waits for others for so long, microseconds: a lonely batch costs a
+    /// millisecond of CPU across three nodes. A command after a pause never waits.
     pub batch_window_us: u64,
     /// A gateway that holds no Watch stream for so long is lost, microseconds.
     pub lease_us: u64,
@@ -45,7 +46,7 @@ impl Default for Limits {
             batch_commands_max: 512,
             batch_bytes_max: 1 << 20,
             batches_in_flight_max: 2,
-            batch_window_us: 2_000,
+            batch_window_us: 8_000,
             lease_us: 6_000_000,
             keep_alive_us: 300_000,
         }
