@@ -25,7 +25,7 @@ pub use group::{GroupStatus, PeerProgress, Role};
 pub use host::{Host, HostConfig, HostCounters, Membership, ProposeError};
 pub use identity::Identity;
 pub use memory::MemoryStore;
-pub use outbox::{Outbox, OutboxLimits, RecordKey};
+pub use outbox::{Outbox, OutboxLimits, RecordKey, Tagged};
 pub use proto::v1::PeerMessage;
 pub use snapshots::SNAPSHOT_BYTES_MAX;
 pub use store::{Persisted, Recovered, Store, StoreError, WriteBatch};

@@ -1,7 +1,7 @@
 //! Records that wait to be read: call detail, agent activity, decisions. Ordered by where in the log they came from, so
 //! that writing one twice is writing it once. Knows no record's meaning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,21 +37,44 @@ pub struct RecordKey {
     pub position: u32,
 }
 
+/// A record that is put, and what finds it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tagged<'a> {
+    /// Finds it with others of the same tag; the first 255 bytes count, an empty one finds nothing.
+    pub tag: &'a [u8],
+    /// The record.
+    pub record: &'a [u8],
+}
+
 const KEY_BYTES: usize = 16;
 
-impl RecordKey {
+/// The row of one entry: where it came from and how many records it holds, so that keys alone tell the number.
+#[derive(Debug, Clone, Copy)]
+struct RowKey {
+    shard: u32,
+    index: u64,
+    records: u32,
+}
+
+impl RowKey {
     fn encode(self) -> [u8; KEY_BYTES] {
         let mut key = [0; KEY_BYTES];
         key[..4].copy_from_slice(&self.shard.to_be_bytes());
         key[4..12].copy_from_slice(&self.index.to_be_bytes());
-        key[12..].copy_from_slice(&self.position.to_be_bytes());
+        key[12..].copy_from_slice(&self.records.to_be_bytes());
         key
     }
 
     fn decode(key: &[u8]) -> Option<Self> {
         let key: [u8; KEY_BYTES] = key.try_into().ok()?;
         let number = u128::from_be_bytes(key);
-        Some(Self { shard: (number >> 96) as u32, index: (number >> 32) as u64, position: number as u32 })
+        Some(Self { shard: (number >> 96) as u32, index: (number >> 32) as u64, records: number as u32 })
+    }
+
+    /// Bounds of all rows of a shard from an entry on.
+    fn span(shard: u32, from: u64) -> ([u8; KEY_BYTES], [u8; KEY_BYTES]) {
+        let bound = |index, records| Self { shard, index, records }.encode();
+        (bound(from, 0), bound(u64::MAX, u32::MAX))
     }
 }
 
@@ -59,9 +82,9 @@ impl RecordKey {
 #[derive(Clone)]
 pub struct Outbox {
     vault: Vault,
-    /// key -> tag length, tag, record
+    /// key -> for each record: tag length, tag, record length, record
     records: Drawer,
-    /// shard, tag length, tag, key -> nothing
+    /// shard, tag length, tag, key -> nothing; once for each tag of a row
     tags: Drawer,
     counts: Arc<Mutex<BTreeMap<u32, u64>>>,
     limits: OutboxLimits,
@@ -80,59 +103,65 @@ impl Outbox {
         let records = vault.drawer("records")?;
         let mut counts = BTreeMap::new();
         for key in records.keys() {
-            if let Some(key) = RecordKey::decode(&key?) {
-                *counts.entry(key.shard).or_default() += 1;
+            if let Some(key) = RowKey::decode(&key?) {
+                *counts.entry(key.shard).or_default() += u64::from(key.records);
             }
         }
         let tags = vault.drawer("tags")?;
         Ok(Self { vault, records, tags, counts: Arc::new(Mutex::new(counts)), limits })
     }
 
-    /// Puts a record; false when it was there already. The tag, at most 255 bytes of it, finds it again with others of
-    /// the same tag. Not durable before [`Outbox::sync`]; the log brings it again after a crash.
+    /// Puts all records of one entry, as one row; false when they were there already. Not durable before
+    /// [`Outbox::sync`]; the log brings them again after a crash.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn put(&self, key: RecordKey, tag: &[u8], record: &[u8]) -> Result<bool, StoreError> {
-        let tag = &tag[..tag.len().min(TAG_BYTES_MAX)];
-        let mut value = Vec::with_capacity(1 + tag.len() + record.len());
-        value.push(tag.len() as u8);
-        value.extend_from_slice(tag);
-        value.extend_from_slice(record);
-        if !tag.is_empty() {
+    pub fn put(&self, shard: u32, index: u64, records: &[Tagged<'_>]) -> Result<bool, StoreError> {
+        let key = RowKey { shard, index, records: records.len() as u32 };
+        let mut row = Vec::with_capacity(records.iter().map(|put| 5 + put.tag.len() + put.record.len()).sum());
+        let mut tags = BTreeSet::new();
+        for Tagged { tag, record } in records {
+            let tag = &tag[..tag.len().min(TAG_BYTES_MAX)];
+            row.push(tag.len() as u8);
+            row.extend_from_slice(tag);
+            row.extend_from_slice(&(record.len() as u32).to_be_bytes());
+            row.extend_from_slice(record);
+            tags.insert(tag);
+        }
+        for tag in tags.into_iter().filter(|tag| !tag.is_empty()) {
             self.tags.put(&tag_key(key, tag), &[])?;
         }
-        let new = self.records.put(&key.encode(), &value)?;
+        let new = self.records.put(&key.encode(), &row)?;
         if new {
             let count = {
                 let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-                let count = counts.entry(key.shard).or_default();
-                *count += 1;
+                let count = counts.entry(shard).or_default();
+                *count += records.len() as u64;
                 *count
             };
-            // A little at a time would be a scan for each record.
+            // A little at a time would be a scan for each entry.
             let slack = self.limits.records_per_shard_max / 16;
             if count > self.limits.records_per_shard_max + slack {
-                self.prune(key.shard, (count - self.limits.records_per_shard_max) as usize)?;
+                self.prune(shard, count - self.limits.records_per_shard_max)?;
             }
         }
         Ok(new)
     }
 
-    /// Removes the oldest records of a shard.
-    fn prune(&self, shard: u32, count: usize) -> Result<(), StoreError> {
-        let from = RecordKey { shard, index: 0, position: 0 }.encode();
-        let to = RecordKey { shard, index: u64::MAX, position: u32::MAX }.encode();
+    /// Removes the oldest entries of a shard, `count` records or a few more.
+    fn prune(&self, shard: u32, count: u64) -> Result<(), StoreError> {
+        let (from, to) = RowKey::span(shard, 0);
         let (mut records, mut tags, mut removed) = (Change::default(), Change::default(), 0);
-        for item in self.records.range(&from, &to).take(count) {
-            let (key, value) = item?;
-            if let (Some(parsed), Some((tag, _))) = (RecordKey::decode(&key), split(&value))
-                && !tag.is_empty()
-            {
-                tags.remove(&tag_key(parsed, tag));
+        for item in self.records.range(&from, &to) {
+            if removed >= count {
+                break;
+            }
+            let (key, row) = item?;
+            if let Some(parsed) = RowKey::decode(&key) {
+                Row(&row).filter(|(tag, _)| !tag.is_empty()).for_each(|(tag, _)| tags.remove(&tag_key(parsed, tag)));
+                removed += u64::from(parsed.records);
             }
             records.remove(&key);
-            removed += 1;
         }
         self.records.apply(records)?;
         self.tags.apply(tags)?;
@@ -147,15 +176,16 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub fn read(&self, from: RecordKey, limit: usize) -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError> {
-        let to = RecordKey { shard: from.shard, index: u64::MAX, position: u32::MAX };
-        let items = self.records.range(&from.encode(), &to.encode()).take(limit.min(PAGE_MAX));
-        let mut found = Vec::new();
-        for item in items {
-            let (key, value) = item?;
-            if let (Some(key), Some((_, record))) = (RecordKey::decode(&key), split(&value)) {
-                found.push((key, record.to_vec()));
+        let (low, high) = RowKey::span(from.shard, from.index);
+        let (limit, mut found) = (limit.min(PAGE_MAX), Vec::new());
+        for item in self.records.range(&low, &high) {
+            let (key, row) = item?;
+            found.extend(expand(&key, &row).filter(|(key, ..)| *key >= from).map(|(key, _, record)| (key, record)));
+            if found.len() >= limit {
+                break;
             }
         }
+        found.truncate(limit);
         Ok(found)
     }
 
@@ -164,35 +194,34 @@ impl Outbox {
     /// # Errors
     /// When the database fails.
     pub fn read_last(&self, shard: u32, limit: usize) -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError> {
-        let from = RecordKey { shard, index: 0, position: 0 };
-        let to = RecordKey { shard, index: u64::MAX, position: u32::MAX };
-        let items = self.records.range(&from.encode(), &to.encode()).rev().take(limit.min(50 * PAGE_MAX));
-        let mut found = Vec::new();
-        for item in items {
-            let (key, value) = item?;
-            if let (Some(key), Some((_, record))) = (RecordKey::decode(&key), split(&value)) {
-                found.push((key, record.to_vec()));
+        let (low, high) = RowKey::span(shard, 0);
+        let (limit, mut found) = (limit.min(50 * PAGE_MAX), Vec::new());
+        for item in self.records.range(&low, &high).rev() {
+            let (key, row) = item?;
+            let entry: Vec<_> = expand(&key, &row).collect();
+            found.extend(entry.into_iter().rev().map(|(key, _, record)| (key, record)));
+            if found.len() >= limit {
+                break;
             }
         }
+        found.truncate(limit);
         Ok(found)
     }
 
-    /// Records of a shard with this tag, in order, at most 1,000.
+    /// Records of a shard with this tag, in order; those of 1,000 entries at most.
     ///
     /// # Errors
     /// When the database fails.
     pub fn read_tagged(&self, shard: u32, tag: &[u8]) -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError> {
         let tag = &tag[..tag.len().min(TAG_BYTES_MAX)];
-        let from = tag_key(RecordKey { shard, index: 0, position: 0 }, tag);
-        let to = tag_key(RecordKey { shard, index: u64::MAX, position: u32::MAX }, tag);
+        let bound = |index, records| tag_key(RowKey { shard, index, records }, tag);
         let mut found = Vec::new();
-        for item in self.tags.range(&from, &to).take(PAGE_MAX) {
+        for item in self.tags.range(&bound(0, 0), &bound(u64::MAX, u32::MAX)).take(PAGE_MAX) {
             let (tagged, _) = item?;
             let key = &tagged[tagged.len() - KEY_BYTES..];
-            if let (Some(parsed), Some(value)) = (RecordKey::decode(key), self.records.get(key)?)
-                && let Some((_, record)) = split(&value)
-            {
-                found.push((parsed, record.to_vec()));
+            if let Some(row) = self.records.get(key)? {
+                let tagged = expand(key, &row).filter(|(_, other, _)| *other == tag);
+                found.extend(tagged.map(|(key, _, record)| (key, record)));
             }
         }
         Ok(found)
@@ -212,12 +241,32 @@ impl Outbox {
     }
 }
 
-fn split(value: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = value.split_first()?;
-    rest.split_at_checked(usize::from(*length))
+/// Tag and record of each record of a row; ends early where the row is damaged.
+struct Row<'a>(&'a [u8]);
+
+impl<'a> Iterator for Row<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (tag_bytes, rest) = self.0.split_first()?;
+        let (tag, rest) = rest.split_at_checked(usize::from(*tag_bytes))?;
+        let (record_bytes, rest) = rest.split_first_chunk::<4>()?;
+        let (record, rest) = rest.split_at_checked(u32::from_be_bytes(*record_bytes) as usize)?;
+        self.0 = rest;
+        Some((tag, record))
+    }
 }
 
-fn tag_key(key: RecordKey, tag: &[u8]) -> Vec<u8> {
+/// Key, tag and record of each record of a row.
+fn expand<'a>(key: &[u8], row: &'a [u8]) -> impl Iterator<Item = (RecordKey, &'a [u8], Vec<u8>)> + use<'a> {
+    let from = RowKey::decode(key);
+    (0..).zip(Row(row)).filter_map(move |(position, (tag, record))| {
+        let RowKey { shard, index, .. } = from?;
+        Some((RecordKey { shard, index, position }, tag, record.to_vec()))
+    })
+}
+
+fn tag_key(key: RowKey, tag: &[u8]) -> Vec<u8> {
     let mut tagged = Vec::with_capacity(4 + 1 + tag.len() + KEY_BYTES);
     tagged.extend_from_slice(&key.shard.to_be_bytes());
     tagged.push(tag.len() as u8);

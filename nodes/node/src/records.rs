@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use cluster::{Outbox, RecordKey, Store, StoreError, WriteBatch};
+use cluster::{Outbox, Store, StoreError, Tagged, WriteBatch};
 use prost::Message as _;
 use proto::v1::{CallRecord, Record, record::Kind};
 
@@ -139,12 +139,10 @@ fn write(work: &Receiver<Work>, outbox: &Outbox, buffered: &AtomicU64, fatal: &d
     while let Ok(work) = work.recv() {
         match work {
             Work::Put { shard, index, records } => {
-                for (position, record) in (0..).zip(&records) {
-                    let key = RecordKey { shard, index, position };
-                    let tag = call_of(record).map_or_else(Vec::new, |call| call.to_be_bytes().to_vec());
-                    if let Err(error) = outbox.put(key, &tag, &record.encode_to_vec()) {
-                        return fatal(&error);
-                    }
+                let encoded: Vec<_> = records.iter().map(|record| (tag_of(record), record.encode_to_vec())).collect();
+                let row: Vec<_> = encoded.iter().map(|(tag, record)| Tagged { tag, record }).collect();
+                if let Err(error) = outbox.put(shard, index, &row) {
+                    return fatal(&error);
                 }
                 buffered.fetch_sub(records.len() as u64, Ordering::Relaxed);
             }
@@ -154,14 +152,15 @@ fn write(work: &Receiver<Work>, outbox: &Outbox, buffered: &AtomicU64, fatal: &d
     }
 }
 
-/// The call a record is about, if it is about one.
-fn call_of(record: &Record) -> Option<u64> {
-    let call = match record.kind.as_ref()? {
-        Kind::Call(call) => call.call,
-        Kind::Agent(agent) => agent.call,
-        Kind::Decision(decision) => decision.call,
+/// The call a record is about; empty when it is about none.
+fn tag_of(record: &Record) -> Vec<u8> {
+    let call = match &record.kind {
+        Some(Kind::Call(call)) => call.call,
+        Some(Kind::Agent(agent)) => agent.call,
+        Some(Kind::Decision(decision)) => decision.call,
+        None => 0,
     };
-    (call != 0).then_some(call)
+    if call == 0 { Vec::new() } else { call.to_be_bytes().to_vec() }
 }
 
 /// A store that has all records in the outbox before a snapshot lets the log be cut.
