@@ -172,6 +172,7 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
             | Kind::MakeAgentNotReady(_)
             | Kind::AdvanceClock(_),
         )
+        | Some(Kind::TakeLead(_))
         | None => "other",
     }
 }
