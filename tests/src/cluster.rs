@@ -120,6 +120,8 @@ impl Cluster {
         let out = fs::File::create(&said)?;
         let mut command = Command::new(binary("cordboard")?);
         command.arg("dev").arg("--dir").arg(self.dir.path()).arg("--config").arg(&config);
+        // It ends with us, however we end.
+        command.env("CORDBOARD_WITH_PARENT", "1");
         for (name, value) in [
             ("--nodes", self.plan.nodes),
             ("--gateways", self.plan.gateways.into()),

@@ -55,6 +55,8 @@ impl Site {
         let out = fs::File::create(&said)?;
         let mut command = Command::new(&plan.cordboard);
         command.arg("dev").arg("--dir").arg(dir.path()).arg("--config").arg(&config);
+        // It ends with us, however we end.
+        command.env("CORDBOARD_WITH_PARENT", "1");
         for (name, value) in [
             ("--nodes", 3),
             ("--gateways", 1),
