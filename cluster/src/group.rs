@@ -96,8 +96,6 @@ impl<M: Machine> Group<M> {
             max_election_tick: election_min + 1,
             read_only_option: ReadOnlyOption::Safe,
             batch_append: true,
-            // Followers learn what is committed with the next entry or heartbeat: half of the messages are saved.
-            skip_bcast_commit: true,
             max_uncommitted_size: config.uncommitted_bytes_max,
             max_committed_size_per_ready: config.apply_bytes_max,
             ..Config::default()

@@ -94,25 +94,17 @@ fn a_dead_leader_is_replaced_within_half_a_second() {
 }
 
 #[test]
-fn leadership_is_handed_over_within_fifty_milliseconds_unless_a_message_is_late() {
-    let mut slow = Vec::new();
+fn leadership_is_handed_over_within_fifty_milliseconds() {
     for seed in 0..20 {
         let mut world = World::new(seed, 3, Sabotage::None);
         world.run(1_000);
         let first = world.leader().expect("a leader");
         world.propose(first);
         world.hand_over(first);
-        let mut waited_ms = 0;
-        while world.leader().is_none_or(|leader| leader == first) {
-            world.run(1);
-            waited_ms += 1;
-            // A late message is repaired by the next heartbeats, at the latest by an election.
-            assert!(waited_ms < 500, "seed {seed}: still no other leader");
-        }
-        slow.extend((waited_ms > 50).then_some((seed, waited_ms)));
+        world.run(50);
+        assert!(world.leader().is_some_and(|leader| leader != first), "seed {seed}");
         world.settle();
     }
-    assert!(slow.len() <= 3, "seeds and their waits: {slow:?}");
 }
 
 #[test]
