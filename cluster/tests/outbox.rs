@@ -8,7 +8,8 @@ fn key(shard: u32, index: u64, position: u32) -> RecordKey {
 
 /// Puts one entry's records, each a tag and what it says.
 fn put(outbox: &Outbox, shard: u32, index: u64, records: &[(&'static str, &'static str)]) -> bool {
-    let tagged = |(tag, record): &(&'static str, &'static str)| Tagged { tag: tag.as_bytes(), record: record.as_bytes() };
+    let tagged =
+        |(tag, record): &(&'static str, &'static str)| Tagged { tag: tag.as_bytes(), record: record.as_bytes() };
     outbox.put(shard, index, &records.iter().map(tagged).collect::<Vec<_>>()).expect("put")
 }
 
