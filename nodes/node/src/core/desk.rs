@@ -153,7 +153,10 @@ impl Desk {
             .map(|gateway| (gateway, now_us.saturating_add(self.limits.lease_us)))
             .collect();
         // Before anything else moves the shard's clock over the time without a leader.
-        self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
+        // The directory has no such time, and its log carries no commands: one there would stop every replica for ever.
+        if machine.tenant().is_some() {
+            self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
+        }
     }
 
     /// What was proposed may or may not be committed by the next leader; senders ask again with the same ids.
