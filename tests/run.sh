@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
-# The binaries that tests start as real processes.
-cargo build --workspace --bins --locked
+# The binaries that tests start as real processes; with the tests, so that both have the same features and nothing is
+# built twice.
+cargo build --workspace --bins --tests --locked
 cargo nextest run --workspace --locked
 cargo test --workspace --doc --locked
