@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         // Where the kernel refuses, children outlive a killed parent, as they would anyway.
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
     }
+    end_with_any_thread();
     let outcome = match Args::parse().role {
         Role::Node(args) => run_async(args.threads, node::run(args.into(), stop_signal())),
         Role::Gateway(args) => run_async(args.threads, gateway::run(args.into(), stop_signal())),
@@ -34,6 +35,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A panic is a broken invariant: the process ends and the cluster goes on without it, instead of living on without the
+/// thread that owned its shards or calls. Release builds abort by themselves.
+fn end_with_any_thread() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 fn run_async(threads: usize, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
