@@ -1,9 +1,12 @@
 //! Configuration documents as a shard understands them; never the YAML, never credentials.
 //!
-//! Mirrors `document.proto`. A number that is 0 and a text that is empty mean the default named in the comment.
+//! Mirrors `document.proto`. A number that is 0 and a text that is empty mean the default named in the comment. Snapshots
+//! keep documents as JSON by these names: fields are only ever added.
+
+use serde::{Deserialize, Serialize};
 
 /// One configuration document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Document {
     /// A number that callers dial.
     Number(Number),
@@ -28,7 +31,8 @@ pub enum Document {
 }
 
 /// A number that callers dial, and where it leads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Number {
     /// As dialled.
     pub name: String,
@@ -49,7 +53,8 @@ pub struct Number {
 }
 
 /// A skill asked at a level.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SkillDemand {
     /// The skill.
     pub skill: String,
@@ -58,7 +63,8 @@ pub struct SkillDemand {
 }
 
 /// A queue while a schedule is open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TimedRoute {
     /// The schedule.
     pub schedule: String,
@@ -67,14 +73,16 @@ pub struct TimedRoute {
 }
 
 /// A skill that agents have and calls ask for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Skill {
     /// Its name.
     pub name: String,
 }
 
 /// Rules for single callers, by number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Caller {
     /// Its name.
     pub name: String,
@@ -89,7 +97,7 @@ pub struct Caller {
 }
 
 /// How the agent for a call is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum Strategy {
     /// Idle for the longest.
@@ -161,7 +169,7 @@ impl Strategy {
 }
 
 /// When the caller's INVITE is answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnswerMode {
     /// At once, with music.
     #[default]
@@ -171,7 +179,7 @@ pub enum AnswerMode {
 }
 
 /// From when an agent is idle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IdleSince {
     /// The agent last became ready.
     #[default]
@@ -181,7 +189,7 @@ pub enum IdleSince {
 }
 
 /// Over which time calls and talk are counted for a strategy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Window {
     /// Since the agent logged in.
     #[default]
@@ -193,7 +201,7 @@ pub enum Window {
 }
 
 /// What becomes of an agent who let the phone ring.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RonaPolicy {
     /// Not ready, reason `rona`.
     #[default]
@@ -203,7 +211,7 @@ pub enum RonaPolicy {
 }
 
 /// What becomes of those who rang before, when the next step of a progressive offer begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProgressiveMode {
     /// They keep ringing.
     #[default]
@@ -213,7 +221,8 @@ pub enum ProgressiveMode {
 }
 
 /// A queue and its policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Queue {
     /// Its name, unique in the tenant.
     pub name: String,
@@ -294,7 +303,8 @@ pub struct Queue {
 }
 
 /// When a tier opens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tier {
     /// 2-9.
     pub tier: u32,
@@ -303,7 +313,8 @@ pub struct Tier {
 }
 
 /// A step of a progressive offer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProgressiveStep {
     /// How many more ring.
     pub agents: u32,
@@ -312,7 +323,8 @@ pub struct ProgressiveStep {
 }
 
 /// Someone outside who chooses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Chooser {
     /// `http://host:port`.
     pub endpoint: String,
@@ -321,7 +333,8 @@ pub struct Chooser {
 }
 
 /// Who served a caller before is preferred.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sticky {
     /// 0 is 86400.
     pub window_seconds: u32,
@@ -330,7 +343,8 @@ pub struct Sticky {
 }
 
 /// All that are set must hold; nothing set always holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Condition {
     /// More callers wait than this.
     pub waiting_over: u32,
@@ -349,7 +363,8 @@ pub struct Condition {
 }
 
 /// States of members that count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Staff {
     /// Ready and reachable.
     pub ready: bool,
@@ -366,7 +381,7 @@ pub struct Staff {
 }
 
 /// What is done with a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Tiers up to this one are open to it.
     OpenTier(u32),
@@ -398,7 +413,7 @@ pub enum Action {
 }
 
 /// Whom a call may be sent to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// An agent, with the forwarding rules of theirs.
     Agent(String),
@@ -411,7 +426,7 @@ pub enum Target {
 }
 
 /// What happens to a caller who has waited.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverflowStep {
     /// From joining.
     pub after_seconds: u32,
@@ -422,7 +437,7 @@ pub struct OverflowStep {
 }
 
 /// What happens to a caller who would join.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinRule {
     /// When.
     pub when: Condition,
@@ -431,7 +446,7 @@ pub struct JoinRule {
 }
 
 /// For those who already wait at closing time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClosingPolicy {
     /// Who waits is served.
     #[default]
@@ -441,7 +456,7 @@ pub enum ClosingPolicy {
 }
 
 /// What an announcement says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnnouncementKind {
     /// The prompt as it is.
     #[default]
@@ -453,7 +468,8 @@ pub enum AnnouncementKind {
 }
 
 /// Something said over the music.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Announcement {
     /// What it says.
     pub kind: AnnouncementKind,
@@ -466,7 +482,8 @@ pub struct Announcement {
 }
 
 /// Being called back instead of waiting on the phone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Callback {
     /// 0 is 3.
     pub attempts_max: u32,
@@ -479,7 +496,7 @@ pub struct Callback {
 }
 
 /// What an agent is at first sight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StartState {
     /// Not logged in.
     #[default]
@@ -491,7 +508,8 @@ pub enum StartState {
 }
 
 /// An agent's membership in a queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Membership {
     /// The queue.
     pub queue: String,
@@ -502,7 +520,8 @@ pub struct Membership {
 }
 
 /// A skill that an agent has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SkillLevel {
     /// The skill.
     pub skill: String,
@@ -511,7 +530,8 @@ pub struct SkillLevel {
 }
 
 /// An agent and the policy for them. Credentials stay with the directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Agent {
     /// The name, unique in the tenant.
     pub name: String,
@@ -534,7 +554,8 @@ pub struct Agent {
 }
 
 /// Business time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Schedule {
     /// Its name.
     pub name: String,
@@ -549,7 +570,8 @@ pub struct Schedule {
 }
 
 /// A span of local time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Hours {
     /// 1 = Monday .. 7 = Sunday, the day on which the span begins.
     pub weekdays: Vec<u32>,
@@ -560,7 +582,8 @@ pub struct Hours {
 }
 
 /// A holiday or an exception.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DateHours {
     /// 0 is every year.
     pub year: u32,
@@ -573,7 +596,8 @@ pub struct DateHours {
 }
 
 /// Other hours within a part of the year.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Season {
     /// First month.
     pub from_month: u32,
@@ -588,7 +612,8 @@ pub struct Season {
 }
 
 /// A time zone as data, so that every replica computes with the same one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Zone {
     /// IANA name.
     pub name: String,
@@ -601,7 +626,7 @@ pub struct Zone {
 }
 
 /// When a forwarding rule holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForwardWhen {
     /// Always.
     Always,
@@ -614,7 +639,8 @@ pub enum ForwardWhen {
 }
 
 /// Where calls for a named agent go when the agent does not take them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Forwarding {
     /// Its name.
     pub name: String,
@@ -625,7 +651,7 @@ pub struct Forwarding {
 }
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForwardRule {
     /// When.
     pub when: ForwardWhen,
@@ -638,7 +664,7 @@ pub struct ForwardRule {
 }
 
 /// Which number a party sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Presentation {
     /// The caller's.
     #[default]
@@ -650,7 +676,8 @@ pub enum Presentation {
 }
 
 /// What holds for the whole tenant. At most one document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Centre {
     /// Its name.
     pub name: String,
@@ -677,7 +704,8 @@ pub struct Centre {
 }
 
 /// Who may bring calls in. A shard ignores it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Trunk {
     /// The name.
     pub name: String,
