@@ -34,6 +34,8 @@ pub const TRUNKS_MAX: usize = 10_000;
 pub const SKILLS_MAX: usize = 10_000;
 /// Schedules of the cluster.
 pub const SCHEDULES_MAX: usize = 10_000;
+/// Time zones that schedules and the centre name together: each is compiled with every apply.
+pub const ZONES_MAX: usize = 64;
 /// Callers with rules of their own.
 pub const CALLERS_MAX: usize = 100_000;
 /// Forwardings of the cluster: one for each agent.

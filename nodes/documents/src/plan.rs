@@ -36,9 +36,9 @@ pub(super) fn compare(current: &[Document], incoming: Vec<Sourced<Document>>) ->
     let present: BTreeMap<Key, &Document> =
         current.iter().filter_map(|document| Some((key(document)?, document))).collect();
     let mut plan = Plan::default();
-    let names: BTreeSet<&str> =
-        zones::named(incoming.iter().map(|sourced| &sourced.document)).chain(zones::named(current.iter())).collect();
-    let mut zones = zones::of(names.into_iter());
+    let mut whole = present.clone();
+    whole.extend(incoming.iter().map(|sourced| (sourced.key.clone(), &sourced.document)));
+    let mut zones = zones::of(zones::named(whole.into_values()));
     zones.retain(|zone| key(zone).and_then(|key| present.get(&key).copied()) != Some(zone));
     for Sourced { document, key, .. } in incoming {
         let action = match present.get(&key) {
@@ -177,6 +177,16 @@ fn excesses(whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<DocumentEr
             let message = format!("there would be {count} documents of kind {kind}");
             errors.push(refusal(last, "", message, format!("up to {limit}")));
         }
+    }
+    let named: BTreeSet<&str> = zones::named(whole.values().map(|(document, _)| *document)).collect();
+    let count = named.iter().filter(|name| !name.is_empty()).count();
+    let last = incoming
+        .iter()
+        .rev()
+        .find(|sourced| zones::named(std::iter::once(&sourced.document)).any(|name| !name.is_empty()));
+    if let (true, Some(last)) = (count > limits::ZONES_MAX, last) {
+        let message = format!("there would be {count} time zones");
+        errors.push(refusal(last, "zone", message, format!("up to {}", limits::ZONES_MAX)));
     }
     errors
 }

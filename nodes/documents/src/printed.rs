@@ -154,7 +154,7 @@ fn condition(when: &Condition) -> Printed {
             ("talking", staff.talking),
             ("unreachable", staff.unreachable),
         ];
-        let set = states.into_iter().filter_map(|(word, set)| set.then(|| Printed::text(word)));
+        let set = states.into_iter().filter(|(_, set)| *set).map(|(word, _)| Printed::text(word));
         page = page.list("nobody", set);
     }
     page.text("closed", &when.closed).text("open", &when.open).done()

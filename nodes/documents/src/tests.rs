@@ -4,6 +4,12 @@ use proto::v1::{AnswerMode, StartState};
 
 use super::*;
 
+mod dice;
+mod queues;
+mod reference;
+mod whole;
+mod zones;
+
 const CENTRE: &str = r#"kind: Number
 name: "5000"
 route: { queue: support }

@@ -149,7 +149,7 @@ fn weekdays(text: &str) -> Result<Vec<u32>, &'static str> {
 fn weekdays_text(days: &[u32]) -> String {
     let name =
         |day: u32| usize::try_from(day).ok().and_then(|day| DAYS.get(day.wrapping_sub(1)).copied()).unwrap_or("?");
-    days.chunk_by(|left, right| left + 1 == *right)
+    days.chunk_by(|left, right| left.checked_add(1) == Some(*right))
         .flat_map(|run| match run {
             [first, .., last] if run.len() > 2 => vec![format!("{}-{}", name(*first), name(*last))],
             _ => run.iter().map(|day| name(*day).to_owned()).collect(),
