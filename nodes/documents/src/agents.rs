@@ -3,9 +3,11 @@
 use proto::v1::{Agent, ForwardRule, ForwardTarget, ForwardWhen, Forwarding, Membership, SkillLevel, StartState};
 
 use super::{
-    fields::{Fields, Notes, Quoted, items_of, name_of, one_or_more},
+    fields::{Fields, Notes, Quoted},
     kinds::{levels, useless},
-    limits, rules,
+    limits,
+    readers::{items_of, name_of, one_or_more},
+    rules,
     tree::{Node, Value},
     values::{self, CONTACT_ALLOWED},
     words::{FORWARDS, STARTS},

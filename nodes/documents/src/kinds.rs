@@ -6,9 +6,11 @@ use proto::v1::{
 
 use super::{
     Key, Source, Sourced, agents,
-    fields::{Fields, Notes, Quoted, entries_of, items_of, number_of, one_or_more, text_of, whole_of},
+    fields::{Fields, Notes, Quoted},
     limits::{self, NAME_ALLOWED, NUMBER_ALLOWED},
-    queues, rules, schedules,
+    queues,
+    readers::{entries_of, items_of, number_of, one_or_more, text_of, whole_of},
+    rules, schedules,
     tree::{Node, Value},
     values::{self, CODE_ALLOWED, NETWORK_ALLOWED},
     words::PRESENTATIONS,

@@ -14,6 +14,7 @@ mod page;
 mod plan;
 mod printed;
 mod queues;
+mod readers;
 mod references;
 mod rules;
 mod schedules;

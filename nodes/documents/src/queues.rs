@@ -7,9 +7,10 @@ use proto::v1::{
 };
 
 use super::{
-    fields::{Fields, Notes, Quoted, entries_of, items_of, span_of},
+    fields::{Fields, Notes, Quoted},
     kinds::{demands, useless},
     limits,
+    readers::{entries_of, items_of, span_of},
     rules::{self, AWAY, JOIN, OVERFLOW},
     times,
     tree::{Node, Value},

@@ -3,11 +3,10 @@
 use proto::v1::{Action, Condition, HangUp, SkillDemand, Staff, Target, action, target};
 
 use super::{
-    fields::{
-        Fields, Notes, Quoted, entries_of, name_of, number_of, one_key_of, one_or_more, span_of, text_of, whole_of,
-    },
+    fields::{Fields, Notes, Quoted},
     kinds::levels,
     limits,
+    readers::{entries_of, name_of, number_of, one_key_of, one_or_more, span_of, text_of, whole_of},
     tree::{Entry, Node, Value},
     values::{self, CONTACT_ALLOWED},
 };

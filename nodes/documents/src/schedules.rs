@@ -3,8 +3,10 @@
 use proto::v1::{DateHours, Hours, Schedule, Season};
 
 use super::{
-    fields::{Fields, Notes, Quoted, entries_of, one_or_more, text_of},
-    limits, times,
+    fields::{Fields, Notes, Quoted},
+    limits,
+    readers::{entries_of, one_or_more, text_of},
+    times,
     tree::{Entry, Node, Value},
 };
 
