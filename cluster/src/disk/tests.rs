@@ -29,11 +29,13 @@ impl Machine for Sum {
         self.sum = self.sum.wrapping_mul(31).wrapping_add(index ^ data.len() as u64);
     }
 
-    fn save(&self) -> Vec<u8> {
+    fn begin_save(&mut self) {}
+
+    fn save_slice(&mut self) -> Option<Vec<u8>> {
         // Long enough for several chunks.
         let mut bytes = [self.count.to_be_bytes(), self.sum.to_be_bytes()].concat();
         bytes.resize(100_000, 9);
-        bytes
+        Some(bytes)
     }
 
     fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {
