@@ -23,7 +23,7 @@ use crate::drained::{Applied, Drained, Established, Failure, ReadReady, RoleChan
 use crate::host::{HostConfig, HostCounters};
 use crate::log::Log;
 use crate::reads::Reads;
-use crate::store::{BOOTSTRAP_INDEX, GroupWrite, Recovered};
+use crate::store::{BOOTSTRAP_INDEX, GroupWrite, Recovered, Taken};
 use crate::{Machine, PeerMessage, RestoreError};
 pub(crate) use saves::Saves;
 use seeding::Seeding;
@@ -60,7 +60,9 @@ pub(crate) struct Group<M> {
 
     snapshot_at: u64,
     bytes_since_snapshot: usize,
+    /// The machine is at a snapshot; then it goes to the disk, of which a piece may be under way.
     saving: Option<Saving>,
+    writing: Option<Taken>,
     taking: Option<u64>,
     offer_ticks: u64,
     snapshot_ticks: Vec<(u64, u64, u64)>,
@@ -130,6 +132,7 @@ impl<M: Machine> Group<M> {
             snapshot_at: index,
             bytes_since_snapshot: 0,
             saving: None,
+            writing: None,
             taking: None,
             offer_ticks: 0,
             snapshot_ticks: Vec::new(),

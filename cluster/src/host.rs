@@ -40,6 +40,8 @@ pub struct HostConfig {
     pub snapshot_bytes: usize,
     /// Entries kept behind a snapshot for slow followers, as long as they are fewer bytes than `snapshot_bytes`.
     pub entries_kept: u64,
+    /// A larger snapshot goes to the disk in pieces of so many bytes, one per tick, so that no flush waits for all of it.
+    pub snapshot_part_bytes: usize,
 }
 
 impl HostConfig {
@@ -59,6 +61,7 @@ impl HostConfig {
             snapshot_entries: 50_000,
             snapshot_bytes: 32 << 20,
             entries_kept: 5_000,
+            snapshot_part_bytes: 512 << 10,
         }
     }
 }
@@ -99,7 +102,7 @@ pub struct HostCounters {
     pub garbage: u64,
     /// Snapshots taken to shorten the log.
     pub snapshots_taken: u64,
-    /// Slices of work on snapshots.
+    /// Slices of work on snapshots: of the machine, and pieces written.
     pub snapshot_slices: u64,
     /// Snapshots made for followers.
     pub snapshots_offered: u64,

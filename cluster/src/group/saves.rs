@@ -8,8 +8,8 @@ pub(crate) struct Saves {
     under_way: Option<u32>,
     /// It may do a slice.
     due: bool,
-    /// Nobody begins before the next drain.
-    begun: bool,
+    /// A slice was done in this drain; nobody begins before the next one.
+    worked: bool,
 }
 
 impl Saves {
@@ -21,14 +21,14 @@ impl Saves {
 
     /// A burst is over.
     pub(crate) fn drain(&mut self) {
-        self.begun = false;
+        self.worked = false;
     }
 
     /// A shard wants to begin. It has a slice at once.
     pub(crate) fn begin(&mut self, shard: u32) -> bool {
-        let may = self.under_way.is_none() && !self.begun;
+        let may = self.under_way.is_none() && !self.worked;
         if may {
-            (self.under_way, self.due, self.begun) = (Some(shard), true, true);
+            (self.under_way, self.due) = (Some(shard), true);
         }
         may
     }
@@ -37,7 +37,7 @@ impl Saves {
     pub(crate) fn take_slice(&mut self, shard: u32) -> bool {
         let may = self.under_way == Some(shard) && self.due;
         if may {
-            self.due = false;
+            (self.due, self.worked) = (false, true);
         }
         may
     }

@@ -10,7 +10,7 @@ use super::{Group, SNAPSHOT_TICKS_MAX, Saves};
 use crate::drained::{Drained, Restored};
 use crate::host::{HostConfig, HostCounters};
 use crate::snapshots::SNAPSHOT_BYTES_MAX;
-use crate::store::GroupWrite;
+use crate::store::{GroupWrite, Part, Taken};
 use crate::{Machine, RestoreError};
 
 /// A snapshot that the machine is at: of which entry, and what is wanted of it.
@@ -40,19 +40,20 @@ impl<M: Machine> Group<M> {
         self.restoring = Some((number, metadata.index));
         (self.applied, self.applied_term) = (metadata.index, metadata.term);
         (self.snapshot_at, self.bytes_since_snapshot) = (metadata.index, 0);
-        (self.saving, self.taking) = (None, None);
+        (self.saving, self.writing, self.taking) = (None, None, None);
         self.bootstrap = None;
         counters.snapshots_restored += 1;
         out.restored.push(Restored { shard: self.shard, index: metadata.index });
         Ok(())
     }
 
-    /// Whether the machine is at a snapshot.
+    /// Whether a snapshot is under way.
     pub(crate) fn is_saving(&self) -> bool {
-        self.saving.is_some() && !self.failed
+        (self.saving.is_some() || self.writing.is_some()) && !self.failed
     }
 
-    /// Begins a snapshot when one is due or a follower is behind the log, and does a slice of it when it is its turn.
+    /// Begins a snapshot when one is due or a follower is behind the log, and does a slice of it when it is its turn: of
+    /// the machine first, then of writing.
     pub(super) fn save(
         &mut self,
         config: &HostConfig,
@@ -64,7 +65,7 @@ impl<M: Machine> Group<M> {
         let wanted = self.raw.store().take_wanted() && !self.raw.store().offers() && self.is_leader();
         if let Some(saving) = &mut self.saving {
             saving.offer |= wanted;
-        } else if (wanted || self.is_due(config)) && self.restoring.is_none() && saves.begin(self.shard) {
+        } else if (wanted || self.is_due(config)) && self.may_begin() && saves.begin(self.shard) {
             self.machine.begin_save();
             self.saving = Some(Saving {
                 index: self.applied,
@@ -74,11 +75,30 @@ impl<M: Machine> Group<M> {
                 offer: wanted,
             });
         }
-        if self.saving.is_none() || !saves.take_slice(self.shard) {
+        // No piece is written before the one before is durable.
+        if !self.is_saving() || self.taking.is_some() || !saves.take_slice(self.shard) {
             return;
         }
         counters.snapshot_slices += 1;
-        let Some(data) = self.machine.save_slice() else { return };
+        if self.saving.is_some() {
+            let Some(data) = self.machine.save_slice() else { return };
+            self.saved(data, counters);
+        }
+        self.write_part(config, counters, writes);
+    }
+
+    fn may_begin(&self) -> bool {
+        self.writing.is_none() && self.taking.is_none() && self.restoring.is_none()
+    }
+
+    fn is_due(&self, config: &HostConfig) -> bool {
+        let enough = self.applied - self.snapshot_at >= config.snapshot_entries
+            || self.bytes_since_snapshot >= config.snapshot_bytes;
+        enough && self.applied != self.snapshot_at
+    }
+
+    /// The machine has ended its save.
+    fn saved(&mut self, data: Vec<u8>, counters: &mut HostCounters) {
         let Some(saving) = self.saving.take() else { return };
         let mut snapshot = Snapshot { data: Bytes::from(data), ..Snapshot::default() };
         let metadata = snapshot.mut_metadata();
@@ -87,43 +107,39 @@ impl<M: Machine> Group<M> {
         if saving.offer {
             self.offer(&snapshot, counters);
         }
-        // Never twice the same one: the first is not to be touched on the disk.
-        if saving.index > self.snapshot_at && self.taking.is_none() {
+        // Never the same one twice: the one on the disk is not to be touched.
+        if saving.index > self.snapshot_at {
             self.bytes_since_snapshot -= saving.bytes;
-            self.take(snapshot, config, counters, writes);
+            self.writing = Some(Taken { snapshot, written: 0 });
         }
     }
 
-    fn is_due(&self, config: &HostConfig) -> bool {
-        let enough = self.applied - self.snapshot_at >= config.snapshot_entries
-            || self.bytes_since_snapshot >= config.snapshot_bytes;
-        enough && self.taking.is_none() && self.applied != self.snapshot_at
-    }
-
-    /// To the disk, which then may forget the log before it.
-    fn take(
-        &mut self,
-        snapshot: Snapshot,
-        config: &HostConfig,
-        counters: &mut HostCounters,
-        writes: &mut Vec<GroupWrite>,
-    ) {
-        let index = snapshot.get_metadata().index;
-        let keep_from = self.raw.store().tail_start(index, config.entries_kept, config.snapshot_bytes);
-        self.raw.mut_store().compact_below(keep_from);
-        counters.snapshots_taken += 1;
-        self.snapshot_at = index;
+    /// To the disk, piece by piece; with the last one the log before the snapshot may go.
+    fn write_part(&mut self, config: &HostConfig, counters: &mut HostCounters, writes: &mut Vec<GroupWrite>) {
+        let Some(mut taken) = self.writing.take() else { return };
+        let index = taken.snapshot.get_metadata().index;
         if writes.last().is_none_or(|write| write.shard != self.shard) {
             let hard_state = self.lazy_hard_state.take();
             let ready = self.last_ready;
             writes.push(GroupWrite { shard: self.shard, ready, hard_state, ..GroupWrite::default() });
             self.outstanding.push_back(ready);
         }
-        if let Some(write) = writes.last_mut() {
-            self.taking = Some(write.ready);
-            write.taken = Some(snapshot);
-            write.compact_below = Some(keep_from);
+        let Some(write) = writes.last_mut() else { return };
+        self.taking = Some(write.ready);
+        let (offset, data) = (taken.written, &taken.snapshot.data);
+        if data.len() - offset > config.snapshot_part_bytes {
+            let data = data.slice(offset..offset + config.snapshot_part_bytes);
+            taken.written += data.len();
+            write.part = Some(Part { index, offset, data });
+            self.writing = Some(taken);
+            return;
         }
+        let keep_from = self.raw.store().tail_start(index, config.entries_kept, config.snapshot_bytes);
+        self.raw.mut_store().compact_below(keep_from);
+        counters.snapshots_taken += 1;
+        self.snapshot_at = index;
+        write.taken = Some(taken);
+        write.compact_below = Some(keep_from);
     }
 
     /// For followers that are behind the log, when they can use it: raft finds it when it asks again.

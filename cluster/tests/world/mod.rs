@@ -142,6 +142,7 @@ impl World {
         let node = &mut self.nodes[at];
         let config = HostConfig {
             snapshot_entries: 24,
+            snapshot_part_bytes: 2_000,
             entries_kept: 6,
             append_bytes_max: 512,
             appends_in_flight_max: 8,
@@ -306,8 +307,8 @@ impl World {
     }
 
     fn is_saving(&self, at: usize) -> bool {
-        let machine = self.nodes[at].host.as_ref().and_then(|host| host.machine(SHARD));
-        machine.is_some_and(|machine| machine.saving.is_some())
+        let status = self.nodes[at].host.as_ref().and_then(|host| host.status(SHARD));
+        status.is_some_and(|status| status.saving)
     }
 
     fn drain(&mut self, at: usize) {
