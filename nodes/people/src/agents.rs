@@ -48,14 +48,18 @@ impl People {
         seat.at_work = true;
         seat.rests = false;
         seat.owed_break_ms = None;
-        self.log_in_again(worker, deeds);
-        let plan = &self.plan.workers[worker as usize].shifts[shift as usize];
+        deeds.push(Deed::LogIn { agent: self.agent(worker) });
+        let plan = std::sync::Arc::clone(&self.plan);
+        let plan = &plan.workers[worker as usize].shifts[shift as usize];
         for (index, pause) in plan.breaks.iter().enumerate() {
-            if pause.at.saturating_add(pause.length_ms) > now {
-                self.agenda.put(pause.at.max(now), Event::Break { worker, shift, pause: index as u32 });
+            if pause.at > now {
+                self.agenda.put(pause.at, Event::Break { worker, shift, pause: index as u32 });
+            } else if pause.at.saturating_add(pause.length_ms) > now {
+                self.take_break(now, worker, shift, index as u32, deeds);
             }
         }
         self.agenda.put(plan.until, Event::Leave { worker, shift });
+        self.ask_for_calls(worker, deeds);
     }
 
     pub(crate) fn log_in_again(&mut self, worker: u32, deeds: &mut Vec<Deed>) {
@@ -72,10 +76,11 @@ impl People {
             return;
         }
         seat.rests = true;
+        let length = pause.length_ms.saturating_sub(now.saturating_sub(pause.at));
         if seat.legs > 0 {
-            seat.owed_break_ms = Some(pause.length_ms);
+            seat.owed_break_ms = Some(length);
         } else {
-            self.agenda.put(now.saturating_add(pause.length_ms), Event::Back { worker });
+            self.agenda.put(now.saturating_add(length), Event::Back { worker });
         }
         deeds.push(Deed::NotReady { agent: self.agent(worker), reason: pause.reason.clone() });
     }

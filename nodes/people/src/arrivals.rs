@@ -64,3 +64,13 @@ impl Stream {
         None
     }
 }
+
+impl Arrivals {
+    /// When the first call may come.
+    pub(crate) fn begins(&self) -> Option<Timestamp> {
+        match self {
+            Arrivals::Curve(curve) => Some(curve.from),
+            Arrivals::List(list) => list.first().map(|arrival| arrival.at),
+        }
+    }
+}

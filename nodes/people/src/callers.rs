@@ -124,7 +124,8 @@ impl People {
         let plan = &self.plan.lines[line as usize];
         let habits = &plan.habits;
         // Thrown whether needed or not, so that what is recorded of a caller changes nothing else about them.
-        let (patience, talk) = (habits.patience.draw(&mut dice), habits.talk.draw(&mut dice));
+        let (patience, talk) =
+            (habits.patience.draw_above(arrival.patience_above_ms, &mut dice), habits.talk.draw(&mut dice));
         let patience_ms = arrival.patience_ms.or(patience);
         if let Some(ms) = patience_ms {
             self.agenda.put(now.saturating_add(ms), Event::GiveUp { call: id, wait: 0 });

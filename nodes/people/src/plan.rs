@@ -64,6 +64,8 @@ pub struct Arrival {
     pub caller: String,
     /// `None`: drawn by the line's habits.
     pub patience_ms: Option<u64>,
+    /// One that is drawn is longer than this.
+    pub patience_above_ms: u64,
     /// `None`: drawn by the line's habits.
     pub talk_ms: Option<u64>,
 }

@@ -9,6 +9,9 @@ use crate::maths::{exp, ln};
 /// No duration is longer: a hundred years, so that no sum overflows.
 const MS_MAX: f64 = 3_155_760_000_000.0;
 
+/// Throws for a duration above a floor before the floor is taken.
+const THROWS_MAX: u32 = 64;
+
 /// How durations spread.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Spread {
@@ -68,7 +71,38 @@ impl Spread {
                 Some(whole(*mean_ms as f64 * exp(variance.sqrt() * normal - variance / 2.0)))
             }
             Spread::Recorded(list) => (!list.is_empty()).then(|| list[dice.usize(..list.len())]),
-            Spread::Survival(curve) => curve.at(dice.f64(), dice),
+            Spread::Survival(curve) => {
+                let outlasts = 1.0 - dice.f64();
+                curve.at(outlasts, 0, dice)
+            }
+        }
+    }
+
+    /// Draws one that is longer than `floor` milliseconds, as far as the distribution has any.
+    pub fn draw_above(&self, floor: u64, dice: &mut Rng) -> Option<u64> {
+        if floor == 0 {
+            return self.draw(dice);
+        }
+        match self {
+            // Without memory, and by the curve's own share: exact and one throw.
+            Spread::Exponential { .. } => self.draw(dice).map(|ms| ms.saturating_add(floor)),
+            Spread::Survival(curve) => {
+                let outlasts = (1.0 - dice.f64()) * curve.share_above(floor);
+                curve.at(outlasts, floor, dice)
+            }
+            Spread::Never
+            | Spread::Exactly { .. }
+            | Spread::Uniform { .. }
+            | Spread::LogNormal { .. }
+            | Spread::Recorded(_) => {
+                for _ in 0..THROWS_MAX {
+                    match self.draw(dice) {
+                        Some(ms) if ms <= floor => {}
+                        drawn => return drawn,
+                    }
+                }
+                Some(floor.saturating_add(1))
+            }
         }
     }
 
@@ -87,16 +121,20 @@ impl Spread {
 }
 
 impl Survival {
-    /// The time that a share of `1 - level` outlasts.
-    fn at(&self, level: f64, dice: &mut Rng) -> Option<u64> {
-        let outlasts = 1.0 - level;
-        // The first step whose surviving share is below it is where this one dies.
+    /// The time that this share outlasts, above the floor.
+    fn at(&self, outlasts: f64, floor: u64, dice: &mut Rng) -> Option<u64> {
         let index = self.steps.partition_point(|(_, share)| *share >= outlasts);
         if let Some((ms, _)) = self.steps.get(index) {
             return Some(*ms);
         }
-        let (last, _) = self.steps.last().copied().unwrap_or_default();
-        (self.tail_ms > 0).then(|| last.saturating_add(whole(exponential(dice) * self.tail_ms as f64)))
+        let known = self.steps.last().map_or(0, |(ms, _)| *ms).max(floor);
+        (self.tail_ms > 0).then(|| known.saturating_add(whole(exponential(dice) * self.tail_ms as f64)))
+    }
+
+    /// The share that outlasts this time.
+    fn share_above(&self, ms: u64) -> f64 {
+        let index = self.steps.partition_point(|(step, _)| *step <= ms);
+        index.checked_sub(1).map_or(1.0, |last| self.steps[last].1)
     }
 
     fn mean_ms(&self) -> Option<f64> {
@@ -108,7 +146,7 @@ impl Survival {
         if share <= 0.0 {
             return Some(mean);
         }
-        (self.tail_ms > 0).then(|| mean + share * self.tail_ms as f64)
+        (self.tail_ms > 0).then_some(mean + share * self.tail_ms as f64)
     }
 }
 
