@@ -5,7 +5,7 @@ use fastrand::Rng;
 use crate::Timestamp;
 use crate::agenda::Event;
 use crate::people::{People, dice};
-use crate::plan::{Arrival, Habits};
+use crate::plan::{Arrival, Arrivals, Habits};
 use crate::spread::happens;
 use crate::talks::Talk;
 use crate::words::Deed;
@@ -99,7 +99,9 @@ impl People {
         let habits = &self.plan.lines[line as usize].habits;
         let drawn = caller_of(habits, u64::from(line), count, &mut dice);
         let caller = if arrival.caller.is_empty() { drawn } else { arrival.caller.clone() };
-        self.dial(now, line, caller, dice, 0, &arrival, deeds);
+        if !arrival.is_repeat || self.unserved.remove(&(line, caller.clone())) {
+            self.dial(now, line, caller, dice, 0, &arrival, deeds);
+        }
         self.plan_arrival(line, now);
     }
 
@@ -211,6 +213,9 @@ impl People {
     fn perhaps_again(&mut self, now: Timestamp, id: u64, share: fn(&Habits) -> f64) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(line) = call.line else { return };
+        if matches!(self.plan.lines[line as usize].arrivals, Arrivals::List(_)) {
+            self.unserved.insert((line, call.caller.clone()));
+        }
         let habits = &self.plan.lines[line as usize].habits;
         if call.tries >= habits.repeat.most || !happens(share(habits), &mut call.dice) {
             return;

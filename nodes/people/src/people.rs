@@ -1,6 +1,6 @@
 //! Everybody, and the two doors: what they do and what happens to them. Who behaves how is in the files of the nouns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -24,6 +24,8 @@ pub struct People {
     pub(crate) coming: Vec<Option<Arrival>>,
     pub(crate) redials: BTreeMap<u32, Redial>,
     pub(crate) redials_made: u32,
+    /// Of lines with recorded arrivals: line and caller whose last call was not served.
+    pub(crate) unserved: BTreeSet<(u32, String)>,
     pub(crate) calls: BTreeMap<u64, Call>,
     pub(crate) next_call: u64,
     pub(crate) seats: Vec<Seat>,
@@ -40,6 +42,7 @@ impl People {
             coming: vec![None; plan.lines.len()],
             redials: BTreeMap::new(),
             redials_made: 0,
+            unserved: BTreeSet::new(),
             calls: BTreeMap::new(),
             next_call: plan.first_call.max(1),
             seats: plan.workers.iter().map(|worker| Seat::new(mix_text(seed, &worker.name))).collect(),

@@ -68,6 +68,8 @@ pub struct Arrival {
     pub patience_above_ms: u64,
     /// `None`: drawn by the line's habits.
     pub talk_ms: Option<u64>,
+    /// Comes only because this caller's call before was not served; who was served stays away.
+    pub is_repeat: bool,
 }
 
 /// How callers are.

@@ -12,7 +12,7 @@ mod table;
 mod tally;
 mod terms;
 
-pub use records::{RecordedCall, RecordedChange, Replay, from_records};
+pub use records::{REPEAT_MS, RecordedCall, RecordedChange, Replay, from_records};
 pub use report::{AgentFigures, Figures, Report};
 pub use run::{run, run_watched};
 pub use survival::kaplan_meier;

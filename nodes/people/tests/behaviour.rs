@@ -63,22 +63,22 @@ impl Story {
         self.until(self.now + ms)
     }
 
-    fn sense(&mut self, sense: Sense) {
-        self.people.sense(self.now, &sense);
+    fn sense(&mut self, sense: &Sense) {
+        self.people.sense(self.now, sense);
     }
 
     fn ringing(&mut self, leg: u32, agent: &str) {
-        self.sense(Sense::Ringing { call: CALL, leg, agent: agent.into() });
+        self.sense(&Sense::Ringing { call: CALL, leg, agent: agent.into() });
     }
 
     fn gone(&mut self, leg: u32) {
-        self.sense(Sense::Gone { call: CALL, leg, status: 0 });
+        self.sense(&Sense::Gone { call: CALL, leg, status: 0 });
     }
 
     fn joined(&mut self, legs: &[u32]) {
         for leg in legs {
             let with = legs.iter().copied().filter(|other| other != leg).collect();
-            self.sense(Sense::Joined { call: CALL, leg: *leg, with });
+            self.sense(&Sense::Joined { call: CALL, leg: *leg, with });
         }
     }
 
@@ -115,7 +115,7 @@ fn a_served_caller_talks_their_time_and_the_agent_hangs_up() {
 #[test]
 fn a_caller_gives_up_when_patience_ends_and_not_before() {
     let (mut story, _) = Story::begin(plan(&[], Manners::default()));
-    story.sense(Sense::Listening { call: CALL, leg: 1 });
+    story.sense(&Sense::Listening { call: CALL, leg: 1 });
     assert_eq!(story.after(59_999), []);
     assert_eq!(story.after(1), hang_up(1));
     assert!(story.people.is_quiet());
@@ -184,10 +184,10 @@ fn agents_go_home_and_come_back_the_next_day() {
 fn an_agent_who_was_thrown_out_logs_in_again() {
     let (mut story, _) = Story::begin(plan(&["ann"], Manners::default()));
     let ready = Deed::Ready { agent: "ann".into() };
-    story.sense(Sense::Refused { deed: ready.clone() });
+    story.sense(&Sense::Refused { deed: ready.clone() });
     assert_eq!(story.after(5_000), [Deed::LogIn { agent: "ann".into() }, ready.clone()]);
-    story.sense(Sense::Refused { deed: Deed::LogIn { agent: "ann".into() } });
-    story.sense(Sense::Refused { deed: ready });
+    story.sense(&Sense::Refused { deed: Deed::LogIn { agent: "ann".into() } });
+    story.sense(&Sense::Refused { deed: ready });
     assert_eq!(story.after(60_000), [Deed::HangUp { call: CALL, leg: 1 }], "only the caller does anything now");
 }
 
@@ -203,8 +203,8 @@ fn hold_pauses_the_talk() {
     }
     let held = story.now;
     assert_eq!(deeds, act("ann", Act::Hold));
-    story.sense(Sense::Listening { call: CALL, leg: 1 });
-    story.sense(Sense::Quiet { call: CALL, leg: 2 });
+    story.sense(&Sense::Listening { call: CALL, leg: 1 });
+    story.sense(&Sense::Quiet { call: CALL, leg: 2 });
     assert_eq!(story.until(held + 7_000), act("ann", Act::Resume));
     story.joined(&[1, 2]);
     assert_eq!(story.until(began + 106_999), []);
@@ -218,7 +218,7 @@ fn a_blind_transfer_ends_the_agent_s_part_and_the_next_talk_is_a_new_one() {
     story.connect(2, "ann");
     assert_eq!(story.after(100_000), act("ann", Act::Transfer(Target::Agent("bob".into()))));
     story.gone(2);
-    story.sense(Sense::Listening { call: CALL, leg: 1 });
+    story.sense(&Sense::Listening { call: CALL, leg: 1 });
     story.connect(3, "bob");
     assert_eq!(story.after(100_000), act("bob", Act::Transfer(Target::Agent("bob".into()))));
 }
@@ -242,7 +242,7 @@ fn consulting(manners: Manners) -> Story {
         deeds = story.after(1);
     }
     assert_eq!(deeds, act("ann", Act::Consult(targets[0].clone())));
-    story.sense(Sense::Listening { call: CALL, leg: 1 });
+    story.sense(&Sense::Listening { call: CALL, leg: 1 });
     story
 }
 
@@ -299,9 +299,9 @@ fn who_is_called_back_answers_and_talks() {
     let (mut story, _) = Story::begin(plan(&["ann"], Manners::default()));
     story.gone(1);
     assert!(story.people.is_quiet());
-    story.sense(Sense::Called { call: CALL, leg: 2, target: "4950001".into() });
+    story.sense(&Sense::Called { call: CALL, leg: 2, target: "4950001".into() });
     assert_eq!(story.after(3_000), [Deed::Answer { call: CALL, leg: 2 }]);
-    story.sense(Sense::Listening { call: CALL, leg: 2 });
+    story.sense(&Sense::Listening { call: CALL, leg: 2 });
     story.ringing(3, "ann");
     assert_eq!(story.after(2_000), [Deed::Answer { call: CALL, leg: 3 }]);
     story.joined(&[2, 3]);

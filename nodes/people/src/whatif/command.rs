@@ -31,11 +31,11 @@ pub(crate) fn command(deed: Deed) -> Option<Command> {
         Deed::LogOut { agent } => Command::LogOutAgent { agent },
         Deed::Ready { agent } => Command::MakeAgentReady { agent },
         Deed::NotReady { agent, reason } => Command::MakeAgentNotReady { agent, reason },
-        Deed::Act { call, agent, act } => return control(call, agent, act),
+        Deed::Act { call, agent, act } => return control(call, &agent, &act),
     })
 }
 
-fn control(_call: u64, _agent: String, act: Act) -> Option<Command> {
+fn control(_call: u64, _agent: &str, act: &Act) -> Option<Command> {
     match act {
         Act::Hold
         | Act::Resume

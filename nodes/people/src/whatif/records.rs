@@ -59,9 +59,13 @@ pub struct Replay {
 /// Not ready for these reasons is the centre's doing, which another policy does not repeat.
 const REASONS_OF_THE_CENTRE: [&str; 4] = ["rona", "busy", "rejected", "unreachable"];
 
+/// A call of the same caller within it of one without success is the same matter.
+pub const REPEAT_MS: u64 = 3_600_000;
+
 /// Turns records into a plan, in any order. Who abandoned keeps the patience they showed; who was served has one that
 /// is longer than their wait, drawn from the number's Kaplan-Meier curve. Who was served keeps the talk time; the
-/// others draw from those of the number. Who rang again is in the records, so nobody rings again beyond them.
+/// others draw from those of the number. Nobody rings again but those who did; and of these only who is not served at
+/// first: a call of the same caller to the same number within [`REPEAT_MS`] of one without success is its repeat.
 pub fn from_records(calls: &[RecordedCall], changes: &[RecordedChange]) -> Replay {
     let moments = || {
         let calls = calls.iter().flat_map(|call| [call.offered_ms, call.ended_ms]);
@@ -93,16 +97,27 @@ fn line(number: &str, mut calls: Vec<&RecordedCall>, everybody: &[&RecordedCall]
     if talks.is_empty() {
         talks = everybody.iter().filter_map(|call| talk_ms(call)).collect();
     }
-    let arrivals = calls.iter().map(|call| Arrival {
-        at: call.offered_ms,
-        caller: call.caller.clone(),
-        patience_ms: (call.outcome == CallOutcome::Abandoned).then_some(call.waited_ms),
-        patience_above_ms: call.waited_ms,
-        talk_ms: talk_ms(call),
-    });
+    // When each caller's last call without success ended.
+    let mut unserved: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    let mut arrivals = Vec::with_capacity(calls.len());
+    for call in &calls {
+        let caller: &str = &call.caller;
+        let ended = unserved.remove(caller);
+        if call.answered_ms == 0 && !caller.is_empty() {
+            unserved.insert(caller, call.ended_ms);
+        }
+        arrivals.push(Arrival {
+            at: call.offered_ms,
+            caller: call.caller.clone(),
+            patience_ms: (call.outcome == CallOutcome::Abandoned).then_some(call.waited_ms),
+            patience_above_ms: call.waited_ms,
+            talk_ms: talk_ms(call),
+            is_repeat: ended.is_some_and(|ended| call.offered_ms.saturating_sub(ended) <= REPEAT_MS),
+        });
+    }
     Line {
         number: number.to_owned(),
-        arrivals: Arrivals::List(arrivals.collect()),
+        arrivals: Arrivals::List(arrivals),
         habits: Habits {
             patience: Spread::Survival(Arc::new(kaplan_meier(&waits))),
             talk: Spread::Recorded(talks.into()),
