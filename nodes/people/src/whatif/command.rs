@@ -1,17 +1,17 @@
 //! Deeds as commands of one gateway; never what comes of them.
 
-use acd::{Command, EndCause};
+use acd::{CallControl, Command, EndCause};
 
-use crate::words::{Act, Deed};
+use crate::words::{Act, Deed, Target};
 
 /// The one gateway of a what-if.
 pub(crate) const GATEWAY: &str = "whatif";
 /// Its one life.
 pub(crate) const INCARNATION: u64 = 1;
 
-/// `None`: nothing in the shard's words.
-pub(crate) fn command(deed: Deed) -> Option<Command> {
-    Some(match deed {
+/// What is asked of the shard.
+pub(crate) fn command(deed: Deed) -> Command {
+    match deed {
         Deed::Dial { call, number, caller } => Command::OfferCall {
             call,
             gateway: GATEWAY.to_owned(),
@@ -31,20 +31,30 @@ pub(crate) fn command(deed: Deed) -> Option<Command> {
         Deed::LogOut { agent } => Command::LogOutAgent { agent },
         Deed::Ready { agent } => Command::MakeAgentReady { agent },
         Deed::NotReady { agent, reason } => Command::MakeAgentNotReady { agent, reason },
-        Deed::Act { call, agent, act } => return control(call, &agent, &act),
-    })
+        Deed::Act { call, agent, act } => in_hand(call, agent, act),
+    }
 }
 
-fn control(_call: u64, _agent: &str, act: &Act) -> Option<Command> {
+fn in_hand(call: u64, agent: String, act: Act) -> Command {
+    let control = |control| Command::ControlCall { call, agent: agent.clone(), control };
     match act {
-        Act::Hold
-        | Act::Resume
-        | Act::Transfer(_)
-        | Act::Consult(_)
-        | Act::Complete
-        | Act::Swap
-        | Act::Conference
-        | Act::TakeBack
-        | Act::Leave => None,
+        Act::Transfer(target) => Command::TransferCall { call, agent, target: whom(target) },
+        Act::Consult(target) => Command::ConsultCall { call, agent, target: whom(target) },
+        Act::Hold => control(CallControl::Hold),
+        Act::Resume => control(CallControl::Resume),
+        Act::Complete => control(CallControl::Complete),
+        Act::Swap => control(CallControl::Swap),
+        Act::Conference => control(CallControl::Conference),
+        Act::TakeBack => control(CallControl::TakeBack),
+        Act::Leave => control(CallControl::Leave),
+    }
+}
+
+fn whom(target: Target) -> acd::Target {
+    match target {
+        Target::Agent(name) => acd::Target::Agent(name),
+        Target::Queue(name) => acd::Target::Queue(name),
+        Target::Number(number) => acd::Target::Number(number),
+        Target::Sip(uri) => acd::Target::Sip(uri),
     }
 }

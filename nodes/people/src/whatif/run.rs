@@ -64,8 +64,8 @@ struct Centre<'a> {
     out: Output,
     numbers: u64,
     commands: u64,
-    /// Legs to report gone.
-    errands: VecDeque<(u64, u32)>,
+    /// What the gateway and the leader's node answer at once.
+    errands: VecDeque<Command>,
     watch: &'a mut dyn FnMut(&Record),
 }
 
@@ -101,10 +101,7 @@ impl Centre<'_> {
     }
 
     fn carry_out(&mut self, now: Timestamp, deed: Deed) {
-        let refused = match command(deed.clone()) {
-            Some(command) => self.apply(now, command).is_err(),
-            None => true,
-        };
+        let refused = self.apply(now, command(deed.clone())).is_err();
         self.tally.see_deed(&deed, refused);
         if refused {
             self.people.sense(now, &Sense::Refused { deed });
@@ -124,11 +121,16 @@ impl Centre<'_> {
         let reply = self.shard.apply(entry, &mut self.out);
         for (_, order) in std::mem::take(&mut self.out.orders) {
             if let Want::Gone { .. } = order.want {
-                self.errands.push_back((order.call, order.leg));
+                let (call, leg) = (order.call, order.leg);
+                self.errands.push_back(Command::EndLeg { call, leg, cause: EndCause::Ordered, sip_status: 0 });
             }
             if let Some(sense) = sense_of(order.call, order.leg, order.want) {
                 self.people.sense(at, &sense);
             }
+        }
+        for ask in self.out.asks.drain(..) {
+            // Nobody outside: the queue's fallback decides, without the wait.
+            self.errands.push_back(Command::ChooseAgents { call: ask.call, ask: ask.ask, agents: Vec::new() });
         }
         for record in self.out.records.drain(..) {
             self.tally.see_record(&record);
@@ -137,11 +139,11 @@ impl Centre<'_> {
         reply.map(|_| ())
     }
 
-    /// Legs that were ordered gone are gone, which may bring the next order.
+    /// Legs that were ordered gone are gone, asks are answered; both may bring the next order.
     fn run_errands(&mut self, now: Timestamp) {
-        while let Some((call, leg)) = self.errands.pop_front() {
-            // The shard may have forgotten the leg.
-            let _ = self.apply(now, Command::EndLeg { call, leg, cause: EndCause::Ordered, sip_status: 0 });
+        while let Some(command) = self.errands.pop_front() {
+            // The shard may have forgotten what it is about.
+            let _ = self.apply(now, command);
         }
     }
 }
@@ -151,6 +153,9 @@ fn sense_of(call: u64, leg: u32, want: Want) -> Option<Sense> {
         Want::Alert => Sense::Alerting { call, leg },
         Want::Ring(ring) => Sense::Ringing { call, leg, agent: (*ring.agent).to_owned() },
         Want::Listen { .. } => Sense::Listening { call, leg },
+        Want::Dial(dial) => Sense::Called { call, leg, target: dial.target },
+        Want::Quiet => Sense::Quiet { call, leg },
+        Want::Meet { legs } => Sense::Joined { call, leg, with: legs },
         Want::Join { leg: other } => Sense::Joined { call, leg, with: vec![other] },
         Want::Gone { sip_status, .. } => Sense::Gone { call, leg, status: sip_status },
     })

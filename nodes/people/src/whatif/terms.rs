@@ -1,5 +1,7 @@
 //! By which times a queue's figures are judged; never anything that moves a call.
 
+use acd::limits::{SERVICE_LEVEL_SECONDS_DEFAULT, SHORT_ABANDON_SECONDS_DEFAULT};
+
 /// Times a service level is counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -11,13 +13,17 @@ pub struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Terms { service_level_ms: 20_000, short_abandon_ms: 5_000 }
+        Terms::of(&acd::Queue::default())
     }
 }
 
 impl Terms {
     /// Those of a queue's document.
-    pub fn of(_queue: &acd::Queue) -> Self {
-        Terms::default()
+    pub fn of(queue: &acd::Queue) -> Self {
+        let ms = |seconds: u32, usual: u32| u64::from(if seconds == 0 { usual } else { seconds }) * 1000;
+        Terms {
+            service_level_ms: ms(queue.service_level_seconds, SERVICE_LEVEL_SECONDS_DEFAULT),
+            short_abandon_ms: ms(queue.short_abandon_seconds, SHORT_ABANDON_SECONDS_DEFAULT),
+        }
     }
 }
