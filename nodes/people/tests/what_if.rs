@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use acd::{CallOutcome, Queue, Record, RecordKind};
 use centre::{HOUR, MINUTE, START, documents, names, worker};
 use people::whatif::{self, RecordedCall, RecordedChange, Report, compare, from_records};
-use people::{Arrivals, Break, Curve, Habits, Line, Manners, Plan, Repeat, Shift, Spread, Worker};
+use people::{Arrivals, Break, Curve, Habits, Line, Manners, Plan, Repeat, Shift, Spread};
 
 /// A morning with a rush, breaks, impatience and repeat calls.
 fn morning(agents: usize) -> Plan {
@@ -174,20 +174,24 @@ fn a_replay_with_more_staff_serves_those_who_had_given_up() {
     let (calls, changes, was) = recorded(11, 3);
     let gave_up = calls.iter().filter(|call| call.outcome == CallOutcome::Abandoned).count();
     assert!(gave_up > 20);
-    let mut replay = from_records(&calls, &changes);
-    let shift = Shift { from: replay.from_ms, until: replay.until_ms, breaks: Vec::new() };
-    replay.plan.workers.extend(names(25).skip(11).map(|name| Worker {
-        name,
-        shifts: vec![shift.clone()],
-        pace: 1.0,
-        manners: Manners::default(),
-    }));
-    let is = whatif::run(documents(25, queue()), replay.plan, 1, replay.until_ms + HOUR).expect("sound");
+    let after = documents(25, queue());
+    let replay = from_records(&calls, &changes).with_newcomers(&documents(11, queue()), &after);
+    let is = whatif::run(after, replay.plan, 1, replay.until_ms + HOUR).expect("sound");
+    assert_eq!(is.agents.len(), 25);
     assert!(is.whole.answered > was.whole.answered, "{:?} of {:?}", is.whole, was.whole);
     assert!(is.whole.abandoned < gave_up as u64 / 2, "{:?}", is.whole);
     assert!(is.whole.offered < was.whole.offered, "who is served at first does not ring again");
     let people = |calls: &[RecordedCall]| calls.iter().map(|call| call.caller.clone()).collect::<BTreeSet<_>>().len();
     assert!(is.whole.offered >= people(&calls) as u64, "and yet everybody rang");
+}
+
+#[test]
+fn a_replay_without_an_agent_is_a_morning_without_them() {
+    let (calls, changes, was) = recorded(12, 3);
+    let replay = from_records(&calls, &changes).with_newcomers(&documents(12, queue()), &documents(9, queue()));
+    let is = whatif::run(documents(9, queue()), replay.plan, 1, replay.until_ms + HOUR).expect("sound");
+    assert_eq!((is.agents.len(), was.agents.len()), (9, 12));
+    assert!(is.whole.abandoned > was.whole.abandoned && is.occupancy_permille() > was.occupancy_permille());
 }
 
 #[test]

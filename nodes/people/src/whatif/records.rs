@@ -1,9 +1,9 @@
 //! A plan made of what was recorded: the same calls at the same times, the same agents on the same shifts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use acd::CallOutcome;
+use acd::{CallOutcome, Document};
 
 use super::survival::kaplan_meier;
 use crate::plan::{Arrival, Arrivals, Break, Habits, Line, Manners, Plan, Shift, Worker};
@@ -54,6 +54,37 @@ pub struct Replay {
     pub from_ms: Timestamp,
     /// The last: agents who were signed in then leave then. The horizon to run to.
     pub until_ms: Timestamp,
+}
+
+impl Replay {
+    /// Lets agents whom `after` has and `before` has not work all the time, in the usual manner and as quick to answer as
+    /// the recorded ones. Agents whom `after` has not are refused when they log in, which is all that has to be done
+    /// about them.
+    #[must_use]
+    pub fn with_newcomers(mut self, before: &[Document], after: &[Document]) -> Replay {
+        let known: BTreeSet<&str> = agents(before).chain(self.plan.workers.iter().map(|w| w.name.as_str())).collect();
+        let names: Vec<String> = agents(after).filter(|name| !known.contains(name)).map(str::to_owned).collect();
+        let answers = self.plan.workers.iter().flat_map(|worker| match &worker.manners.answer {
+            Spread::Recorded(list) => list.to_vec(),
+            _ => Vec::new(),
+        });
+        let manners = manners(answers.collect(), 0, 0);
+        let shift = Shift { from: self.from_ms, until: self.until_ms, breaks: Vec::new() };
+        self.plan.workers.extend(names.into_iter().map(|name| Worker {
+            name,
+            shifts: vec![shift.clone()],
+            pace: 1.0,
+            manners: manners.clone(),
+        }));
+        self
+    }
+}
+
+fn agents(documents: &[Document]) -> impl Iterator<Item = &str> {
+    documents.iter().filter_map(|document| match document {
+        Document::Agent(agent) => Some(agent.name.as_str()),
+        _ => None,
+    })
 }
 
 /// Not ready for these reasons is the centre's doing, which another policy does not repeat.
@@ -174,13 +205,17 @@ fn worker(name: &str, mut changes: Vec<&RecordedChange>, from_ms: Timestamp, unt
     }
     end_break(&mut shift, &mut pause, until_ms);
     shifts.extend(shift.map(|shift| Shift { until: until_ms, ..shift }));
+    let manners = manners(answers, ignored, rings);
+    Worker { name: name.to_owned(), shifts, pace: 1.0, manners }
+}
+
+fn manners(answers: Vec<u64>, ignored: u64, rings: u64) -> Manners {
     let usual = Manners::default();
-    let manners = Manners {
+    Manners {
         answer: if answers.is_empty() { usual.answer.clone() } else { Spread::Recorded(answers.into()) },
         ignores: if rings == 0 { 0.0 } else { ignored as f64 / rings as f64 },
         ..usual
-    };
-    Worker { name: name.to_owned(), shifts, pace: 1.0, manners }
+    }
 }
 
 fn end_break(shift: &mut Option<Shift>, pause: &mut Option<(Timestamp, String)>, at: Timestamp) {
