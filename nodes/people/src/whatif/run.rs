@@ -49,6 +49,7 @@ pub fn run_watched(
     };
     let attach =
         Command::AttachGateway { gateway: GATEWAY.to_owned(), incarnation: INCARNATION, sip: GATEWAY.to_owned() };
+    centre.apply(start, Command::SetRules { version: acd::RULES })?;
     centre.apply(start, attach)?;
     let documents = documents.into_iter().map(made_reachable).collect();
     centre.apply(start, Command::Configure { version: 1, documents })?;
