@@ -122,6 +122,18 @@ fn a_caller_gives_up_when_patience_ends_and_not_before() {
 }
 
 #[test]
+fn a_caller_who_is_sent_back_waits_with_fresh_patience() {
+    let (mut story, _) = Story::begin(plan(&["ann"], Manners::default()));
+    story.connect(2, "ann");
+    assert_eq!(story.until(START + 50_000), []);
+    story.gone(2);
+    story.sense(&Sense::Listening { call: CALL, leg: 1 });
+    // Neither the first patience, over at 60 s, nor the end of the talk that was cut off, at 102 s, counts.
+    assert_eq!(story.until(START + 109_999), []);
+    assert_eq!(story.after(1), hang_up(1));
+}
+
+#[test]
 fn who_let_it_ring_asks_for_calls_again() {
     let manners = Manners { ignores: 1.0, returns: exactly(30_000), ..Manners::default() };
     let (mut story, _) = Story::begin(plan(&["ann"], manners));
