@@ -326,7 +326,7 @@ fn three_may_talk_and_the_agent_leaves_them() {
     story.after(2_000);
     story.joined(&[2, 3]);
     assert_eq!(story.after(10_000), act("ann", Act::Conference));
-    story.joined(&[1, 2, 3]);
+    story.joined(&[1, 3, 2]);
     assert_eq!(story.after(10_000), act("ann", Act::Leave));
     story.gone(2);
     story.joined(&[1, 3]);
