@@ -55,15 +55,23 @@ fn plan(agents: usize) -> Plan {
     Plan { lines: lines.collect(), workers: workers.collect(), ..Plan::default() }
 }
 
+/// What this process has had of a core, where the system tells.
+fn cpu_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    let nanoseconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds / 1e9)
+}
+
 fn main() -> Result<(), acd::Rejection> {
     let agents = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(AGENTS);
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_seconds());
     let report = whatif::run(documents(agents), plan(agents), 1, START + HOURS * HOUR_MS)?;
-    let spent = began.elapsed().as_secs_f64();
+    let wall = began.elapsed().as_secs_f64();
+    let spent = cpu_seconds().zip(cpu).map_or(wall, |(after, before)| after - before);
     let simulated = (report.until_ms - report.from_ms) as f64 / 1000.0;
     println!("{}", whatif::compare(&report, &report));
     println!(
-        "{agents} agents, {QUEUES} queues, {} calls, {} commands, {simulated:.0} s simulated in {spent:.3} s: {:.0} x real time, {:.1} us a command",
+        "{agents} agents, {QUEUES} queues, {} calls, {} commands, {simulated:.0} s simulated in {spent:.3} s of a core ({wall:.3} s): {:.0} x real time, {:.1} us a command",
         report.whole.offered,
         report.commands,
         simulated / spent,

@@ -200,7 +200,6 @@ impl People {
         let row = call.legs.remove(index);
         if row.who == Who::Caller {
             call.waits = false;
-            call.wait += 1;
         }
         if call.legs.is_empty() {
             self.calls.remove(&id);

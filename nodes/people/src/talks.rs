@@ -223,7 +223,10 @@ impl People {
             Some(line) => happens(self.plan.lines[line as usize].habits.hangs_up_first, &mut call.dice),
             None => happens(0.5, &mut call.dice),
         };
+        let cut_off = talk.agent.is_some() && agent.is_none();
         let leg = match (customer, agent) {
+            // The agent was cut off: whoever they talked to is sent on or waits again, with patience of their own.
+            (Some(_), None) if cut_off => None,
             (Some(customer), Some((_, leg))) => Some(if caller_first { customer } else { leg }),
             (Some(leg), None) | (None, Some((_, leg))) => Some(leg),
             (None, None) => None,

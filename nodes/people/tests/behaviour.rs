@@ -122,6 +122,18 @@ fn a_caller_gives_up_when_patience_ends_and_not_before() {
 }
 
 #[test]
+fn a_caller_who_is_sent_back_waits_with_fresh_patience() {
+    let (mut story, _) = Story::begin(plan(&["ann"], Manners::default()));
+    story.connect(2, "ann");
+    assert_eq!(story.until(START + 50_000), []);
+    story.gone(2);
+    story.sense(&Sense::Listening { call: CALL, leg: 1 });
+    // Neither the first patience, over at 60 s, nor the end of the talk that was cut off, at 102 s, counts.
+    assert_eq!(story.until(START + 109_999), []);
+    assert_eq!(story.after(1), hang_up(1));
+}
+
+#[test]
 fn who_let_it_ring_asks_for_calls_again() {
     let manners = Manners { ignores: 1.0, returns: exactly(30_000), ..Manners::default() };
     let (mut story, _) = Story::begin(plan(&["ann"], manners));
@@ -224,6 +236,43 @@ fn a_blind_transfer_ends_the_agent_s_part_and_the_next_talk_is_a_new_one() {
 }
 
 #[test]
+fn who_is_handed_to_somebody_outside_talks_there_and_hangs_up() {
+    let target = Target::Number("4957777".into());
+    let manners = Manners { transfers: 1.0, targets: vec![target.clone()], ..Manners::default() };
+    let (mut story, _) = Story::begin(plan(&["ann"], manners));
+    story.connect(2, "ann");
+    assert_eq!(story.after(100_000), act("ann", Act::Transfer(target)));
+    story.gone(2);
+    story.sense(&Sense::Called { call: CALL, leg: 3, target: "4957777".into() });
+    assert_eq!(story.after(3_000), [Deed::Answer { call: CALL, leg: 3 }]);
+    story.joined(&[1, 3]);
+    assert_eq!(story.after(99_999), []);
+    assert_eq!(story.after(1), hang_up(1));
+    story.gone(3);
+    assert!(story.people.is_quiet());
+}
+
+#[test]
+fn some_agents_end_their_wrap_up_themselves() {
+    let manners = Manners { wrap_up: Some(exactly(8_000)), ..Manners::default() };
+    let (mut story, _) = Story::begin(plan(&["ann"], manners));
+    story.connect(2, "ann");
+    assert_eq!(story.after(100_000), hang_up(2));
+    assert_eq!(story.after(8_000), [Deed::Ready { agent: "ann".into() }]);
+}
+
+#[test]
+fn nobody_asks_for_calls_in_a_break() {
+    let mut plan = plan(&["ann"], Manners { wrap_up: Some(exactly(8_000)), ..Manners::default() });
+    plan.workers[0].shifts[0].breaks = vec![Break { at: START + 50_000, length_ms: MINUTE, reason: "tea".into() }];
+    let (mut story, _) = Story::begin(plan);
+    story.connect(2, "ann");
+    assert_eq!(story.until(START + 102_000).len(), 2, "asks for the break, hangs up");
+    assert_eq!(story.after(MINUTE - 1), []);
+    assert_eq!(story.after(1), [Deed::Ready { agent: "ann".into() }]);
+}
+
+#[test]
 fn an_agent_whose_transfer_is_not_carried_out_hangs_up_in_the_end() {
     let targets = vec![Target::Number("8801".into())];
     let (mut story, _) = Story::begin(plan(&["ann"], Manners { transfers: 1.0, targets, ..Manners::default() }));
@@ -277,8 +326,10 @@ fn three_may_talk_and_the_agent_leaves_them() {
     story.after(2_000);
     story.joined(&[2, 3]);
     assert_eq!(story.after(10_000), act("ann", Act::Conference));
-    story.joined(&[1, 2, 3]);
+    story.joined(&[1, 3, 2]);
     assert_eq!(story.after(10_000), act("ann", Act::Leave));
+    story.gone(2);
+    story.joined(&[1, 3]);
 }
 
 #[test]

@@ -72,6 +72,28 @@ fn impatient_callers_leave_as_erlang_a_says() {
 }
 
 #[test]
+fn a_full_line_refuses_as_often_as_theory_says() {
+    let (agents, per_hour, hours, line) = (8, 170.0, 800, 3);
+    let queue = acd::Queue { waiting_max: line, ..acd::Queue::default() };
+    let plan = steady(agents, per_hour, hours, Spread::Never, exponential(TALK_MS));
+    let horizon = START + (hours + 20) * HOUR;
+    let report = whatif::run(documents(agents, queue), plan, 2, horizon).expect("documents are sound");
+
+    // M/M/c/K: a call is refused when all agents and all places are taken.
+    let load = per_hour * TALK_MS as f64 / HOUR as f64;
+    let weights: Vec<f64> = (1..=agents + line as usize)
+        .scan(1.0, |weight, n| {
+            *weight *= load / n.min(agents) as f64;
+            Some(*weight)
+        })
+        .collect();
+    let refused = weights[weights.len() - 1] / (1.0 + weights.iter().sum::<f64>());
+    let figures = report.whole;
+    assert_eq!(figures.answered + figures.refused, figures.offered);
+    near("share who are refused", figures.refused as f64 / figures.offered as f64, refused, 0.03);
+}
+
+#[test]
 fn agents_are_as_occupied_as_the_load_they_carry() {
     let (agents, per_hour, hours) = (20, 320.0, 300);
     let mut plan = steady(agents, per_hour, hours, Spread::Never, exponential(TALK_MS));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use acd::{CallOutcome, Queue, Record, RecordKind};
 use centre::{HOUR, MINUTE, START, documents, names, worker};
 use people::whatif::{self, RecordedCall, RecordedChange, Report, compare, from_records};
-use people::{Arrivals, Break, Curve, Habits, Line, Manners, Plan, Repeat, Shift, Spread};
+use people::{Arrival, Arrivals, Break, Curve, Habits, Line, Manners, Plan, Repeat, Shift, Spread};
 
 /// A morning with a rush, breaks, impatience and repeat calls.
 fn morning(agents: usize) -> Plan {
@@ -260,4 +260,99 @@ fn nothing_recorded_is_nobody_and_no_call() {
     assert_eq!(report.whole.offered, 0);
     assert!(report.agents.is_empty());
     assert!(compare(&report, &report).rows.iter().any(|row| row.before == "-"));
+}
+
+#[test]
+fn an_answer_counts_as_within_only_up_to_the_threshold() {
+    // One agent, two callers at once: the first is answered after 4 s, the second when the first has talked.
+    let at = |talk_ms| {
+        let call = |caller: &str| Arrival {
+            at: START + MINUTE,
+            caller: caller.into(),
+            talk_ms: Some(talk_ms),
+            ..Arrival::default()
+        };
+        let arrivals = Arrivals::List(vec![call("101"), call("102")]);
+        let habits = Habits { patience: Spread::Never, hangs_up_first: 1.0, ..Habits::default() };
+        let manners = Manners { answer: Spread::Exactly { ms: 4_000 }, ..Manners::default() };
+        let plan = Plan {
+            lines: vec![Line { number: "8800".into(), arrivals, habits }],
+            workers: vec![worker("a001".into(), START + HOUR, manners)],
+            ..Plan::default()
+        };
+        let report = whatif::run(documents(1, Queue::default()), plan, 1, START + HOUR).expect("sound");
+        assert_eq!(report.whole.answered, 2);
+        (report.whole.within, report.whole.longest_wait_ms)
+    };
+    // 4 + 12 + 4 s is the threshold of 20 to the millisecond.
+    assert_eq!(at(12_000), (2, 20_000));
+    assert_eq!(at(12_001), (1, 20_001));
+}
+
+#[test]
+fn agents_whom_the_plan_does_not_know_do_not_work() {
+    let mut documents = documents(2, Queue::default());
+    for document in &mut documents {
+        if let acd::Document::Agent(agent) = document {
+            agent.start = acd::StartState::Ready;
+        }
+    }
+    let mut plan = morning(1);
+    plan.workers[0].shifts[0].breaks.clear();
+    let report = whatif::run(documents, plan, 1, START + HOUR).expect("sound");
+    assert_eq!(report.agents.iter().map(|agent| agent.name.as_str()).collect::<Vec<_>>(), ["a001"]);
+}
+
+#[test]
+fn who_abandoned_keeps_the_patience_they_showed() {
+    let call = |second: u64, waited_ms: u64| RecordedCall {
+        number: "8800".into(),
+        caller: format!("1{second}"),
+        offered_ms: START + second * 1_000,
+        answered_ms: 0,
+        ended_ms: START + second * 1_000 + waited_ms,
+        outcome: CallOutcome::Abandoned,
+        agent: String::new(),
+        waited_ms,
+    };
+    let replay = from_records(&[call(0, 1_234), call(1, 77_000), call(2, 5_000)], &[]);
+    let mut ends = Vec::new();
+    let mut watch = |record: &Record| {
+        if let RecordKind::Call(call) = &record.kind {
+            ends.push(call.ended_ms - call.offered_ms);
+        }
+    };
+    whatif::run_watched(documents(1, queue()), replay.plan, 5, START + HOUR, &mut watch).expect("sound");
+    assert_eq!(ends, [1_234, 5_000, 77_000]);
+}
+
+#[test]
+fn who_was_served_is_more_patient_than_they_had_to_be() {
+    let call = |at: u64, waited_ms: u64, served: bool| RecordedCall {
+        number: "8800".into(),
+        caller: format!("1{at}"),
+        offered_ms: START + at * 1_000,
+        answered_ms: if served { START + at * 1_000 + waited_ms } else { 0 },
+        ended_ms: START + at * 1_000 + waited_ms + u64::from(served) * MINUTE,
+        outcome: if served { CallOutcome::Completed } else { CallOutcome::Abandoned },
+        agent: String::new(),
+        waited_ms,
+    };
+    let calls: Vec<RecordedCall> = (0..100).map(|at| call(at, 1_000 + at * 900, at % 3 == 0)).collect();
+    let replay = from_records(&calls, &[]);
+    let mut waits = Vec::new();
+    let mut watch = |record: &Record| {
+        if let RecordKind::Call(call) = &record.kind {
+            waits.push((call.offered_ms, call.ended_ms - call.offered_ms));
+        }
+    };
+    whatif::run_watched(documents(1, queue()), replay.plan, 5, START + 50 * HOUR, &mut watch).expect("sound");
+    waits.sort_unstable();
+    assert_eq!(waits.len(), calls.len(), "nobody works, so all leave in the end");
+    for (call, (_, wait)) in calls.iter().zip(&waits) {
+        match call.outcome {
+            CallOutcome::Abandoned => assert_eq!(*wait, call.waited_ms),
+            _ => assert!(*wait > call.waited_ms, "{wait} of one who waited {}", call.waited_ms),
+        }
+    }
 }

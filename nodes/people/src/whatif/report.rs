@@ -131,3 +131,35 @@ fn permille(part: u64, whole: u64) -> Option<u64> {
     let scaled = u128::from(part) * 1000 + u128::from(whole) / 2;
     scaled.checked_div(u128::from(whole)).map(|share| share as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Figures;
+
+    #[test]
+    fn short_abandons_were_never_there() {
+        let figures = Figures {
+            offered: 100,
+            answered: 80,
+            within: 57,
+            abandoned: 15,
+            abandoned_short: 5,
+            refused: 5,
+            wait_ms: 800_000,
+            talk_ms: 8_000_000,
+            ..Figures::default()
+        };
+        assert_eq!(figures.service_level_permille(), Some(600), "57 of 95");
+        assert_eq!(figures.abandonment_permille(), Some(105), "10 of 95");
+        assert_eq!(figures.asa_ms(), Some(10_000));
+        assert_eq!(figures.average_talk_ms(), Some(100_000));
+    }
+
+    #[test]
+    fn ratios_of_nothing_are_none() {
+        let figures = Figures { offered: 3, abandoned: 3, abandoned_short: 3, ..Figures::default() };
+        assert_eq!(figures.service_level_permille(), None);
+        assert_eq!(figures.abandonment_permille(), None);
+        assert_eq!(figures.asa_ms(), None);
+    }
+}

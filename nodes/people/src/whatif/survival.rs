@@ -9,8 +9,7 @@ use crate::Survival;
 /// waiting / all who left). When nobody ever left, patience never ends.
 pub fn kaplan_meier(waits: &[(u64, bool)]) -> Survival {
     let mut waits = waits.to_vec();
-    // At one time those who left come before those who were served, as is usual.
-    waits.sort_unstable_by_key(|(ms, left)| (*ms, !*left));
+    waits.sort_unstable();
     let left_total = waits.iter().filter(|(_, left)| *left).count() as u64;
     let waited_total = waits.iter().fold(0u64, |total, (ms, _)| total.saturating_add(*ms));
     let (mut steps, mut share) = (Vec::new(), 1.0);
@@ -19,6 +18,7 @@ pub fn kaplan_meier(waits: &[(u64, bool)]) -> Survival {
         let ms = waits[from].0;
         let same = waits[from..].iter().take_while(|(other, _)| *other == ms).count();
         let left = waits[from..from + same].iter().filter(|(_, left)| *left).count();
+        // Who was served at this very moment was still at risk, as is usual.
         let at_risk = waits.len() - from;
         if left > 0 {
             share *= (at_risk - left) as f64 / at_risk as f64;

@@ -12,13 +12,16 @@ use crate::words::Deed;
 /// How far back in a line places are looked at.
 const PLACES_MAX: usize = 1_000;
 
+/// Queue and position by call.
+type Places = BTreeMap<u64, (usize, u32)>;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     whole: Figures,
     queues: BTreeMap<String, (Terms, Figures)>,
     agents: BTreeMap<String, AgentFigures>,
-    /// Queue and position of those who waited when the lines were last looked at.
-    places: BTreeMap<u64, (usize, u32)>,
+    /// Those who waited when the lines were last looked at.
+    places: Places,
     places_lost: u64,
     refusals: u64,
 }
@@ -76,7 +79,7 @@ impl Tally {
 
     /// Looks at all lines: whoever stands behind more others than before in the same queue has lost their place.
     pub(crate) fn look(&mut self, shard: &Shard) {
-        let mut places = BTreeMap::new();
+        let mut places = Places::new();
         for (index, info) in shard.queues().into_iter().enumerate() {
             if info.waiting == 0 {
                 continue;
@@ -84,13 +87,10 @@ impl Tally {
             let name: &str = &info.name;
             let Some(queue) = shard.queue(name, PLACES_MAX) else { continue };
             for waiting in queue.waiting {
-                let former = self.places.get(&waiting.call);
-                if former.is_some_and(|(queue, position)| *queue == index && *position < waiting.position) {
-                    self.places_lost += 1;
-                }
                 places.insert(waiting.call, (index, waiting.position));
             }
         }
+        self.places_lost += places_lost(&self.places, &places);
         self.places = places;
     }
 
@@ -119,6 +119,14 @@ impl Tally {
             refusals: self.refusals,
         }
     }
+}
+
+/// How many stand behind more others than before in the same queue.
+fn places_lost(before: &Places, after: &Places) -> u64 {
+    let lost = after.iter().filter(|(call, (queue, position))| {
+        before.get(call).is_some_and(|(former, ahead)| former == queue && ahead < position)
+    });
+    lost.count() as u64
 }
 
 impl Figures {
@@ -160,5 +168,20 @@ impl AgentFigures {
         };
         *part += ms;
         self.signed_in_ms += ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Places, places_lost};
+
+    #[test]
+    fn a_place_is_lost_in_the_same_queue_only() {
+        let before = Places::from([(1, (0, 1)), (2, (0, 2)), (3, (0, 3)), (4, (1, 1))]);
+        // One was served, two kept theirs, three fell behind a newcomer, four went to another queue's end.
+        let after = Places::from([(2, (0, 2)), (9, (0, 3)), (3, (0, 4)), (4, (0, 5))]);
+        assert_eq!(places_lost(&before, &after), 1);
+        assert_eq!(places_lost(&before, &before), 0);
+        assert_eq!(places_lost(&after, &before), 0);
     }
 }
