@@ -113,13 +113,13 @@ impl People {
             Deed::Dial { call, .. } => self.lose_line(now, *call, crate::callers::CALLER, 503),
             Deed::LogIn { agent } => self.stay_out(agent),
             Deed::Ready { agent } => self.be_thrown_out(now, agent),
+            Deed::Act { call, act, .. } => self.be_denied(now, *call, act),
             Deed::Answer { .. }
             | Deed::Refuse { .. }
             | Deed::HangUp { .. }
             | Deed::Press { .. }
             | Deed::LogOut { .. }
-            | Deed::NotReady { .. }
-            | Deed::Act { .. } => {}
+            | Deed::NotReady { .. } => {}
         }
     }
 

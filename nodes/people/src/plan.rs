@@ -200,7 +200,8 @@ pub struct Manners {
     pub completes: f64,
     /// Share of consultations in which all three talk first.
     pub conferences: f64,
-    /// Drawn evenly; without any, no transfer and no consultation.
+    /// Drawn evenly among those that fit: nobody sends a caller to themselves, nobody consults a queue. Without any, no
+    /// transfer and no consultation.
     pub targets: Vec<Target>,
     /// After a talk they ask for calls after so long, ending the wrap-up; `None`: they wait for its end.
     pub wrap_up: Option<Spread>,

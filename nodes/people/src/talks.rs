@@ -1,11 +1,14 @@
 //! Talks: how long, who ends them, and what the agent does meanwhile. Time drives a talk, so that none lasts for ever
 //! whatever the world answers.
 
+use fastrand::Rng;
+
 use crate::Timestamp;
 use crate::agenda::Event;
 use crate::agents::chance;
 use crate::callers::{CALLER, Who};
 use crate::people::People;
+use crate::plan::Worker;
 use crate::spread::{happens, whole};
 use crate::words::{Act, Deed, Target};
 
@@ -149,10 +152,10 @@ impl People {
         let Some((worker, leg)) = talk.agent.filter(|(_, leg)| call.legs.iter().any(|row| row.number == *leg)) else {
             return;
         };
-        let manners = &self.plan.workers[worker as usize].manners;
+        let plan = &self.plan.workers[worker as usize];
+        let manners = &plan.manners;
         let seat = &mut self.seats[worker as usize];
-        let mut act =
-            |act| deeds.push(Deed::Act { call: id, agent: self.plan.workers[worker as usize].name.clone(), act });
+        let mut act = |act| deeds.push(Deed::Act { call: id, agent: plan.name.clone(), act });
         match talk.stage {
             Stage::Talking { turn: Middle::Nothing } => {}
             Stage::Talking { turn: Middle::Hold } => {
@@ -166,7 +169,8 @@ impl People {
                 self.talk_on(now, id);
             }
             Stage::Talking { turn: Middle::Consult } => {
-                act(Act::Consult(target(&manners.targets, &mut seat.dice)));
+                let Some(target) = target(plan, true, &mut seat.dice) else { return };
+                act(Act::Consult(target));
                 talk.pause(now, Stage::Consulting { target_joined: false });
                 self.agenda.put(now + CONSULT_MS_MAX, Event::Turn { call: id, talk: talk.number });
             }
@@ -208,6 +212,27 @@ impl People {
         self.talk_on(now, id);
     }
 
+    /// What an agent wanted to do with the call is not done.
+    pub(crate) fn be_denied(&mut self, now: Timestamp, id: u64, act: &Act) {
+        let Some(talk) = self.calls.get_mut(&id).and_then(|call| call.talk.as_mut()) else { return };
+        match act {
+            Act::Hold | Act::Consult(_) if !matches!(talk.stage, Stage::Talking { .. }) => self.talk_on(now, id),
+            // Nothing is left but to say so and to hang up.
+            Act::Transfer(_) => {
+                talk.left_ms = 0;
+                self.talk_on(now, id);
+            }
+            Act::Hold
+            | Act::Consult(_)
+            | Act::Resume
+            | Act::Complete
+            | Act::Swap
+            | Act::Conference
+            | Act::TakeBack
+            | Act::Leave => {}
+        }
+    }
+
     pub(crate) fn end_talk(&mut self, now: Timestamp, id: u64, number: u32, deeds: &mut Vec<Deed>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let customer = call.customer();
@@ -215,9 +240,10 @@ impl People {
         let agent = talk.agent.filter(|(_, leg)| call.legs.iter().any(|row| row.number == *leg));
         if let (true, Some((worker, _)), Some(_)) = (talk.transfers, agent, customer) {
             let plan = &self.plan.workers[worker as usize];
-            let target = target(&plan.manners.targets, &mut self.seats[worker as usize].dice);
-            deeds.push(Deed::Act { call: id, agent: plan.name.clone(), act: Act::Transfer(target) });
-            return self.hand_over(now, id);
+            if let Some(target) = target(plan, false, &mut self.seats[worker as usize].dice) {
+                deeds.push(Deed::Act { call: id, agent: plan.name.clone(), act: Act::Transfer(target) });
+                return self.hand_over(now, id);
+            }
         }
         let caller_first = match call.line {
             Some(line) => happens(self.plan.lines[line as usize].habits.hangs_up_first, &mut call.dice),
@@ -253,6 +279,14 @@ impl Talk {
     }
 }
 
-fn target(targets: &[Target], dice: &mut fastrand::Rng) -> Target {
-    targets[dice.usize(..targets.len())].clone()
+/// Whom to send the caller to, or to ask: not oneself, and a queue cannot be asked.
+fn target(worker: &Worker, asks: bool, dice: &mut Rng) -> Option<Target> {
+    let fits = |target: &&Target| match target {
+        Target::Agent(name) => *name != worker.name,
+        Target::Queue(_) => !asks,
+        Target::Number(_) | Target::Sip(_) => true,
+    };
+    let count = worker.manners.targets.iter().filter(fits).count();
+    let index = dice.usize(..count.max(1));
+    worker.manners.targets.iter().filter(fits).nth(index).cloned()
 }

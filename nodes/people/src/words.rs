@@ -173,7 +173,8 @@ pub enum Sense {
         /// SIP status for a caller who was not answered, else whatever.
         status: u32,
     },
-    /// This deed was refused. A dial that is refused is over; an agent who was logged out logs in again.
+    /// This deed was refused. A dial that is refused is over; an agent who was logged out logs in again; one whose
+    /// hold or consultation is refused talks on, one whose transfer is refused hangs up.
     Refused {
         /// What was asked.
         deed: Deed,

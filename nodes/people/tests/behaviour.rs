@@ -232,7 +232,7 @@ fn a_blind_transfer_ends_the_agent_s_part_and_the_next_talk_is_a_new_one() {
     story.gone(2);
     story.sense(&Sense::Listening { call: CALL, leg: 1 });
     story.connect(3, "bob");
-    assert_eq!(story.after(100_000), act("bob", Act::Transfer(Target::Agent("bob".into()))));
+    assert_eq!(story.after(100_000), hang_up(3), "Bob has nobody to send them to");
 }
 
 #[test]
@@ -304,8 +304,8 @@ fn a_consultation_hands_the_caller_over() {
     assert_eq!(story.after(10_000), act("ann", Act::Complete));
     story.gone(2);
     story.joined(&[1, 3]);
-    // Bob would consult in his turn: his talk is a new one.
-    assert!(matches!(story.after(100_000)[..], [Deed::Act { act: Act::Consult(_), .. }, ..]));
+    assert_eq!(story.after(99_999), []);
+    assert_eq!(story.after(1), hang_up(3), "Bob's talk is a new one");
 }
 
 #[test]
@@ -317,6 +317,28 @@ fn a_consultation_that_nobody_answers_is_taken_back() {
     assert_eq!(story.after(2_000), [Deed::Answer { call: CALL, leg: 3 }]);
     let deeds = story.until(began + 60_000);
     assert!(deeds.contains(&act("ann", Act::TakeBack)[0]), "{deeds:?}");
+}
+
+#[test]
+fn who_may_not_consult_talks_on_and_who_may_not_transfer_hangs_up() {
+    let mut story = consulting(Manners { transfers: 1.0, ..Manners::default() });
+    let asked = story.now;
+    let bob = || Target::Agent("bob".into());
+    let refused = |act| Sense::Refused { deed: Deed::Act { call: CALL, agent: "ann".into(), act } };
+    story.sense(&refused(Act::Consult(bob())));
+    assert_eq!(story.until(START + 101_999), [], "asked at {asked}, the talk goes on");
+    assert_eq!(story.after(1), act("ann", Act::Transfer(bob())));
+    story.sense(&refused(Act::Transfer(bob())));
+    assert_eq!(story.after(0), hang_up(2));
+}
+
+#[test]
+fn nobody_sends_a_caller_to_themselves_or_consults_a_queue() {
+    let targets = vec![Target::Agent("ann".into()), Target::Queue("sales".into())];
+    let manners = Manners { consults: 1.0, transfers: 1.0, targets, ..Manners::default() };
+    let (mut story, _) = Story::begin(plan(&["ann"], manners));
+    story.connect(2, "ann");
+    assert_eq!(story.after(100_000), act("ann", Act::Transfer(Target::Queue("sales".into()))));
 }
 
 #[test]
