@@ -184,6 +184,7 @@ fn foreign(seed: u64, id: u64) -> Call {
         talk_ms: None,
         wait: 0,
         waits: false,
+        pressed: false,
         legs: Vec::new(),
         talk: None,
         talks: 0,

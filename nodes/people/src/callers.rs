@@ -32,6 +32,8 @@ pub(crate) struct Call {
     /// Counts the times the customer began or ceased to wait.
     pub(crate) wait: u32,
     pub(crate) waits: bool,
+    /// Asked for something by key, so that being let go is no refusal.
+    pub(crate) pressed: bool,
     pub(crate) legs: Vec<Leg>,
     pub(crate) talk: Option<Talk>,
     pub(crate) talks: u32,
@@ -150,6 +152,7 @@ impl People {
             talk_ms: arrival.talk_ms.or(talk),
             wait: 0,
             waits: true,
+            pressed: false,
             legs: vec![leg],
             talk: None,
             talks: 0,
@@ -165,8 +168,9 @@ impl People {
     }
 
     pub(crate) fn press(&mut self, id: u64, press: u32, deeds: &mut Vec<Deed>) {
-        let Some(call) = self.calls.get(&id).filter(|call| call.waits && call.wait == 0) else { return };
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.waits && call.wait == 0) else { return };
         let Some(line) = call.line.filter(|_| call.leg(CALLER).is_some()) else { return };
+        call.pressed = true;
         let digits = self.plan.lines[line as usize].habits.presses[press as usize].digits.clone();
         deeds.push(Deed::Press { call: id, leg: CALLER, digits });
     }
@@ -187,7 +191,7 @@ impl People {
     /// The line is dead without the person's doing.
     pub(crate) fn lose_line(&mut self, now: Timestamp, id: u64, leg: u32, status: u32) {
         let Some(call) = self.calls.get(&id) else { return };
-        if leg == CALLER && call.waits && call.talks == 0 && status >= 400 {
+        if leg == CALLER && call.waits && !call.pressed && call.talks == 0 && status >= 400 {
             self.perhaps_again(now, id, |habits| habits.repeat.refused);
         }
         self.drop_leg(now, id, leg);

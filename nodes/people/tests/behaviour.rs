@@ -4,8 +4,8 @@ mod centre;
 
 use centre::{HOUR, MINUTE, START};
 use people::{
-    Act, Arrival, Arrivals, Break, Deed, Habits, Line, Manners, Outside, People, Plan, Press, Sense, Shift, Spread,
-    Target, Worker,
+    Act, Arrival, Arrivals, Break, Deed, Habits, Line, Manners, Outside, People, Plan, Press, Repeat, Sense, Shift,
+    Spread, Target, Worker,
 };
 
 const CALL: u64 = 1;
@@ -387,6 +387,10 @@ fn who_is_called_back_answers_and_talks() {
 fn some_press_a_key_while_they_wait() {
     let mut plan = plan(&[], Manners::default());
     plan.lines[0].habits.presses = vec![Press { digits: "1".into(), share: 1.0, after: exactly(20_000) }];
+    plan.lines[0].habits.repeat = Repeat { refused: 1.0, ..Repeat::default() };
     let (mut story, _) = Story::begin(plan);
     assert_eq!(story.after(20_000), [Deed::Press { call: CALL, leg: 1, digits: "1".into() }]);
+    // Whoever got what they asked for was not refused, and does not ring again.
+    story.sense(&Sense::Gone { call: CALL, leg: 1, status: 480 });
+    assert!(story.people.is_quiet());
 }
