@@ -2,6 +2,6 @@
 
 mod golden;
 mod limits;
-// mod model;
-// mod random;
+mod model;
+mod random;
 mod script;
