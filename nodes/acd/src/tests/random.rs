@@ -121,7 +121,12 @@ impl World {
 
     fn look_around(&mut self) {
         if self.dice.u8(..) < 40 {
-            assert_eq!(self.shard.hash(), self.replica.hash(), "replicas are equal");
+            if self.shard.hash() != self.replica.hash() {
+                let (one, other) = (format!("{:#?}", self.shard), format!("{:#?}", self.replica));
+                let differ = one.lines().zip(other.lines()).filter(|(one, other)| one != other).take(8);
+                differ.for_each(|(one, other)| self.story.push(format!("{one} | {other}")));
+                panic!("replicas are equal");
+            }
         }
         if self.dice.u8(..) < 10 {
             let restored = Shard::restore_with_limits(&self.shard.save(), small_limits()).expect("was just saved");
