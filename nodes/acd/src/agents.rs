@@ -139,13 +139,14 @@ impl Shard {
             return Err(Rejection::new(RejectionCode::Invalid, "contact * needs expires_seconds 0"));
         }
         let agent = &self.agents[key];
-        let known = agent.contacts.iter().any(|contact| contact.uri == uri);
+        let known = agent.contacts.iter().any(|contact| *contact.uri == *uri);
         if expires_seconds > 0 && !known && agent.contacts.len() >= self.limits.contacts_per_agent_max {
             return Err(Rejection::new(RejectionCode::LimitReached, "contacts_per_agent_max"));
         }
         let expires = self.now + u64::from(expires_seconds.min(CONTACT_SECONDS_MAX)) * 1000;
+        let uri: Name = uri.into();
         self.change_reach(key, |agent| {
-            agent.contacts.retain(|contact| uri != "*" && contact.uri != uri);
+            agent.contacts.retain(|contact| &*uri != "*" && contact.uri != uri);
             if expires_seconds > 0 {
                 agent.contacts.insert(0, Contact { uri, gateway, expires });
             }
@@ -245,9 +246,9 @@ impl Shard {
             AfterCall::LoggedOut => (Presence::LoggedOut, "logged-out".into()),
             AfterCall::NotReady { reason } => (Presence::NotReady { reason: reason.clone(), until: None }, reason),
             AfterCall::Ready if seconds > 0 => {
-                (Presence::WrapUp { until: now.saturating_add(u64::from(seconds) * 1000) }, "".into())
+                (Presence::WrapUp { until: now.saturating_add(u64::from(seconds) * 1000) }, self.empty.clone())
             }
-            AfterCall::Ready => (Presence::Ready, "".into()),
+            AfterCall::Ready => (Presence::Ready, self.empty.clone()),
         };
         let rank = self.next_rank();
         self.enter(key, &reason, id, out, |agent| {

@@ -197,7 +197,7 @@ impl Shard {
                 if call.state == CallState::Waiting && !rests {
                     let class = match line.wanted {
                         Some(wanted) => ClassKey::Own(wanted.agent),
-                        None => ClassKey::Open { demand: line.demand, tier: line.tier },
+                        None => ClassKey::Open { demand: line.demand, tier: line.tier, shuns: line.shuns },
                     };
                     classes.entry((queue, class)).or_default().insert(line.place, key);
                 } else {
@@ -254,12 +254,10 @@ impl Shard {
             for member in &agent.members {
                 let queue = &self.queues[member.queue];
                 for (class, line) in &queue.classes {
-                    let ClassKey::Open { demand, tier } = class else { continue };
+                    let ClassKey::Open { demand, tier, shuns } = class else { continue };
                     let takes = agent.is_able(*demand) && queue.open_tier(*tier) >= member.tier;
-                    let all_shun = line
-                        .iter()
-                        .all(|(_, call)| self.calls[call].line.as_deref().is_some_and(|line| line.shuns == Some(key)));
-                    ensure!(!takes || all_shun, "queue {}: a call waits for a ready agent", queue.name);
+                    let may = *shuns != Some(key) && !line.is_empty();
+                    ensure!(!(takes && may), "queue {}: a call waits for a ready agent", queue.name);
                 }
             }
         }

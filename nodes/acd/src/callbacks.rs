@@ -131,7 +131,7 @@ impl Shard {
         let line = self.line_mut(key);
         let Some(wish) = line.callback.as_mut() else { return };
         wish.attempts += 1;
-        let number: Box<str> = wish.number.as_str().into();
+        let number: Name = wish.number.as_str().into();
         self.leave_line(key);
         self.keep_place(key);
         let call = &mut self.calls[key];
@@ -156,7 +156,7 @@ impl Shard {
             Offer { ringing: Vec::new(), since: self.now, until, step: 0, tried: Vec::new(), queue, many: false };
         self.calls[key].state = CallState::Offered(Box::new(offer));
         let row = &self.agents[agent];
-        let (contacts, name): (Vec<Box<str>>, Name) = (row.reach().map(Into::into).collect(), row.name.clone());
+        let (contacts, name): (Vec<Name>, Name) = (row.reach().cloned().collect(), row.name.clone());
         if contacts.is_empty() {
             // The phone went away while the caller was called.
             self.drop_work(agent, key, "unreachable", out);

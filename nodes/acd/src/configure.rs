@@ -117,6 +117,7 @@ impl Shard {
         }
         for number in wanted.numbers.values() {
             let row = self.numbers.entry(number.name.as_str().into()).or_insert_with(|| NumberRow {
+                name: number.name.as_str().into(),
                 policy: document::Number::default(),
                 counts: Box::new(Counts::default()),
                 demands: Vec::new(),
@@ -202,7 +203,7 @@ impl Shard {
             group: rule.group,
         });
         AgentPolicy {
-            contact: document.contact.clone(),
+            contact: document.contact.as_str().into(),
             wrap_up_seconds: document.wrap_up_seconds,
             capacity: document.capacity.clamp(1, 10) as u8,
             skills,
@@ -452,8 +453,13 @@ impl Shard {
             }
             let Some(line) = call.line.as_deref_mut() else { continue };
             if line.shuns == Some(agent) {
-                line.shuns = None;
+                if in_line {
+                    self.reclass(key, |line| line.shuns = None);
+                } else {
+                    line.shuns = None;
+                }
             }
+            let Some(line) = self.calls[key].line.as_deref_mut() else { continue };
             if line.wanted.is_some_and(|wanted| wanted.agent == agent) {
                 if in_line {
                     self.want_anyone(key);

@@ -157,9 +157,9 @@ impl Shard {
             self.agents[key].count_time(now);
             self.write_agent_interval(key, out);
         }
-        let numbers: Vec<_> =
-            self.numbers.iter_mut().map(|(name, row)| (name.clone(), std::mem::take(&mut *row.counts))).collect();
-        for (name, counts) in numbers {
+        for name in self.numbers_in_order() {
+            let Some(row) = self.numbers.get_mut(&name) else { continue };
+            let counts = std::mem::take(&mut *row.counts);
             self.write_interval("number", name, counts, out);
         }
         self.numbers.retain(|_, row| !row.removed);

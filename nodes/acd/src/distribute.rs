@@ -2,9 +2,10 @@
 
 use crate::document::Strategy;
 use crate::limits::CANDIDATES_MAX;
+use crate::line::Line;
 use crate::output::{Candidate, DecisionRecord, Exclusion, Output, RecordKind};
 use crate::pools::{figure, imagined};
-use crate::rows::{Call, CallState, Class, ClassKey, InLine, Queue, Standing};
+use crate::rows::{Call, CallState, Class, ClassKey, InLine, Standing};
 use crate::shard::Shard;
 use crate::table::{AgentKey, CallKey, QueueKey};
 
@@ -90,33 +91,35 @@ impl Shard {
     fn best_call(&self, key: AgentKey) -> Option<(QueueKey, CallKey)> {
         let agent = &self.agents[key];
         let mut best: Option<(Turn, QueueKey, CallKey)> = None;
-        let mut consider = |queue_key: QueueKey, queue: &Queue, class: &ClassKey, own: u8, weight: u8| {
-            let Some(line) = queue.classes.get(class) else { return };
-            let shunned = |call: &CallKey| self.calls[*call].line.as_ref().is_some_and(|line| line.shuns == Some(key));
-            let Some((place, call)) = line.iter().find(|(_, call)| !shunned(call)) else { return };
+        let mut consider = |queue_key: QueueKey, ageing: u64, line: &Line, own: u8, weight: u8| {
+            let Some((place, call)) = line.first() else { return };
             let waited = i128::from(self.now as i64 - place.effective);
             let turn = Turn {
                 own,
                 weight: 255 - weight,
                 priority: place.priority,
-                score: -waited * i128::from(queue.policy.ageing()),
+                score: -waited * i128::from(ageing),
                 sequence: place.sequence,
             };
             if best.is_none_or(|(other, ..)| turn < other) {
                 best = Some((turn, queue_key, call));
             }
         };
-        for queue in &agent.own {
-            consider(*queue, &self.queues[*queue], &ClassKey::Own(key), 0, 0);
+        for key_of_queue in &agent.own {
+            let queue = &self.queues[*key_of_queue];
+            if let Some(line) = queue.classes.get(&ClassKey::Own(key)) {
+                consider(*key_of_queue, queue.policy.ageing(), line, 0, 0);
+            }
         }
         for member in &agent.members {
             let queue = &self.queues[member.queue];
-            for class in queue.classes.keys() {
-                if let ClassKey::Open { demand, tier } = class
+            for (class, line) in &queue.classes {
+                if let ClassKey::Open { demand, tier, shuns } = class
                     && agent.is_able(*demand)
+                    && *shuns != Some(key)
                     && (*tier >= member.tier || queue.open_tier(*tier) >= member.tier)
                 {
-                    consider(member.queue, queue, class, 1, member.weight);
+                    consider(member.queue, queue.policy.ageing(), line, 1, member.weight);
                 }
             }
         }

@@ -9,7 +9,7 @@ use crate::pools::{figure, imagined};
 use crate::rows::{CallState, LegWant, Offer, Release, Ringing, Stage};
 use crate::shard::Shard;
 use crate::table::{AgentKey, CallKey, QueueKey};
-use crate::{CallId, Timestamp};
+use crate::{CallId, Name, Timestamp};
 
 impl Shard {
     /// Rings these agents for a call that is in line.
@@ -37,7 +37,7 @@ impl Shard {
 
     fn ring(&mut self, key: CallKey, agent: AgentKey, out: &mut Output) {
         let row = &self.agents[agent];
-        let contacts: Vec<Box<str>> = row.reach().map(Into::into).collect();
+        let contacts: Vec<Name> = row.reach().cloned().collect();
         let name = row.name.clone();
         self.take_work(agent, key, Stage::Reserved, out);
         for contact in contacts {

@@ -259,7 +259,7 @@ impl Shard {
         let line = call.line.as_deref().expect("a call in line");
         match line.wanted {
             Some(wanted) => ClassKey::Own(wanted.agent),
-            None => ClassKey::Open { demand: line.demand, tier: line.tier },
+            None => ClassKey::Open { demand: line.demand, tier: line.tier, shuns: line.shuns },
         }
     }
 

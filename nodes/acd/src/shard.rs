@@ -44,7 +44,7 @@ pub struct Shard {
     /// Every skill ever named; the index is its key.
     pub(crate) skills: Vec<Name>,
     pub(crate) demands: Demands,
-    pub(crate) numbers: BTreeMap<Name, NumberRow>,
+    pub(crate) numbers: HashMap<Name, NumberRow, ByName>,
     /// Calling number to its rules.
     pub(crate) callers: BTreeMap<String, document::Caller>,
     /// Who served whom.
@@ -86,12 +86,22 @@ pub(crate) struct Fresh {
 /// A number that callers dial.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberRow {
+    pub(crate) name: Name,
     pub(crate) policy: document::Number,
     pub(crate) counts: Box<Counts>,
     /// What calls by this number ask in a queue.
     pub(crate) demands: Vec<(QueueKey, u32)>,
     /// No document names it; it stays until its counts are written down.
     pub(crate) removed: bool,
+}
+
+impl Shard {
+    /// Numbers by name: the map itself is never walked for anything whose order matters.
+    pub(crate) fn numbers_in_order(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.numbers.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 impl Default for Shard {
@@ -123,7 +133,7 @@ impl Shard {
             zone: None,
             skills: Vec::new(),
             demands: Demands::new(),
-            numbers: BTreeMap::new(),
+            numbers: HashMap::default(),
             callers: BTreeMap::new(),
             memory: Memory::default(),
             callbacks: BTreeMap::new(),
@@ -186,7 +196,7 @@ impl Shard {
             Command::LoseGateway { gateway, incarnation } => self.lose_gateway(&gateway, incarnation, out),
             Command::OfferCall { call, gateway, incarnation, number, caller, caller_name } => {
                 let names = crate::calls::Names {
-                    number: number.into(),
+                    number: self.numbers.get(number.as_str()).map_or_else(|| number.as_str().into(), |row| row.name.clone()),
                     caller: caller.into(),
                     caller_name: caller_name.into(),
                     trace: trace.map(Into::into),

@@ -198,7 +198,7 @@ impl Shard {
                 }
                 let ring_ms = self.no_answer_rule(agent).map_or(ring_ms, |(after_ms, ..)| after_ms.min(ring_ms));
                 let row = &self.agents[agent];
-                let (contacts, name): (Vec<Box<str>>, Name) = (row.reach().map(Into::into).collect(), row.name.clone());
+                let (contacts, name): (Vec<Name>, Name) = (row.reach().cloned().collect(), row.name.clone());
                 self.take_work(agent, key, Stage::Reserved, out);
                 let legs = contacts.into_iter().map(|contact| {
                     (Party::Agent(agent), self.add_leg(key, Some(name.clone()), LegWant::Ring { contact }))

@@ -1,6 +1,7 @@
 //! A call's row, with its legs, and the gateways'.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Place;
 use crate::document::Target;
@@ -201,7 +202,7 @@ pub(crate) enum CallState {
     },
     /// Only its gone legs are left.
     Ended {
-        record: Box<CallRecord>,
+        record: Arc<CallRecord>,
     },
 }
 
@@ -287,12 +288,8 @@ pub(crate) struct Leg {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LegWant {
     Alert,
-    Ring {
-        contact: Box<str>,
-    },
-    Dial {
-        target: Box<str>,
-    },
+    Ring { contact: Name },
+    Dial { target: Name },
     Listen,
     Quiet,
     Join {
