@@ -80,9 +80,13 @@ impl Shard {
         if !self.agents.get(agent).is_some_and(|row| row.available()) {
             return;
         }
-        match self.best_call(agent) {
-            Some((queue, call)) => self.serve(call, queue, agent, out),
-            None => self.join_pools(agent),
+        while self.agents.get(agent).is_some_and(|row| row.available())
+            && let Some((queue, call)) = self.best_call(agent)
+        {
+            self.serve(call, queue, agent, out);
+        }
+        if self.agents.get(agent).is_some_and(|row| row.available() && row.seats.is_empty()) {
+            self.join_pools(agent);
         }
     }
 
@@ -115,6 +119,8 @@ impl Shard {
                 if let ClassKey::Open { demand, tier } = class
                     && agent.is_able(*demand)
                     && (*tier >= member.tier || queue.open_tier(*tier) >= member.tier)
+                    && (queue.policy.document.strategy != Strategy::External
+                        || self.may_ask(member.queue, *demand, agent.seats.is_empty()))
                 {
                     consider(member.queue, queue, class, 1, member.weight);
                 }
