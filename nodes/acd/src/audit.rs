@@ -56,7 +56,11 @@ impl Shard {
             ensure!(call.legs.iter().all(|leg| leg.number <= call.legs_made), "call {id}: leg numbers");
             ensure!(call.legs.iter().all(|leg| leg.revision <= self.revision), "call {id}: leg revisions");
             ensure!(self.call_due(call) == call.alarm, "call {id}: alarm {:?}", call.alarm);
-            ensure!(call.alarm.is_none_or(|at| at > self.now), "call {id}: something due was not done");
+            ensure!(
+                call.alarm.is_none_or(|at| at > self.now),
+                "call {id}: {:?} was due and not done: {call:?}",
+                call.alarm
+            );
             self.audit_legs(key, call).map_err(|what| format!("call {id}: {what}"))?;
         }
         let listed: usize = self.gateways.iter().map(|(_, gateway)| gateway.calls.len()).sum();
@@ -187,6 +191,9 @@ impl Shard {
             if matches!(call.state, CallState::Talking(_)) {
                 *talking.entry(line.queue).or_default() += 1;
             }
+            let callback = line.callback.is_some() && !call.is_ended();
+            let remembered = self.callbacks.contains(&(call.caller.clone(), line.queue, key));
+            ensure!(callback == remembered, "call {}: callback index", call.id);
             if call.in_line().is_none() {
                 continue;
             }
@@ -217,6 +224,10 @@ impl Shard {
                 }
             }
             ensure!(queue.offered == offered.remove(&key).unwrap_or_default(), "queue {name}: offered");
+            ensure!(
+                queue.callbacks as usize == self.callbacks.iter().filter(|(_, at, _)| *at == key).count(),
+                "queue {name}: callbacks"
+            );
             ensure!(queue.talking == talking.remove(&key).unwrap_or_default(), "queue {name}: talking");
             if queue.removed {
                 ensure!(queue.in_line() == 0, "queue {name}: removed and still here");
@@ -257,7 +268,9 @@ impl Shard {
                     let ClassKey::Open { demand, tier, shuns } = class else { continue };
                     let takes = agent.is_able(*demand) && queue.open_tier(*tier) >= member.tier;
                     let may = *shuns != Some(key) && !line.is_empty();
-                    ensure!(!(takes && may), "queue {}: a call waits for a ready agent", queue.name);
+                    let asked_enough = queue.policy.document.strategy == crate::Strategy::External
+                        && !self.may_ask(member.queue, *demand, false);
+                    ensure!(!(takes && may) || asked_enough, "queue {}: a call waits for a ready agent", queue.name);
                 }
             }
         }

@@ -13,8 +13,8 @@ use crate::document::{self, Document, StartState};
 use crate::output::Output;
 use crate::policy::{Asked, CentrePolicy, QueuePolicy};
 use crate::rows::{
-    AfterCall, Agent, AgentPolicy, CallState, Class, Forward, Member, Pool, Presence, Queue, QueueTotals, Rank,
-    Release, Stage, State, TIERS, Tally,
+    AfterCall, Agent, AgentPolicy, CallState, Class, Forward, LegWant, Member, Pool, Presence, Queue, QueueTotals,
+    Rank, Release, Stage, State, TIERS, Tally,
 };
 use crate::schedule::Calendar;
 use crate::shard::{NumberRow, Shard};
@@ -42,6 +42,7 @@ impl Shard {
             serde_json::to_vec(&kept).map_err(|error| Rejection::new(RejectionCode::Invalid, error.to_string()))?;
         self.documents = kept.into();
         self.config_version = version;
+        let former_centre = self.centre.clone();
         self.put_all(&wanted, out);
         let former = self.former_policies();
         self.put_queues(&wanted);
@@ -50,6 +51,7 @@ impl Shard {
         }
         self.build_pools();
         self.review_calls(&former);
+        self.review_legs(&former, &former_centre);
         for key in self.agents.keys() {
             if !wanted.agents.contains_key(&*self.agents[key].name) {
                 self.remove_agent(key, out);
@@ -57,6 +59,7 @@ impl Shard {
                 self.leave_foreign_offer(key, out);
             }
         }
+        self.build_members();
         for key in self.queues.keys() {
             if !wanted.queues.contains_key(&*self.queues[key].name) {
                 self.remove_queue(key, out);
@@ -317,7 +320,17 @@ impl Shard {
         for key in self.queues.keys() {
             let mut order = by_queue.remove(&key).unwrap_or_default();
             order.sort_unstable();
-            self.queues[key].members = order.iter().map(|(.., agent)| *agent).collect();
+            let members: Vec<AgentKey> = order.iter().map(|(.., agent)| *agent).collect();
+            let row = &mut self.queues[key];
+            if let Some(last) = row.cursor
+                && !row.members.is_empty()
+            {
+                // Round robin goes on after who was last, or after the one before who is still a member.
+                let former = row.members.iter().take(last as usize + 1).rev();
+                let mut still = former.filter_map(|agent| members.iter().position(|member| member == agent));
+                row.cursor = still.next().map(|at| at as u32);
+            }
+            row.members = members;
             self.queues[key].staff = [[0; Class::COUNT]; TIERS];
             for (index, (tier, _, _, agent)) in order.into_iter().enumerate() {
                 let agent = &mut self.agents[agent];
@@ -401,6 +414,26 @@ impl Shard {
         }
     }
 
+    /// Legs out of line whose orders read differently now are told so.
+    fn review_legs(&mut self, former: &BTreeMap<QueueKey, QueuePolicy>, former_centre: &CentrePolicy) {
+        let (now, then) = (&self.centre.document, &former_centre.document);
+        let dials_same = now.outside == then.outside && now.number == then.number;
+        for key in self.calls.keys() {
+            let call = &self.calls[key];
+            let queue = call.line.as_deref().map(|line| line.queue).filter(|_| call.in_line().is_none());
+            let music = |queue: QueueKey| self.queues.get(queue).map(|queue| queue.policy.music());
+            let music_same = queue.is_none_or(|queue| former.get(&queue).map(QueuePolicy::music) == music(queue));
+            let legs = call.legs.iter().filter(|leg| match leg.want {
+                LegWant::Listen => !music_same,
+                LegWant::Dial { .. } => !dials_same,
+                _ => false,
+            });
+            for (leg, want) in legs.map(|leg| (leg.number, leg.want.clone())).collect::<Vec<_>>() {
+                self.want(key, leg, want);
+            }
+        }
+    }
+
     /// Who rings for a queue they are no longer a member of, stops; the idle time goes on.
     fn leave_foreign_offer(&mut self, key: AgentKey, out: &mut Output) {
         let agent = &self.agents[key];
@@ -428,7 +461,12 @@ impl Shard {
         self.leave_pools(key);
         self.count_staff(key, class, false);
         for queue in self.agents[key].members.iter().map(|member| member.queue).collect::<Vec<_>>() {
-            self.queues[queue].members.retain(|member| *member != key);
+            let row = &mut self.queues[queue];
+            if let Some(at) = row.members.iter().position(|member| *member == key) {
+                row.members.remove(at);
+                row.cursor =
+                    row.cursor.and_then(|last| if last >= at as u32 { last.checked_sub(1) } else { Some(last) });
+            }
         }
         let agent = &mut self.agents[key];
         agent.members.clear();
@@ -437,7 +475,7 @@ impl Shard {
             agent.work.clear();
             self.drop_agent(key, id, out);
         } else if reserved.is_some() {
-            self.agents[key].work.retain(|work| Some(work.call) != reserved);
+            self.enter(key, "configured", id, out, |agent| agent.work.retain(|work| Some(work.call) != reserved));
         }
     }
 

@@ -81,9 +81,13 @@ impl Shard {
         if !self.agents.get(agent).is_some_and(|row| row.available()) {
             return;
         }
-        match self.best_call(agent) {
-            Some((queue, call)) => self.serve(call, queue, agent, out),
-            None => self.join_pools(agent),
+        while self.agents.get(agent).is_some_and(|row| row.available())
+            && let Some((queue, call)) = self.best_call(agent)
+        {
+            self.serve(call, queue, agent, out);
+        }
+        if self.agents.get(agent).is_some_and(|row| row.available() && row.seats.is_empty()) {
+            self.join_pools(agent);
         }
     }
 
@@ -118,6 +122,8 @@ impl Shard {
                     && agent.is_able(*demand)
                     && *shuns != Some(key)
                     && (*tier >= member.tier || queue.open_tier(*tier) >= member.tier)
+                    && (queue.policy.document.strategy != Strategy::External
+                        || self.may_ask(member.queue, *demand, agent.seats.is_empty()))
                 {
                     consider(member.queue, queue.policy.ageing(), line, 1, member.weight);
                 }

@@ -226,6 +226,10 @@ impl Shard {
             return self.choose_one(key, queue, out);
         };
         let endpoint = chooser.endpoint.clone();
+        let demand = self.calls[key].line.as_deref().expect("a call to be matched is in line").demand;
+        if !self.may_ask(queue, demand, false) {
+            return;
+        }
         let agents = self.pick_some(key, queue, CHOOSER_CANDIDATES_MAX, false, &[]);
         if agents.is_empty() {
             return;
@@ -245,6 +249,28 @@ impl Shard {
         });
         let candidates = candidates.collect();
         out.asks.push(Ask { candidates, ..self.ask(key, ask, endpoint, deadline_ms) });
+    }
+
+    /// No more is asked at once than there are agents to be chosen: the others in line are asked about when it is answered.
+    /// `one_more`: an agent without a seat yet counts too.
+    pub(crate) fn may_ask(&self, queue: QueueKey, demand: u32, one_more: bool) -> bool {
+        let row = &self.queues[queue];
+        let asks = row.offered.values().filter(|call| {
+            let call = &self.calls[**call];
+            matches!(call.state, CallState::Asking { .. })
+                && call.line.as_deref().is_some_and(|line| line.demand == demand)
+        });
+        let seated = row.pools.iter().find(|pool| pool.demand == demand).map_or(usize::MAX, |pool| pool.ready.len());
+        asks.count() < seated.saturating_add(usize::from(one_more))
+    }
+
+    /// An answer is not waited for any more: somebody else in line may be asked about.
+    pub(crate) fn ask_ends(&mut self, key: CallKey) {
+        let line = self.calls[key].line.as_deref().expect("a call that is asked about is in line");
+        for queue in std::iter::once(line.queue).chain(line.more.iter().copied()) {
+            let pool = self.queues.get(queue).and_then(|row| row.pools.iter().find(|pool| pool.demand == line.demand));
+            self.fresh.agents.extend(pool.and_then(|pool| pool.ready.values().next()));
+        }
     }
 
     fn ask(&self, key: CallKey, ask: u64, endpoint: String, deadline_ms: u64) -> Ask {

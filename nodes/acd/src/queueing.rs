@@ -305,6 +305,9 @@ impl Shard {
 
     /// Out of all lists; the terms stay with the call.
     pub(crate) fn leave_line(&mut self, key: CallKey) {
+        if matches!(self.calls[key].state, CallState::Asking { .. }) {
+            self.ask_ends(key);
+        }
         let call = &self.calls[key];
         let line = call.line.as_deref().expect("a call in line");
         let (class, place) = (Self::class_of(call), line.place);
@@ -436,6 +439,7 @@ impl Shard {
         let row = &self.agents[agent];
         let may = row.presence != crate::rows::Presence::LoggedOut
             && row.work.len() < usize::from(row.policy.capacity)
+            && row.work.iter().all(|work| work.stage != crate::rows::Stage::Reserved)
             && row.reachable();
         if !may {
             return Err(Rejection::new(RejectionCode::WrongState, "the agent cannot be rung"));

@@ -50,7 +50,7 @@ pub struct Shard {
     /// Who served whom.
     pub(crate) memory: Memory,
     /// Callers in line who are to be called back, by calling number and queue.
-    pub(crate) callbacks: BTreeMap<(Name, QueueKey), CallKey>,
+    pub(crate) callbacks: BTreeSet<(Name, QueueKey, CallKey)>,
     pub(crate) queues: Table<QueueKey, Queue>,
     pub(crate) queue_names: HashMap<Name, QueueKey, ByName>,
     pub(crate) agents: Table<AgentKey, Agent>,
@@ -136,7 +136,7 @@ impl Shard {
             numbers: HashMap::default(),
             callers: BTreeMap::new(),
             memory: Memory::default(),
-            callbacks: BTreeMap::new(),
+            callbacks: BTreeSet::new(),
             queues: Table::new(),
             queue_names: HashMap::default(),
             agents: Table::new(),

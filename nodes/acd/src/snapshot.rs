@@ -106,6 +106,12 @@ impl Shard {
     }
 }
 
+/// A snapshot in words: for tests that look for what differs.
+#[cfg(test)]
+pub(crate) fn in_words(bytes: &[u8]) -> String {
+    format!("{:#?}", Saved::decode(bytes).expect("was saved"))
+}
+
 /// A snapshot that is being written.
 #[derive(Clone, Debug)]
 pub(crate) struct Saving {

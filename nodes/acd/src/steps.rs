@@ -107,7 +107,10 @@ impl Shard {
         if !self.stands(key) {
             return;
         }
+        let absent = self.line_mut(key).callback.is_some();
         match action {
+            // Who is to be called back is not on the phone: there is nobody to send away.
+            Action::Forward(_) | Action::HangUp { .. } if absent => {}
             Action::OpenTier(tier) => {
                 let tier = (*tier).clamp(1, TIERS as u32 - 1) as u8;
                 self.reclass(key, |line| line.tier = line.tier.max(tier));

@@ -130,13 +130,26 @@ impl Shard {
                 }
                 Try::Leads(group, true) => {
                     let mut longest = 0;
+                    let mut later = Vec::new();
                     for (target, ring_ms) in group {
-                        if let Try::Rings(ringing, ring_ms) = self.try_target(key, &target, ring_ms, out) {
-                            longest = ring_ms.max(longest);
-                            if let CallState::Moving(moving) = &mut self.calls[key].state {
-                                moving.ringing.extend(ringing);
-                            }
+                        if matches!(target, Target::Queue(_)) {
+                            later.push((target, ring_ms)); // takes the call when nobody who rings does
+                            continue;
                         }
+                        match self.try_target(key, &target, ring_ms, out) {
+                            Try::Rings(ringing, ring_ms) => {
+                                longest = ring_ms.max(longest);
+                                if let CallState::Moving(moving) = &mut self.calls[key].state {
+                                    moving.ringing.extend(ringing);
+                                }
+                            }
+                            Try::Leads(instead, _) => later.extend(instead),
+                            Try::Joined => return,
+                            Try::No(reason) => why = reason,
+                        }
+                    }
+                    if let CallState::Moving(moving) = &mut self.calls[key].state {
+                        moving.next.splice(0..0, later);
                     }
                     if longest > 0 {
                         let until = self.now.saturating_add(longest);
@@ -238,6 +251,9 @@ impl Shard {
     /// A direct call whose agent has forwarded calls: it goes there at once.
     pub(crate) fn forward_direct(&mut self, key: CallKey, out: &mut Output) {
         let Some(line) = self.calls.get(key).and_then(|call| call.in_line()) else { return };
+        if line.callback.is_some() {
+            return;
+        }
         let Some(wanted) = line.wanted.filter(|wanted| wanted.wish == Wish::Direct) else { return };
         if let Some((targets, _)) = self.forward_now(wanted.agent) {
             let name = self.agents[wanted.agent].name.to_string();

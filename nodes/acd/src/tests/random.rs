@@ -43,6 +43,8 @@ struct World {
     replica: Shard,
     /// All queues have this one; any when there is none.
     strategy: Option<Strategy>,
+    /// Looks closer.
+    aloud: bool,
     /// What a save that is under way has to give.
     saving: Option<Vec<u8>>,
     clock: u64,
@@ -67,6 +69,7 @@ impl World {
             shard: Shard::with_limits(small_limits()),
             replica: Shard::with_limits(small_limits()),
             strategy: None,
+            aloud: false,
             saving: None,
             clock: 1_000_000,
             version: 0,
@@ -120,11 +123,22 @@ impl World {
     }
 
     fn look_around(&mut self) {
-        if self.dice.u8(..) < 40 {
+        if self.dice.u8(..) < 40 || self.aloud {
             if self.shard.hash() != self.replica.hash() {
-                let (one, other) = (format!("{:#?}", self.shard), format!("{:#?}", self.replica));
-                let differ = one.lines().zip(other.lines()).filter(|(one, other)| one != other).take(8);
-                differ.for_each(|(one, other)| self.story.push(format!("{one} | {other}")));
+                use crate::snapshot::in_words;
+                let (one, other) = (in_words(&self.shard.save()), in_words(&self.replica.save()));
+                let mut row = "";
+                let mut differ = Vec::new();
+                for (one, other) in one.lines().zip(other.lines()) {
+                    if one.contains(" name: ") || one.contains(" id: ") {
+                        row = one;
+                    }
+                    if one != other {
+                        differ.push(format!("{row}: {one} | {other}"));
+                    }
+                }
+                differ.truncate(12);
+                self.story.append(&mut differ);
                 panic!("replicas are equal");
             }
         }
@@ -262,6 +276,7 @@ fn bare(shard: &Shard) -> Vec<u8> {
 /// How often each answer was given; or what went wrong.
 fn tell(seed: u64, aloud: bool) -> Result<BTreeMap<String, u64>, String> {
     let mut world = World::new(seed);
+    world.aloud = aloud;
     let end = catch_unwind(AssertUnwindSafe(|| (0..STEPS).for_each(|_| world.step())));
     let Err(panic) = end else { return Ok(world.answers) };
     if aloud {

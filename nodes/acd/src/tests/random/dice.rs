@@ -53,8 +53,8 @@ impl World {
             390..410 => Command::ConfirmLeg { call, leg, passport },
             410..560 => Command::EndLeg { call, leg, cause: self.cause(), sip_status: 0 },
             560..600 => {
-                let digits =
-                    self.text(&["1", "2", "9", "12", "*8101#", "*8+", "*7102#", "*1103#", "*2100#", "*8", "#", "x", ""]);
+                let digits = self
+                    .text(&["1", "2", "9", "12", "*8101#", "*8+", "*7102#", "*1103#", "*2100#", "*8", "#", "x", ""]);
                 Command::PressDigits { call, leg, digits }
             }
             600..612 => Command::ClearCall { call, by: self.text(&["", "kim"]) },

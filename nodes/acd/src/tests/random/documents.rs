@@ -58,11 +58,8 @@ impl World {
 
     /// Now and then something that is not whole.
     fn spoil(&mut self, documents: &mut Vec<Document>) {
-        let number = |name: &str, queue: &str| Number {
-            name: name.to_owned(),
-            queue: queue.to_owned(),
-            ..Number::default()
-        };
+        let number =
+            |name: &str, queue: &str| Number { name: name.to_owned(), queue: queue.to_owned(), ..Number::default() };
         match self.dice.u8(..) {
             0..6 => documents.push(documents.first().cloned().unwrap_or(Document::Trunk(Trunk::default()))),
             6..12 => documents.push(Document::Number(number("9", "nowhere"))),
@@ -82,7 +79,12 @@ impl World {
 
     fn zone(&mut self) -> Zone {
         let changes = (1..self.dice.i64(1..4)).map(|change| (change * 3_000, self.dice.i32(-7200..7200))).collect();
-        Zone { name: "Z".to_owned(), tzdb: "test".to_owned(), first_offset_seconds: self.dice.i32(-3600..3600), changes }
+        Zone {
+            name: "Z".to_owned(),
+            tzdb: "test".to_owned(),
+            first_offset_seconds: self.dice.i32(-3600..3600),
+            changes,
+        }
     }
 
     fn hours(&mut self) -> Vec<Hours> {
@@ -163,10 +165,10 @@ impl World {
             progressive: if self.dice.bool() { ProgressiveMode::Cumulative } else { ProgressiveMode::Replace },
             order: *self.dice.choice(&singles).expect("not empty"),
             chooser: Some(Chooser { endpoint: "http://chooser".to_owned(), deadline_ms: self.dice.u32(0..6_000) }),
-            sticky: self.dice.bool().then(|| Sticky {
-                window_seconds: self.dice.u32(0..600),
-                wait_seconds: self.dice.u32(0..20),
-            }),
+            sticky: self
+                .dice
+                .bool()
+                .then(|| Sticky { window_seconds: self.dice.u32(0..600), wait_seconds: self.dice.u32(0..20) }),
             overflow,
             join,
             leave: (self.dice.u8(..) < 40).then(|| (self.condition(), self.action(queues, agents))),
@@ -319,9 +321,7 @@ impl World {
         ForwardRule {
             when: *self.dice.choice(&when).expect("not empty"),
             after_seconds: self.dice.u32(0..4),
-            targets: (0..self.dice.usize(0..4))
-                .map(|_| (self.target(queues, agents), self.dice.u32(0..5)))
-                .collect(),
+            targets: (0..self.dice.usize(0..4)).map(|_| (self.target(queues, agents), self.dice.u32(0..5))).collect(),
             group: self.dice.bool(),
         }
     }
