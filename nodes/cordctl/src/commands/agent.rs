@@ -59,11 +59,12 @@ async fn change(
         AgentChange::LogOut => "logout",
         AgentChange::Ready => "ready",
         AgentChange::NotReady => "not-ready",
+        AgentChange::ExtendWrapUp => "extend-wrap-up",
         AgentChange::Unspecified => "change",
     };
     let what = format!("agent {verb} {name}");
     let rpc = async |admin: &mut Admin, request| admin.change_agent(request).await;
-    let request = ChangeAgentRequest { name, change: change.into(), reason };
+    let request = ChangeAgentRequest { name, change: change.into(), reason, seconds: 0 };
     let agent: View = cluster.ask(&what, request, rpc).await?.into();
     output.show(&agent, |page| pairs(page, &agent))
 }
@@ -101,7 +102,7 @@ fn pairs(page: &mut Page, agent: &View) {
 
 impl From<AgentInfo> for View {
     fn from(agent: AgentInfo) -> Self {
-        let AgentInfo { name, state, reason, in_state_ms, call, queues, contacts, calls_answered } = agent;
+        let AgentInfo { name, state, reason, in_state_ms, call, queues, contacts, calls_answered, .. } = agent;
         let (reason, call) = (given(reason), given(call));
         Self { name, state, reason, in_state_ms, call, queues, contacts, calls_answered }
     }

@@ -186,7 +186,7 @@ impl From<Record> for Written {
             Some(record::Kind::Decision(decision)) => What::Decision(decision.into()),
             Some(record::Kind::Agent(activity)) => What::Agent(activity.into()),
             Some(record::Kind::Call(ended)) => What::Call(ended.into()),
-            None => What::Unknown,
+            Some(record::Kind::Interval(_) | record::Kind::Transfer(_)) | None => What::Unknown,
         };
         Self { at_ms: record.at_ms, what }
     }

@@ -144,7 +144,7 @@ impl From<QueueInfo> for View {
 
 impl From<WaitingCall> for Waiting {
     fn from(waiting: WaitingCall) -> Self {
-        let WaitingCall { call, caller, waited_ms, position, offered } = waiting;
+        let WaitingCall { call, caller, waited_ms, position, offered, .. } = waiting;
         Self { call, caller, waited_ms, position, offered }
     }
 }
