@@ -146,6 +146,7 @@ impl Admin for Fake {
             waited_ms: 65_000 / u64::from(position),
             position,
             offered,
+            ..WaitingCall::default()
         };
         Ok(Response::new(QueueDetail {
             info: Some(queue()),
@@ -208,6 +209,7 @@ impl Admin for Fake {
             waited_ms: 1_200,
             position: 1,
             tie_break: "name".to_owned(),
+            ..DecisionRecord::default()
         };
         let activity = AgentRecord {
             agent: "anna".to_owned(),
@@ -268,7 +270,7 @@ impl Admin for Fake {
     }
     async fn get_documents(&self, request: Request<GetDocumentsRequest>) -> Answer<DocumentList> {
         let request = request.into_inner();
-        let number = Number { name: "5000".to_owned(), queue: "support".to_owned() };
+        let number = Number { name: "5000".to_owned(), queue: "support".to_owned(), ..Number::default() };
         let documents = if ["", "5000"].contains(&request.name.as_str()) {
             vec![Document { kind: Some(document::Kind::Number(number)) }]
         } else {
@@ -276,5 +278,15 @@ impl Admin for Fake {
         };
         let yaml = "kind: Number\nname: \"5000\"\nroute:\n  queue: support\n".to_owned();
         Ok(Response::new(DocumentList { version: 4, yaml, documents }))
+    }
+    async fn act_on_call(&self, _: Request<ActOnCallRequest>) -> Answer<CallDetail> {
+        Err(GrpcStatus::unimplemented("not yet"))
+    }
+    async fn get_stats(&self, _: Request<StatsRequest>) -> Answer<StatsReply> {
+        Err(GrpcStatus::unimplemented("not yet"))
+    }
+    type StreamRecordsStream = tokio_stream::Iter<std::vec::IntoIter<Result<RecordBatch, GrpcStatus>>>;
+    async fn stream_records(&self, _: Request<StreamRecordsRequest>) -> Answer<Self::StreamRecordsStream> {
+        Err(GrpcStatus::unimplemented("not yet"))
     }
 }
