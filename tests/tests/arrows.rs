@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use toml::{Table, Value};
 
 /// Who may use whom of ours; for tests of a package too, unless said below.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("proto", &[]),
     ("acd", &[]),
     ("sip", &[]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("gateway", &["sip", "media", "proto"]),
     ("cordctl", &["proto"]),
     ("cordboard", &["node", "gateway", "sip", "media", "proto"]),
+    ("sim", &["node", "cluster", "acd", "proto"]),
     ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway"]),
 ];
 

@@ -1,0 +1,72 @@
+//! Bugs put in on purpose, to see that each is caught. Where each one bites is a few lines at the place it names.
+
+/// One bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// Store: says that a write is durable when it was only asked for.
+    EarlyFlush,
+    /// Store: every fifth flush writes nothing and says that it did.
+    SkippedFlush,
+    /// Node: accepts commands before they are committed.
+    EarlyAnswer,
+    /// Node: answers questions without asking the others whether it still leads.
+    StaleRead,
+    /// Machine: what is due never happens when nothing else does.
+    ForgottenClock,
+    /// Machine: remembers no command, so a retry is done again.
+    ForgottenIds,
+    /// Machine: an agent's break is accepted and not done.
+    ForgottenBreak,
+    /// Machine: a lost gateway stays.
+    ForgottenLease,
+    /// Machine: one replica takes its own idea of the time.
+    OwnClock,
+    /// Machine: snapshots are one entry old.
+    OldSnapshot,
+    /// Machine: whoever is withdrawn is joined instead of sent away.
+    JoinedLoser,
+    /// Machine: the record of a call is written twice.
+    DoubleRecord,
+    /// Machine: wrap-up is over at once.
+    ForgottenWrapUp,
+    /// Machine: the same ring is ordered for two agents.
+    DoubleRing,
+    /// Gateway: a repeated INVITE becomes another call.
+    DoubleInvite,
+    /// Gateway: a caller's hang-up is not reported.
+    ForgottenHangUp,
+    /// Gateway: every seventh message of orders is dropped.
+    LostOrders,
+    /// Gateway: after a new leader, what has no outcome is asked under other ids.
+    NewIds,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::EarlyFlush,
+        Self::SkippedFlush,
+        Self::EarlyAnswer,
+        Self::StaleRead,
+        Self::ForgottenClock,
+        Self::ForgottenIds,
+        Self::ForgottenBreak,
+        Self::ForgottenLease,
+        Self::OwnClock,
+        Self::OldSnapshot,
+        Self::JoinedLoser,
+        Self::DoubleRecord,
+        Self::ForgottenWrapUp,
+        Self::DoubleRing,
+        Self::DoubleInvite,
+        Self::ForgottenHangUp,
+        Self::LostOrders,
+        Self::NewIds,
+    ];
+
+    /// By its name in `Debug`, in any case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name))
+    }
+}

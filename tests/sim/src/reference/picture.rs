@@ -1,0 +1,195 @@
+//! What the model knows: agents, lines and rules as lists. Changed by words only; decides nothing.
+
+use proto::v1::{self, Document, document::Kind};
+
+/// Where a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Waiting,
+    Offered,
+    Talking,
+}
+
+/// A call that has joined a line.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) call: u64,
+    pub(super) queue: String,
+    pub(super) stage: Stage,
+    /// 1 is served first.
+    pub(super) class: u32,
+    pub(super) boost_ms: u64,
+    pub(super) joined_ms: u64,
+    /// Counts joinings.
+    pub(super) number: u64,
+}
+
+impl Line {
+    /// Less is served first among the calls of one queue, where waiting counts equally.
+    pub(super) fn claim(&self) -> (u32, i128, u64) {
+        (self.class, i128::from(self.joined_ms) - i128::from(self.boost_ms), self.number)
+    }
+}
+
+/// Someone who answers.
+#[derive(Debug, Clone)]
+pub(super) struct Agent {
+    pub(super) name: String,
+    pub(super) rules: v1::Agent,
+    pub(super) state: String,
+    pub(super) since_ms: u64,
+    /// When the idle time began: moment and order.
+    pub(super) rank: (u64, u64),
+    pub(super) reserved_until_ms: u64,
+    /// End of a wrap-up.
+    pub(super) until_ms: Option<u64>,
+    /// An own command ended the state.
+    pub(super) asked: bool,
+    /// Registered contacts: address and when it expires.
+    pub(super) contacts: Vec<(String, u64)>,
+}
+
+/// All that the model knows.
+#[derive(Debug, Default)]
+pub(super) struct Picture {
+    pub(super) now_ms: u64,
+    last_ms: u64,
+    count: u64,
+    pub(super) queues: Vec<v1::Queue>,
+    numbers: Vec<v1::Number>,
+    configured: Vec<v1::Agent>,
+    pub(super) agents: Vec<Agent>,
+    pub(super) lines: Vec<Line>,
+}
+
+impl Picture {
+    pub(super) fn configure(&mut self, documents: &[Document]) {
+        let kinds: Vec<Kind> = documents.iter().filter_map(|document| document.kind.clone()).collect();
+        self.queues = kinds
+            .iter()
+            .filter_map(|kind| if let Kind::Queue(queue) = kind { Some(queue.clone()) } else { None })
+            .collect();
+        self.numbers = kinds
+            .iter()
+            .filter_map(|kind| if let Kind::Number(number) = kind { Some(number.clone()) } else { None })
+            .collect();
+        self.configured = kinds
+            .into_iter()
+            .filter_map(|kind| if let Kind::Agent(agent) = kind { Some(agent) } else { None })
+            .collect();
+        for agent in &mut self.agents {
+            match self.configured.iter().find(|rules| rules.name == agent.name) {
+                Some(rules) => agent.rules = rules.clone(),
+                // Gone after the present call; member of nothing until then.
+                None => agent.rules.queues.clear(),
+            }
+        }
+    }
+
+    pub(super) fn arrive(&mut self, name: &str, state: &str) {
+        let rules = self.configured.iter().find(|rules| rules.name == name).cloned().unwrap_or_default();
+        self.agents.push(Agent {
+            name: name.to_owned(),
+            rules,
+            state: state.to_owned(),
+            since_ms: self.now_ms,
+            rank: (0, 0),
+            reserved_until_ms: 0,
+            until_ms: None,
+            asked: false,
+            contacts: Vec::new(),
+        });
+        self.rank(name);
+    }
+
+    pub(super) fn leave(&mut self, name: &str) {
+        self.agents.retain(|agent| agent.name != name);
+    }
+
+    pub(super) fn agent_mut(&mut self, name: &str) -> Option<&mut Agent> {
+        self.agents.iter_mut().find(|agent| agent.name == name)
+    }
+
+    /// The agent's idle time begins.
+    pub(super) fn rank(&mut self, name: &str) {
+        self.count += 1;
+        let rank = (self.now_ms, self.count);
+        if let Some(agent) = self.agent_mut(name) {
+            agent.rank = rank;
+        }
+    }
+
+    pub(super) fn join(&mut self, call: u64, dialled: &str) {
+        let Some(number) = self.numbers.iter().find(|number| number.name == dialled) else { return };
+        self.count += 1;
+        self.lines.push(Line {
+            call,
+            queue: number.queue.clone(),
+            stage: Stage::Waiting,
+            class: 5,
+            boost_ms: 0,
+            joined_ms: self.now_ms,
+            number: self.count,
+        });
+    }
+
+    pub(super) fn line(&self, call: u64) -> Option<&Line> {
+        self.lines.iter().find(|line| line.call == call)
+    }
+
+    pub(super) fn stage(&mut self, call: u64, stage: Stage) {
+        if let Some(line) = self.lines.iter_mut().find(|line| line.call == call) {
+            line.stage = stage;
+        }
+    }
+
+    pub(super) fn register(&mut self, name: &str, contact: &str, seconds: u32) {
+        let until_ms = self.now_ms + u64::from(seconds) * 1_000;
+        if let Some(agent) = self.agent_mut(name) {
+            agent.contacts.retain(|(known, _)| contact != "*" && known != contact);
+            if seconds > 0 {
+                agent.contacts.push((contact.to_owned(), until_ms));
+            }
+        }
+    }
+
+    pub(super) fn queue(&self, name: &str) -> Option<&v1::Queue> {
+        self.queues.iter().find(|queue| queue.name == name)
+    }
+
+    pub(super) fn ring_ms(&self, queue: &str) -> u64 {
+        let seconds = self.queue(queue).map_or(0, |queue| queue.ring_seconds);
+        u64::from(if seconds == 0 { 15 } else { seconds }) * 1_000
+    }
+
+    pub(super) fn begin_wrap_up(&mut self, name: &str, call: u64) {
+        let queue = self.line(call).and_then(|line| self.queue(&line.queue)).map(|queue| queue.wrap_up_seconds);
+        let now_ms = self.now_ms;
+        if let Some(agent) = self.agent_mut(name) {
+            let own = Some(agent.rules.wrap_up_seconds).filter(|seconds| *seconds > 0);
+            // A queue that is gone from the rules took its wrap-up with it: then only the agent's own is known.
+            agent.until_ms = own.or(queue).map(|seconds| now_ms + u64::from(seconds) * 1_000);
+        }
+    }
+
+    /// A leader began: whoever rings has the time that was lost.
+    pub(super) fn prolong(&mut self, at_ms: u64) {
+        let lost_ms = at_ms.saturating_sub(self.last_ms);
+        for agent in self.agents.iter_mut().filter(|agent| agent.state == "reserved") {
+            agent.reserved_until_ms += lost_ms;
+        }
+    }
+
+    /// Somebody asks for another state of this agent.
+    pub(super) fn ask(&mut self, name: &str) {
+        if let Some(agent) = self.agent_mut(name) {
+            agent.asked = true;
+        }
+    }
+
+    /// The step is over.
+    pub(super) fn seal(&mut self) {
+        self.agents.iter_mut().for_each(|agent| agent.asked = false);
+        self.last_ms = self.now_ms;
+    }
+}
