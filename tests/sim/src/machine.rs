@@ -47,7 +47,7 @@ impl Coat {
 
     fn apply_batch(&mut self, index: u64, batch: Batch) -> TenantOutput {
         let ids: Vec<_> = batch.commands.iter().map(|logged| logged.id).collect();
-        let batch = self.spoil_batch(index, batch);
+        let batch = self.spoil_batch(batch);
         if self.mutant == Some(Mutant::ForgottenClock) && batch.commands.is_empty() {
             return TenantOutput::default();
         }
@@ -66,14 +66,14 @@ impl Coat {
         }
     }
 
-    fn spoil_batch(&self, index: u64, mut batch: Batch) -> Batch {
+    fn spoil_batch(&self, mut batch: Batch) -> Batch {
         match self.mutant {
             Some(Mutant::OwnClock) if self.node == 1 => batch.at_ms += 1,
             Some(Mutant::ForgottenIds) => {
-                for (logged, at) in batch.commands.iter_mut().zip(0..) {
+                for logged in &mut batch.commands {
                     logged.settled_below = 0;
                     if let Some(id) = &mut logged.id {
-                        id.number = index * 1_000 + at;
+                        id.number += batch.at_ms * 1_000;
                     }
                 }
             }
@@ -111,6 +111,9 @@ impl Coat {
                     .collect();
                 output.orders.extend(rings.into_iter().map(|(gateway, mut order)| {
                     order.leg += 50;
+                    if let Some(Want::Ring(ring)) = &mut order.want {
+                        ring.agent = if ring.agent == "a1" { "a2".into() } else { "a1".into() };
+                    }
                     (gateway, order)
                 }));
             }
@@ -124,7 +127,7 @@ impl Coat {
                     })
                     .collect();
                 for (agent, at) in wrapped.into_iter().zip(0..) {
-                    let id = Some(CommandId { sender: 0xbad, number: index * 1_000 + at });
+                    let id = Some(CommandId { sender: 0xbad, number: at_ms * 1_000 + at });
                     let command = Some(Command { kind: Some(Kind::MakeAgentReady(MakeAgentReady { agent })) });
                     let commands = vec![Logged { id, settled_below: 0, trace: None, command }];
                     let more = self.plainly(index, &Batch { at_ms, commands });

@@ -5,7 +5,7 @@
 pub enum Mutant {
     /// Store: says that a write is durable when it was only asked for.
     EarlyFlush,
-    /// Store: every fifth flush writes nothing and says that it did.
+    /// Store: every fifth flush is left out and said to be done.
     SkippedFlush,
     /// Node: accepts commands before they are committed.
     EarlyAnswer,
@@ -29,7 +29,7 @@ pub enum Mutant {
     DoubleRecord,
     /// Machine: wrap-up is over at once.
     ForgottenWrapUp,
-    /// Machine: the same ring is ordered for two agents.
+    /// Machine: a ring is ordered for somebody else as well.
     DoubleRing,
     /// Gateway: a repeated INVITE becomes another call.
     DoubleInvite,

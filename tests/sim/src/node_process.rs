@@ -142,23 +142,19 @@ impl NodeProcess {
         Some((effects, writes))
     }
 
-    /// Whether a flush has to be waited for.
+    /// Whether a flush has to be made.
     fn stage(&mut self, batch: WriteBatch) -> bool {
         let done = batch.done();
         self.batches += 1;
-        let skipped =
-            self.mutant == Some(Mutant::SkippedFlush) && self.batches.is_multiple_of(5) && !batch.has_snapshot();
-        if !skipped {
-            self.store.stage(batch);
-        }
-        if self.mutant == Some(Mutant::EarlyFlush)
-            && let Some(core) = &mut self.core
-        {
+        let skipped = self.mutant == Some(Mutant::SkippedFlush) && self.batches.is_multiple_of(5);
+        let early = skipped || self.mutant == Some(Mutant::EarlyFlush);
+        self.store.stage(batch);
+        if early && let Some(core) = &mut self.core {
             core.persisted(done);
         } else {
             self.writing.push(done);
         }
-        true
+        !skipped
     }
 
     /// The disk has everything that was staged.

@@ -10,11 +10,11 @@ use callers::Dialler;
 use crate::scenario::{Scenario, Us};
 
 /// A leg as phones name it: call, leg.
-pub type LegKey = (u64, u32);
+pub(crate) type LegKey = (u64, u32);
 
 /// What somebody does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deed {
+pub(crate) enum Deed {
     /// Dials. The call id is what a gateway would derive from the INVITE.
     Dial {
         /// New in each try.
@@ -45,7 +45,7 @@ pub enum Deed {
 
 /// What an agent wants to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// At work.
     LogIn,
     /// Gone home.
@@ -58,7 +58,7 @@ pub enum Wish {
 
 /// What somebody notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sense {
+pub(crate) enum Sense {
     /// The caller of this call hears ringing or music.
     Waits(u64),
     /// This leg talks to somebody.
@@ -80,7 +80,7 @@ pub enum Sense {
 
 /// All people of a run.
 #[derive(Debug)]
-pub struct People {
+pub(crate) struct People {
     callers: Vec<Dialler>,
     agents: Vec<Worker>,
 }
@@ -88,7 +88,7 @@ pub struct People {
 impl People {
     /// The people of a scenario.
     #[must_use]
-    pub fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
         Self {
             callers: scenario.callers.iter().map(|caller| Dialler::new(caller.clone())).collect(),
             agents: scenario.agents.iter().map(|agent| Worker::new(agent.clone(), scenario.seed)).collect(),
@@ -97,13 +97,13 @@ impl People {
 
     /// When somebody wants to do something next.
     #[must_use]
-    pub fn next_us(&self) -> Option<Us> {
+    pub(crate) fn next_us(&self) -> Option<Us> {
         let callers = self.callers.iter().filter_map(Dialler::next_us);
         callers.chain(self.agents.iter().filter_map(Worker::next_us)).min()
     }
 
     /// What they do at this moment.
-    pub fn act(&mut self, now_us: Us) -> Vec<Deed> {
+    pub(crate) fn act(&mut self, now_us: Us) -> Vec<Deed> {
         let mut deeds = Vec::new();
         for caller in &mut self.callers {
             caller.act(now_us, &mut deeds);
@@ -115,7 +115,7 @@ impl People {
     }
 
     /// Somebody notices something.
-    pub fn sense(&mut self, now_us: Us, sense: &Sense) {
+    pub(crate) fn sense(&mut self, now_us: Us, sense: &Sense) {
         match sense {
             Sense::Waits(call) => self.of_call(*call, |caller| caller.waits()),
             Sense::Talks((call, 1)) => self.of_call(*call, |caller| caller.talks(now_us)),
@@ -131,7 +131,7 @@ impl People {
 
     /// Whether every caller has been served or has given up for good.
     #[must_use]
-    pub fn callers_are_done(&self) -> bool {
+    pub(crate) fn callers_are_done(&self) -> bool {
         self.callers.iter().all(Dialler::is_done)
     }
 

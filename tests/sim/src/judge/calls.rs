@@ -19,7 +19,11 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) fn step(&mut self, step: &Step<'_>) -> Check {
         if let (Some(Kind::OfferCall(offer)), true) = (step.kind, step.done) {
-            self.records.entry(offer.call).or_insert(0);
+            let count = self.records.entry(offer.call).or_insert(0);
+            // The same INVITE after the call was over, as when its gateway was lost meanwhile, begins another life of it.
+            if *count == 1 && step.shard.call(offer.call).is_some_and(|call| call.record.is_none()) {
+                *count = 0;
+            }
             let call = *self.invites.entry(offer.caller_name.clone()).or_insert(offer.call);
             let caller = &offer.caller_name;
             hold!(

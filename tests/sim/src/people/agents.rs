@@ -9,6 +9,8 @@ use crate::scenario::{Agent, MILLI, SECOND, Us};
 
 /// What was said and not answered is said again after this.
 const SAY_AGAIN_US: Us = 3 * SECOND;
+/// Some answer so late that the call is long with somebody else.
+const LATE_US: Us = 9 * SECOND;
 /// An agent who was made not ready says so after this.
 const RETURN_US: Us = 4 * SECOND;
 
@@ -106,6 +108,9 @@ impl Worker {
             self.ringing.insert(leg, (now_us + after_us, None));
         } else if draw >= self.plan.ignores {
             self.ringing.insert(leg, (now_us + after_us, Some([486, 603, 503][self.dice.usize(0..3)])));
+        } else if draw.is_multiple_of(2) {
+            // Too late for most queues, should the phone ring for so long.
+            self.ringing.insert(leg, (now_us + LATE_US + after_us, None));
         }
     }
 

@@ -7,7 +7,7 @@ use proto::v1::{Configure, command::Kind};
 use super::{Event, World};
 use crate::{
     link::Ticket,
-    scenario::{self, Fault, FaultKind, MILLI},
+    scenario::{self, Fault, FaultKind, MILLI, Us},
     verdict::{Check, hold},
 };
 
@@ -55,10 +55,6 @@ impl Faults {
 
     pub(super) fn none_goes_on(&self) -> bool {
         self.active.is_empty() && self.versions.is_empty()
-    }
-
-    pub(super) fn goes_on(&self, number: usize) -> bool {
-        self.active.contains(&number)
     }
 
     pub(super) fn sums(&self, faults: &[Fault]) -> BTreeMap<&'static str, u64> {
@@ -125,7 +121,7 @@ impl World {
                 self.nodes[node].set_clock(by_ms * 1_000);
             }
             FaultKind::SlowDisk(node) => {
-                self.nodes[node].slow_until_us = over_us;
+                self.nodes[node].slow_until_us = Us::MAX;
                 self.faults.slow.insert(node, number);
             }
             FaultKind::Vanish(gateway) => self.vanish(gateway),
@@ -189,6 +185,7 @@ impl World {
         };
         if done {
             self.faults.happened(number);
+            self.look_for_minorities();
         } else {
             self.schedule(AGAIN_US, Event::Fault { number });
         }
@@ -207,10 +204,16 @@ impl World {
     }
 
     pub(super) fn fault_over(&mut self, number: usize) -> Check {
-        if !self.faults.active.remove(&number) {
+        if !self.faults.active.contains(&number) {
             return Ok(());
         }
         let kind = self.scenario.faults[number].kind.clone();
+        if matches!(kind, FaultKind::SlowDisk(_)) && !self.faults.happened[number] {
+            // Nothing was written meanwhile: it goes on until something is.
+            self.schedule(AGAIN_US, Event::Over { number });
+            return Ok(());
+        }
+        self.faults.active.remove(&number);
         self.say(|| format!("-- {kind:?} is over"));
         match kind {
             FaultKind::Crash(node) => self.start_node(node)?,

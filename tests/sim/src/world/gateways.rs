@@ -122,7 +122,8 @@ impl World {
             Sense::Done { agent, number, accepted } => format!("{agent}'s wish {number} is done: {accepted}"),
         });
         if let Sense::Rings(agent, leg) = sense {
-            self.watch.rings(agent, *leg, self.now_us)?;
+            let still_away = self.judge.is_away(agent);
+            self.watch.rings(agent, *leg, still_away, self.now_us);
         }
         if let Sense::Done { agent, number, accepted: true } = sense {
             self.watch.wish_done(agent, *number, self.now_us);

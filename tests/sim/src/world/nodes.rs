@@ -125,8 +125,7 @@ impl World {
     }
 
     fn flush(&mut self, at: usize) {
-        let slow_until_us = self.nodes[at].slow_until_us;
-        let slow = slow_until_us > self.now_us;
+        let slow = self.nodes[at].slow_until_us > self.now_us;
         let delay_us = match self.dice.u8(0..40) {
             _ if slow => self.dice.u64(60 * MILLI..700 * MILLI),
             0 => self.dice.u64(15 * MILLI..80 * MILLI),

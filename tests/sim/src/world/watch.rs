@@ -118,17 +118,16 @@ impl Watch {
         }
     }
 
-    /// A phone begins to ring.
-    pub(super) fn rings(&mut self, agent: &str, leg: LegKey, now_us: Us) -> Check {
+    /// A phone begins to ring. An own wish of the agent's that was on its way for long may have ended the break since.
+    pub(super) fn rings(&mut self, agent: &str, leg: LegKey, still_away: bool, now_us: Us) {
         if self.rung.insert(leg, agent.to_owned()).is_none() {
             let since_us = self.away.get(agent).and_then(|away| away.since_us);
             let late = since_us.is_some_and(|since_us| since_us + RING_SLACK_US < now_us);
-            if late {
+            if late && still_away {
                 let what = format!("{agent} rings for call {:x} long after a break was acknowledged", leg.0);
                 self.problem.get_or_insert((Invariant::Breaks, what));
             }
         }
-        Ok(())
     }
 }
 
@@ -154,9 +153,8 @@ impl World {
     pub(super) fn look(&mut self) -> Check {
         self.schedule(LOOK_US, Event::Look);
         self.watch.looks += 1;
-        if let Some((invariant, what)) = self.watch.problem.take() {
-            // A ready command of the agent's that took longer than the break excuses the ring.
-            return Err((invariant, what));
+        if let Some(problem) = self.watch.problem.take() {
+            return Err(problem);
         }
         self.faults.configured(self.judge.shard().config_version());
         self.watch.tokens += 1;
