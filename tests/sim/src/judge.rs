@@ -18,7 +18,9 @@ use proto::v1::{Batch, Logged, RejectionCode, command::Kind};
 use crate::{
     machine::{Coat, Fact},
     mutant::Mutant,
+    people::LegKey,
     reference::Reference,
+    scenario::Us,
     verdict::{Check, hold},
 };
 use calls::Calls;
@@ -34,6 +36,8 @@ pub(crate) type Verdict = Result<(), RejectionCode>;
 
 /// One command that was applied, and what came of it.
 pub(crate) struct Step<'a> {
+    /// World time.
+    pub(crate) now_us: Us,
     pub(crate) at_ms: u64,
     /// `None` when only the clock moved.
     pub(crate) kind: Option<&'a Kind>,
@@ -59,6 +63,7 @@ pub(crate) struct Judge {
     rings: Rings,
     pub(crate) reference: Reference,
     pub(crate) commands: u64,
+    now_us: Us,
 }
 
 impl Judge {
@@ -73,6 +78,7 @@ impl Judge {
             rings: Rings::default(),
             reference: Reference::default(),
             commands: 0,
+            now_us: 0,
         }
     }
 
@@ -86,7 +92,8 @@ impl Judge {
     }
 
     /// A replica has applied an entry.
-    pub(crate) fn applied(&mut self, fact: &Fact) -> Check {
+    pub(crate) fn applied(&mut self, now_us: Us, fact: &Fact) -> Check {
+        self.now_us = now_us;
         let mut hasher = DefaultHasher::new();
         hasher.write(&fact.data);
         let data = hasher.finish();
@@ -157,7 +164,7 @@ impl Judge {
         }
         let kind = logged.and_then(|logged| logged.command.as_ref()).and_then(|command| command.kind.as_ref());
         let shard = self.machine.tenant();
-        let step = Step { at_ms, kind, done: first && accepted, output: &output, shard };
+        let step = Step { now_us: self.now_us, at_ms, kind, done: first && accepted, output: &output, shard };
         self.calls.step(&step)?;
         self.rings.step(&step)?;
         self.positions.step(&step)?;
@@ -174,9 +181,9 @@ impl Judge {
         Ok(())
     }
 
-    /// Whether the agent is on a break or logged out by an own command that was done.
-    pub(crate) fn is_away(&self, agent: &str) -> bool {
-        self.rings.is_away(agent)
+    /// When this leg was first ordered to ring.
+    pub(crate) fn ring_ordered_us(&self, leg: LegKey) -> Option<Us> {
+        self.rings.ordered_us(leg)
     }
 
     /// Everything is over: each call has its record.

@@ -217,10 +217,8 @@ impl Link {
     }
 
     fn resend_all(&mut self) {
-        if self.mutant == Some(Mutant::NewIds) {
-            for entry in std::mem::take(&mut self.pending).into_values() {
-                self.enqueue(entry);
-            }
+        if self.mutant == Some(Mutant::LostCommands) {
+            self.pending.retain(|number, _| self.unsent.contains(number));
         }
         self.unsent = self.pending.keys().copied().collect();
         self.unavailable.clear();

@@ -79,6 +79,7 @@ impl Coat {
             }
             Some(Mutant::ForgottenBreak) => spoil(&mut batch, |kind| matches!(kind, Kind::MakeAgentNotReady(_))),
             Some(Mutant::ForgottenLease) => spoil(&mut batch, |kind| matches!(kind, Kind::LoseGateway(_))),
+            Some(Mutant::ForgottenTakeLead) => spoil(&mut batch, |kind| matches!(kind, Kind::TakeLead(_))),
             _ => {}
         }
         batch

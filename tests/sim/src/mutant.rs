@@ -1,5 +1,7 @@
 //! Bugs put in on purpose, to see that each is caught. Where each one bites is a few lines at the place it names.
 
+use crate::verdict::Invariant;
+
 /// One bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutant {
@@ -37,13 +39,15 @@ pub enum Mutant {
     ForgottenHangUp,
     /// Gateway: every seventh message of orders is dropped.
     LostOrders,
-    /// Gateway: after a new leader, what has no outcome is asked under other ids.
-    NewIds,
+    /// Gateway: what has no outcome when a stream breaks is forgotten.
+    LostCommands,
+    /// Machine: a new leader gives nobody the time that was lost.
+    ForgottenTakeLead,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::EarlyFlush,
         Self::SkippedFlush,
         Self::EarlyAnswer,
@@ -61,8 +65,18 @@ impl Mutant {
         Self::DoubleInvite,
         Self::ForgottenHangUp,
         Self::LostOrders,
-        Self::NewIds,
+        Self::LostCommands,
+        Self::ForgottenTakeLead,
     ];
+
+    /// The invariant that it is there for, where it may break others first.
+    #[must_use]
+    pub const fn breaks(self) -> Option<Invariant> {
+        match self {
+            Self::JoinedLoser => Some(Invariant::OneAgent),
+            _ => None,
+        }
+    }
 
     /// By its name in `Debug`, in any case.
     #[must_use]

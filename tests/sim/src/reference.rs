@@ -19,6 +19,8 @@ pub(crate) struct Reference {
     picture: Picture,
     /// Decisions held against the model.
     pub(crate) decisions: u64,
+    /// Until when the agent of the last change was to be rung.
+    rung_until_ms: u64,
 }
 
 impl Reference {
@@ -41,6 +43,14 @@ impl Reference {
         // What is due and what the command does comes before what is decided.
         for record in &records[..first] {
             self.record(record)?;
+            if let record::Kind::Agent(change) = record
+                && change.reason == "rona"
+                && !matches!(step.kind, Some(Kind::EndLeg(_)))
+            {
+                let early = self.rung_until_ms.saturating_sub(self.picture.now_ms);
+                let agent = &change.agent;
+                hold!(early == 0, Deadlines, "{agent} is called no answer {early} ms before the time is up");
+            }
         }
         if step.done {
             self.command(step);
@@ -104,6 +114,7 @@ impl Reference {
             && change.to != "absent"
             && agent.until_ms.is_some_and(|until_ms| until_ms > now_ms);
         hold!(!early || agent.asked, Deadlines, "{}'s wrap-up is over before its time", agent.name);
+        self.rung_until_ms = agent.reserved_until_ms;
         agent.state.clone_from(&change.to);
         agent.since_ms = now_ms;
         agent.until_ms = None;

@@ -6,16 +6,16 @@ mod draw;
 
 use proto::v1::Document;
 
-pub use centre::change;
+pub(crate) use centre::change;
 
 /// Virtual microseconds since the run began.
 pub type Us = u64;
 /// Microseconds of a second.
-pub const SECOND: Us = 1_000_000;
+pub(crate) const SECOND: Us = 1_000_000;
 /// Microseconds of a millisecond.
-pub const MILLI: Us = 1_000;
+pub(crate) const MILLI: Us = 1_000;
 /// Unix microseconds at the beginning of every run.
-pub const START_UNIX_US: u64 = 1_700_000_000_000_000;
+pub(crate) const START_UNIX_US: u64 = 1_700_000_000_000_000;
 
 /// How long a run is and how much happens in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,22 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// How long a power cut waits for a bad moment.
+    pub(crate) const PATIENCE_US: Us = SECOND;
+
+    /// Leaves the nodes and what is between them alone.
+    pub(crate) const fn is_above_nodes(&self) -> bool {
+        matches!(
+            self,
+            Self::IsolateGateway(_)
+                | Self::DeafenGateway(_)
+                | Self::Vanish(_)
+                | Self::BreakStreams(_)
+                | Self::Configure(_)
+                | Self::ClearCall
+        )
+    }
+
     /// Its name in sums.
     #[must_use]
     pub const fn name(&self) -> &'static str {

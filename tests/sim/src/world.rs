@@ -218,7 +218,7 @@ impl World {
         for fact in std::mem::take(&mut *self.facts.borrow_mut()) {
             self.trace.write_u64(fact.index);
             self.trace.write_u64(fact.hash);
-            self.judge.applied(&fact)?;
+            self.judge.applied(self.now_us, &fact)?;
         }
         self.wake_people();
         Ok(())

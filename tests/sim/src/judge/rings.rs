@@ -7,6 +7,7 @@ use proto::v1::{Document, command::Kind, document, order::Want, record};
 use super::Step;
 use crate::{
     people::LegKey,
+    scenario::Us,
     verdict::{Check, hold},
 };
 
@@ -17,12 +18,12 @@ pub(super) struct Rings {
     /// Away by an own command.
     away: BTreeSet<String>,
     capacities: BTreeMap<String, usize>,
-    calls: BTreeSet<u64>,
+    ordered: BTreeMap<LegKey, Us>,
 }
 
 impl Rings {
-    pub(super) fn is_away(&self, agent: &str) -> bool {
-        self.away.contains(agent)
+    pub(super) fn ordered_us(&self, leg: LegKey) -> Option<Us> {
+        self.ordered.get(&leg).copied()
     }
 
     pub(super) fn step(&mut self, step: &Step<'_>) -> Check {
@@ -73,7 +74,7 @@ impl Rings {
                 continue;
             }
             let agent = &ring.agent;
-            self.calls.insert(order.call);
+            self.ordered.insert(key, step.now_us);
             hold!(!self.away.contains(agent), Breaks, "{agent} is away and is rung for call {:x}", order.call);
             let known = decided.contains(&(order.call, agent.as_str()));
             hold!(known, Reference, "{agent} is rung for call {:x}, leg {}, without a decision", order.call, order.leg);

@@ -18,8 +18,7 @@ pub(super) fn first(dice: &mut Rng, agents: usize) -> (Vec<Document>, usize) {
 }
 
 /// The configuration after a change that the number stands for.
-#[must_use]
-pub fn change(documents: &[Document], number: u64) -> Vec<Document> {
+pub(crate) fn change(documents: &[Document], number: u64) -> Vec<Document> {
     let mut dice = Rng::with_seed(number);
     let mut documents = documents.to_vec();
     let queues: Vec<usize> =

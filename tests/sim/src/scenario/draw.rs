@@ -8,10 +8,10 @@ pub(super) fn scenario(seed: u64, length: Length) -> Scenario {
     let mut dice = Rng::with_seed(seed);
     let (nodes, gateways) = (3, 2);
     let (heal_us, callers) = match length {
-        Length::Short => (45 * SECOND, dice.usize(25..60)),
+        Length::Short => (60 * SECOND, dice.usize(40..100)),
         Length::Long => (600 * SECOND, dice.usize(300..700)),
     };
-    let agents = dice.usize(3..10);
+    let agents = dice.usize(3..12);
     let (documents, queues) = centre::first(&mut dice, agents);
     Scenario {
         seed,
@@ -80,7 +80,7 @@ fn agent(seed: u64, at: usize, heal_us: Us) -> Agent {
 /// Faults of one node never overlap, so that each of them can happen; those of different nodes may.
 fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us: Us) -> Vec<Fault> {
     let many = match length {
-        Length::Short => dice.usize(4..11),
+        Length::Short => dice.usize(8..20),
         Length::Long => dice.usize(40..100),
     };
     let mut starts: Vec<Us> = (0..many).map(|_| between(dice, 4 * SECOND, heal_us - 4 * SECOND)).collect();
@@ -93,7 +93,8 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
             FaultKind::Pause(_) => between(dice, 300 * MILLI, 6 * SECOND),
             FaultKind::Isolate(_) | FaultKind::Deafen(_) | FaultKind::Mute(_) => between(dice, 800 * MILLI, 8 * SECOND),
             FaultKind::IsolateGateway(_) | FaultKind::DeafenGateway(_) => between(dice, SECOND, 9 * SECOND),
-            FaultKind::Crash(_) | FaultKind::PowerCut | FaultKind::Vanish(_) => between(dice, 50 * MILLI, 5 * SECOND),
+            FaultKind::Crash(_) | FaultKind::PowerCut => between(dice, 50 * MILLI, 5 * SECOND),
+            FaultKind::Vanish(_) => between(dice, 50 * MILLI, 12 * SECOND),
             FaultKind::Noise(_) | FaultKind::SlowDisk(_) => between(dice, SECOND, 10 * SECOND),
             FaultKind::SetClock(..)
             | FaultKind::BreakStreams(_)
@@ -113,9 +114,9 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
 
 fn kind(dice: &mut Rng, nodes: usize, gateways: usize) -> FaultKind {
     let (node, gateway) = (dice.usize(0..nodes), dice.usize(0..gateways));
-    match dice.u8(0..26) {
+    match dice.u8(0..28) {
         0..=3 => FaultKind::Crash(node),
-        4 => FaultKind::PowerCut,
+        4 | 26 => FaultKind::PowerCut,
         5..=7 => FaultKind::Pause(node),
         8..=10 => FaultKind::Isolate(node),
         11 => FaultKind::Deafen(node),
@@ -126,7 +127,7 @@ fn kind(dice: &mut Rng, nodes: usize, gateways: usize) -> FaultKind {
         17 => FaultKind::SetClock(node, dice.i64(100..8_000)),
         18 => FaultKind::SetClock(node, -dice.i64(100..8_000)),
         19 => FaultKind::SlowDisk(node),
-        20 => FaultKind::Vanish(gateway),
+        20 | 27 => FaultKind::Vanish(gateway),
         21 => FaultKind::BreakStreams(gateway),
         22 => FaultKind::HandOver,
         23 => FaultKind::ClearCall,

@@ -20,6 +20,8 @@ pub(super) struct Faults {
     active: BTreeSet<usize>,
     noise: Option<usize>,
     slow: BTreeMap<usize, usize>,
+    /// A power cut that waits for the worst moment.
+    armed: Option<usize>,
     /// Configurations that were asked for: the version and the fault.
     versions: BTreeMap<u64, usize>,
 }
@@ -27,7 +29,7 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) fn new(count: usize) -> Self {
         let (active, slow, versions) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { happened: vec![false; count], active, noise: None, slow, versions }
+        Self { happened: vec![false; count], active, noise: None, slow, armed: None, versions }
     }
 
     pub(super) fn happened(&mut self, number: usize) {
@@ -98,7 +100,17 @@ impl World {
         let nodes: Vec<usize> = (0..self.nodes.len()).collect();
         match fault.kind {
             FaultKind::Crash(node) => self.crash_node(node)?,
-            FaultKind::PowerCut => nodes.iter().try_for_each(|node| self.crash_node(*node))?,
+            FaultKind::PowerCut => {
+                if self.faults.happened[number] {
+                    return Ok(());
+                }
+                if self.faults.armed.replace(number).is_none() {
+                    self.schedule(FaultKind::PATIENCE_US, Event::Fault { number });
+                    return Ok(());
+                }
+                self.faults.armed = None;
+                nodes.iter().try_for_each(|node| self.crash_node(*node))?;
+            }
             FaultKind::Pause(node) => {
                 hold!(self.nodes[node].core.is_some(), Asked, "n{} should pause and is dead", node + 1);
                 self.nodes[node].paused_until_us = Some(over_us);
@@ -150,7 +162,18 @@ impl World {
             self.schedule_at(over_us, Event::Over { number });
         }
         self.look_for_minorities();
+        if !fault.kind.is_above_nodes() {
+            self.watch.wrong(self.now_us);
+        }
         Ok(())
+    }
+
+    /// The worst moment for the power to go: somebody was just told something, and most disks are still writing.
+    pub(super) fn worst_moment(&mut self) {
+        let writing = self.nodes.iter().filter(|node| node.staged() > 0).count() * 2 > self.nodes.len();
+        if let Some(number) = self.faults.armed.filter(|_| writing) {
+            self.schedule(0, Event::Fault { number });
+        }
     }
 
     /// Faults that need something to be there: they wait for it.
@@ -185,7 +208,7 @@ impl World {
         };
         if done {
             self.faults.happened(number);
-            self.look_for_minorities();
+            self.watch.wrong(self.now_us);
         } else {
             self.schedule(AGAIN_US, Event::Fault { number });
         }
@@ -230,6 +253,9 @@ impl World {
             _ => self.network.heal(number),
         }
         self.look_for_minorities();
+        if !self.scenario.faults[number].kind.is_above_nodes() {
+            self.watch.wrong(self.now_us);
+        }
         Ok(())
     }
 }

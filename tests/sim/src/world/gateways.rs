@@ -108,7 +108,7 @@ impl World {
     /// The judge knows all that was applied before anybody is told of it.
     fn drain_facts(&mut self) -> Check {
         for fact in std::mem::take(&mut *self.facts.borrow_mut()) {
-            self.judge.applied(&fact)?;
+            self.judge.applied(self.now_us, &fact)?;
         }
         Ok(())
     }
@@ -122,8 +122,8 @@ impl World {
             Sense::Done { agent, number, accepted } => format!("{agent}'s wish {number} is done: {accepted}"),
         });
         if let Sense::Rings(agent, leg) = sense {
-            let still_away = self.judge.is_away(agent);
-            self.watch.rings(agent, *leg, still_away, self.now_us);
+            let ordered_us = self.judge.ring_ordered_us(*leg).unwrap_or(self.now_us);
+            self.watch.rings(agent, *leg, ordered_us, self.now_us);
         }
         if let Sense::Done { agent, number, accepted: true } = sense {
             self.watch.wish_done(agent, *number, self.now_us);

@@ -95,6 +95,9 @@ impl World {
             for (to, message) in effects.messages {
                 self.send_peer(at, to, &message);
             }
+            if !effects.outcomes.is_empty() {
+                self.worst_moment();
+            }
             for (client, outcomes) in effects.outcomes {
                 self.watch.answered(at, &outcomes);
                 self.send_down(client, Down::Outcomes(outcomes));
@@ -129,7 +132,7 @@ impl World {
         let delay_us = match self.dice.u8(0..40) {
             _ if slow => self.dice.u64(60 * MILLI..700 * MILLI),
             0 => self.dice.u64(15 * MILLI..80 * MILLI),
-            _ => self.dice.u64(300..3 * MILLI),
+            _ => self.dice.u64(300..9 * MILLI),
         };
         let fault = slow.then(|| self.faults.slow(at)).flatten();
         let life = self.nodes[at].life;
@@ -244,7 +247,7 @@ impl World {
     }
 
     pub(super) fn crash_node(&mut self, at: usize) -> Check {
-        let survivors = self.dice.usize(0..=self.nodes[at].staged());
+        let survivors = if self.dice.bool() { 0 } else { self.dice.usize(0..=self.nodes[at].staged()) };
         let torn = self.dice.bool();
         hold!(self.nodes[at].core.is_some(), Asked, "n{} should crash and is dead already", at + 1);
         self.nodes[at].crash(survivors, torn).map_err(|error| (Invariant::Panic, error))?;

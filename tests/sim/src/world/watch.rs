@@ -14,14 +14,14 @@ use crate::{
     verdict::{Check, Invariant, hold},
 };
 
-/// Messages that were on their way when a cut came arrive within this.
-const ON_THE_WAY_US: Us = SECOND;
 /// Rings that were ordered before a break may sound until this long after it was acknowledged.
 const RING_SLACK_US: Us = 3 * SECOND;
 /// With nothing wrong for this long the shard has a leader and its clock moves.
 const CALM_US: Us = 5 * SECOND;
 /// How late a deadline may be in calm times.
 const LATE_US: u64 = SECOND;
+/// A node finds out within this that a stream is broken.
+const STREAM_US: Us = 4 * SECOND;
 /// Replicas are audited at each so manieth look.
 const AUDIT_EVERY: u64 = 8;
 
@@ -82,12 +82,17 @@ impl Watch {
             let Some(id) = outcome.id else { continue };
             let Some(since_us) = self.submitted.remove(&(at, id.sender, id.number)) else { continue };
             let committed = matches!(outcome.result, Some(Answer::Accepted(_) | Answer::Rejection(_)));
-            let alone = self.minority_since_us[at].is_some_and(|alone_us| since_us > alone_us + ON_THE_WAY_US);
+            let alone = self.minority_since_us[at].is_some_and(|alone_us| since_us > alone_us);
             if committed && alone {
                 let what = format!("n{} is alone and answers command {:x?}", at + 1, (id.sender, id.number));
                 self.problem.get_or_insert((Invariant::Minority, what));
             }
         }
+    }
+
+    /// Something is wrong with the nodes: calm times begin anew.
+    pub(super) fn wrong(&mut self, now_us: Us) {
+        self.wrong_us = now_us;
     }
 
     pub(super) fn asked(&mut self, at: usize, token: u64, now_us: Us) {
@@ -96,7 +101,7 @@ impl Watch {
 
     pub(super) fn read(&mut self, at: usize, token: u64) {
         let Some(since_us) = self.asked.remove(&(at, token)) else { return };
-        if self.minority_since_us[at].is_some_and(|alone_us| since_us > alone_us + ON_THE_WAY_US) {
+        if self.minority_since_us[at].is_some_and(|alone_us| since_us > alone_us) {
             let what = format!("n{} is alone and answers a question", at + 1);
             self.problem.get_or_insert((Invariant::Minority, what));
         }
@@ -118,12 +123,12 @@ impl Watch {
         }
     }
 
-    /// A phone begins to ring. An own wish of the agent's that was on its way for long may have ended the break since.
-    pub(super) fn rings(&mut self, agent: &str, leg: LegKey, still_away: bool, now_us: Us) {
+    /// A phone begins to ring. What is ordered after a break is the judge's business; this is about what was ordered
+    /// before and comes late.
+    pub(super) fn rings(&mut self, agent: &str, leg: LegKey, ordered_us: Us, now_us: Us) {
         if self.rung.insert(leg, agent.to_owned()).is_none() {
             let since_us = self.away.get(agent).and_then(|away| away.since_us);
-            let late = since_us.is_some_and(|since_us| since_us + RING_SLACK_US < now_us);
-            if late && still_away {
+            if since_us.is_some_and(|since_us| ordered_us < since_us && since_us + RING_SLACK_US < now_us) {
                 let what = format!("{agent} rings for call {:x} long after a break was acknowledged", leg.0);
                 self.problem.get_or_insert((Invariant::Breaks, what));
             }
@@ -134,7 +139,6 @@ impl Watch {
 impl World {
     /// Which nodes cannot talk to a majority, both ways.
     pub(super) fn look_for_minorities(&mut self) {
-        self.watch.wrong_us = self.now_us;
         let count = self.nodes.len();
         for at in 0..count {
             let talks = |other: &usize| {
@@ -157,9 +161,13 @@ impl World {
             return Err(problem);
         }
         self.faults.configured(self.judge.shard().config_version());
-        self.watch.tokens += 1;
-        let at = self.dice.usize(0..self.nodes.len());
-        self.ask(at, self.watch.tokens);
+        let asked = self.dice.usize(0..self.nodes.len());
+        for at in 0..self.nodes.len() {
+            if at == asked || self.nodes[at].leads() {
+                self.watch.tokens += 1;
+                self.ask(at, self.watch.tokens);
+            }
+        }
         if self.watch.looks.is_multiple_of(AUDIT_EVERY) {
             self.audit_replicas()?;
         }
@@ -195,7 +203,7 @@ impl World {
         let late = due_ms.saturating_mul(MILLI) + LATE_US < own_us;
         hold!(!late, Deadlines, "a deadline has been due for {} ms", own_us / MILLI - due_ms.min(own_us / MILLI));
         let living = machine.map_or_else(Vec::new, |machine| machine.gateways());
-        let long_us = LEASE_US + 2 * SECOND;
+        let long_us = LEASE_US + STREAM_US + 2 * SECOND;
         if self.now_us < self.watch.gained_us[leader] + long_us || self.now_us < self.watch.wrong_us + long_us {
             return Ok(());
         }
