@@ -1,4 +1,4 @@
-//! The store on real disks: log and hard state in raft-engine, snapshots in the vault. The only file that names
+//! The store on real disks: log and hard state in raft-engine, snapshots beside it. The only file that names
 //! raft-engine. Decides nothing: writes what it is given, in an order that a crash cannot hurt.
 
 use std::collections::BTreeMap;
@@ -79,7 +79,7 @@ impl DiskStore {
         .map_err(|error| StoreError::Log(error.to_string()))?;
         Ok(Self {
             engine,
-            snapshots: Snapshots::open(&vault)?,
+            snapshots: Snapshots::open(&vault, &folder.join("snapshots"))?,
             outbox: None,
             spans: BTreeMap::new(),
             batch: LogBatch::default(),
@@ -105,15 +105,20 @@ impl DiskStore {
 
     /// Snapshots received or taken, durable before the log knows of them.
     fn save_snapshots(&self, batch: &WriteBatch) -> Result<(), StoreError> {
-        if !batch.has_snapshot() {
-            return Ok(());
-        }
-        if let Some(outbox) = &self.outbox {
+        if batch.has_snapshot()
+            && let Some(outbox) = &self.outbox
+        {
             outbox.sync()?;
         }
         for group in &batch.groups {
-            for snapshot in [&group.restored, &group.taken].into_iter().flatten() {
-                self.snapshots.save(group.shard, snapshot)?;
+            if let Some(snapshot) = &group.restored {
+                self.snapshots.save(group.shard, snapshot, 0)?;
+            }
+            if let Some(part) = &group.part {
+                self.snapshots.put(group.shard, part)?;
+            }
+            if let Some(taken) = &group.taken {
+                self.snapshots.save(group.shard, &taken.snapshot, taken.written)?;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! a replica whose disk is empty does not vote in a group that has already committed something.
 
 mod ask;
+mod saves;
 mod seeding;
 mod snapshot;
 mod status;
@@ -22,9 +23,11 @@ use crate::drained::{Applied, Drained, Established, Failure, ReadReady, RoleChan
 use crate::host::{HostConfig, HostCounters};
 use crate::log::Log;
 use crate::reads::Reads;
-use crate::store::{BOOTSTRAP_INDEX, GroupWrite, Recovered};
+use crate::store::{BOOTSTRAP_INDEX, GroupWrite, Recovered, Taken};
 use crate::{Machine, PeerMessage, RestoreError};
+pub(crate) use saves::Saves;
 use seeding::Seeding;
+use snapshot::Saving;
 
 /// A snapshot made for a follower is let go after this many ticks, and one under way is given up.
 const SNAPSHOT_TICKS_MAX: u64 = 250;
@@ -57,6 +60,9 @@ pub(crate) struct Group<M> {
 
     snapshot_at: u64,
     bytes_since_snapshot: usize,
+    /// The machine is at a snapshot; then it goes to the disk, of which a piece may be under way.
+    saving: Option<Saving>,
+    writing: Option<Taken>,
     taking: Option<u64>,
     offer_ticks: u64,
     snapshot_ticks: Vec<(u64, u64, u64)>,
@@ -125,6 +131,8 @@ impl<M: Machine> Group<M> {
             restoring: None,
             snapshot_at: index,
             bytes_since_snapshot: 0,
+            saving: None,
+            writing: None,
             taking: None,
             offer_ticks: 0,
             snapshot_ticks: Vec::new(),
@@ -158,6 +166,7 @@ impl<M: Machine> Group<M> {
         &mut self,
         config: &HostConfig,
         counters: &mut HostCounters,
+        saves: &mut Saves,
         out: &mut Drained<M::Output>,
         writes: &mut Vec<GroupWrite>,
     ) {
@@ -172,10 +181,7 @@ impl<M: Machine> Group<M> {
         let shard = self.shard;
         self.reads.release(applied, |token| out.reads.push(ReadReady { shard, token }));
         if !self.failed {
-            self.take_snapshot(config, counters, writes);
-            if self.raw.store().take_wanted() && !self.raw.store().offers() {
-                self.offer_snapshot(counters);
-            }
+            self.save(config, counters, saves, writes);
         }
     }
 

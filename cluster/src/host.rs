@@ -7,7 +7,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message};
 
 use crate::drained::{Drained, Failure};
-use crate::group::{Group, GroupStatus};
+use crate::group::{Group, GroupStatus, Saves};
 use crate::store::{Persisted, Recovered, WriteBatch};
 use crate::{Machine, PeerMessage};
 
@@ -40,6 +40,8 @@ pub struct HostConfig {
     pub snapshot_bytes: usize,
     /// Entries kept behind a snapshot for slow followers, as long as they are fewer bytes than `snapshot_bytes`.
     pub entries_kept: u64,
+    /// A larger snapshot goes to the disk in pieces of so many bytes, one per tick, so that no flush waits for all of it.
+    pub snapshot_part_bytes: usize,
 }
 
 impl HostConfig {
@@ -59,6 +61,7 @@ impl HostConfig {
             snapshot_entries: 50_000,
             snapshot_bytes: 32 << 20,
             entries_kept: 5_000,
+            snapshot_part_bytes: 512 << 10,
         }
     }
 }
@@ -73,6 +76,7 @@ pub struct Host<M: Machine> {
     /// Batches under way: number, and per group the ready it makes durable.
     in_flight: VecDeque<(u64, Vec<(u32, u64)>)>,
     batches: u64,
+    saves: Saves,
     counters: HostCounters,
     logger: slog::Logger,
 }
@@ -98,6 +102,8 @@ pub struct HostCounters {
     pub garbage: u64,
     /// Snapshots taken to shorten the log.
     pub snapshots_taken: u64,
+    /// Slices of work on snapshots: of the machine, and pieces written.
+    pub snapshot_slices: u64,
     /// Snapshots made for followers.
     pub snapshots_offered: u64,
     /// Snapshots received and restored.
@@ -146,6 +152,7 @@ impl<M: Machine> Host<M> {
             freed: Vec::new(),
             in_flight: VecDeque::new(),
             batches: 0,
+            saves: Saves::default(),
             counters: HostCounters::default(),
             logger: slog::Logger::root(slog::Discard, slog::o!()),
         }
@@ -157,13 +164,15 @@ impl<M: Machine> Host<M> {
     /// When the machine cannot read its own snapshot.
     pub fn add(&mut self, shard: u32, machine: M, recovered: Recovered) -> Result<(), Failure> {
         let group = Group::new(&self.config, &self.logger, shard, machine, recovered)?;
+        self.saves.end(shard);
         self.groups.insert(shard, group);
         self.touched.insert(shard);
         Ok(())
     }
 
-    /// One tick of time for all groups.
+    /// One tick of time for all groups, and of a snapshot that is under way.
     pub fn tick(&mut self) {
+        self.touched.extend(self.saves.tick());
         for (shard, group) in &mut self.groups {
             if !group.failed && group.tick() {
                 self.touched.insert(*shard);
@@ -281,9 +290,13 @@ impl<M: Machine> Host<M> {
         let mut groups = Vec::new();
         for shard in mem::take(&mut self.touched) {
             if let Some(group) = self.groups.get_mut(&shard).filter(|group| !group.failed) {
-                group.drain(&self.config, &mut self.counters, &mut out, &mut groups);
+                group.drain(&self.config, &mut self.counters, &mut self.saves, &mut out, &mut groups);
+                if !group.is_saving() {
+                    self.saves.end(shard);
+                }
             }
         }
+        self.saves.drain();
         if !groups.is_empty() {
             self.batches += 1;
             self.counters.batches += 1;

@@ -39,9 +39,13 @@ pub trait Machine {
     type Output;
     /// Applies a committed entry. Called once per index, in order; after a restart again from the last snapshot on.
     fn apply(&mut self, index: u64, data: &[u8]) -> Self::Output;
-    /// The whole state as bytes that [`Machine::restore`] reads, of this and of later releases.
-    fn save(&self) -> Vec<u8>;
-    /// Replaces the whole state. Empty bytes are never given.
+    /// Begins to save the state as it is now; one that was under way is forgotten. The first slice is asked for before
+    /// anything else is applied, later ones are not.
+    fn begin_save(&mut self);
+    /// Does some milliseconds' work of the save that has begun. `None` while there is more to do; then the whole state
+    /// as it was at [`Machine::begin_save`], as bytes that [`Machine::restore`] reads, of this and of later releases.
+    fn save_slice(&mut self) -> Option<Vec<u8>>;
+    /// Replaces the whole state, and forgets a save that is under way. Empty bytes are never given.
     ///
     /// # Errors
     /// When the bytes cannot be read; the replica then stops, for guessing would split the group.

@@ -54,6 +54,10 @@ impl Log {
             self.bytes -= entry.data.len();
             self.before = (entry.index, entry.term);
         }
+        if self.offer.as_ref().is_some_and(|offer| offer.get_metadata().index < self.before.0) {
+            // What comes after it is gone.
+            self.offer = None;
+        }
     }
 
     /// The lowest index that keeps at most `entries_max` entries and `bytes_max` bytes up to `index`.
@@ -83,6 +87,8 @@ impl Log {
 
     pub(crate) fn set_conf_state(&mut self, conf_state: ConfState) {
         self.conf_state = conf_state;
+        // A node refuses a snapshot that does not know it.
+        self.offer = None;
     }
 
     pub(crate) fn conf_state(&self) -> &ConfState {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 
-use crate::store::{GroupWrite, Raw, Recovered, Store, StoreError, WriteBatch};
+use crate::store::{GroupWrite, Part, Raw, Recovered, Store, StoreError, Taken, WriteBatch};
 
 /// What a disk would hold, and what is still on its way there.
 #[derive(Debug, Default, Clone)]
@@ -18,6 +18,8 @@ struct Held {
     hard_state: HardState,
     bootstrap: Option<ConfState>,
     snapshot: Option<Snapshot>,
+    /// Index and data of a snapshot that is not whole.
+    parts: (u64, Vec<u8>),
     entries: Vec<Entry>,
     seeded: bool,
 }
@@ -56,8 +58,12 @@ impl MemoryStore {
         self.sync()?;
         if torn && !lost.is_empty() {
             for write in lost.remove(0).groups {
-                if let Some(snapshot) = write.restored.or(write.taken) {
-                    self.durable.entry(write.shard).or_default().snapshot = Some(snapshot);
+                let held = self.durable.entry(write.shard).or_default();
+                if write.restored.is_some() {
+                    held.snapshot = write.restored;
+                }
+                if let Some(taken) = &write.taken {
+                    held.take(write.shard, taken)?;
                 }
             }
         }
@@ -93,12 +99,44 @@ impl Held {
             self.hard_state = hard_state.clone();
         }
         self.seeded |= write.seeded;
-        if write.taken.is_some() {
-            self.snapshot.clone_from(&write.taken);
+        if let Some(part) = &write.part {
+            self.put(write.shard, part)?;
+        }
+        if let Some(taken) = &write.taken {
+            self.take(write.shard, taken)?;
         }
         if let Some(index) = write.compact_below {
             self.entries.retain(|entry| entry.index >= index);
         }
+        Ok(())
+    }
+
+    fn put(&mut self, shard: u32, part: &Part) -> Result<(), StoreError> {
+        if part.offset == 0 {
+            self.parts = (part.index, Vec::new());
+        }
+        if (part.index, part.offset) != (self.parts.0, self.parts.1.len()) {
+            return Err(StoreError::Inconsistent {
+                shard,
+                what: format!("a part at {} has no neighbour", part.offset),
+            });
+        }
+        self.parts.1.extend_from_slice(&part.data);
+        Ok(())
+    }
+
+    /// As from a disk: what came in parts is read from these.
+    fn take(&mut self, shard: u32, taken: &Taken) -> Result<(), StoreError> {
+        let (index, mut data) = std::mem::take(&mut self.parts);
+        let mut snapshot = taken.snapshot.clone();
+        if taken.written > 0 {
+            if (index, data.len()) != (snapshot.get_metadata().index, taken.written) {
+                return Err(StoreError::Inconsistent { shard, what: format!("parts of snapshot {index} are missing") });
+            }
+            data.extend_from_slice(&snapshot.data[taken.written..]);
+            snapshot.data = data.into();
+        }
+        self.snapshot = Some(snapshot);
         Ok(())
     }
 }
@@ -106,7 +144,7 @@ impl Held {
 impl Store for MemoryStore {
     fn recover(&mut self, shard: u32) -> Result<Recovered, StoreError> {
         let held = self.durable.get(&shard).cloned().unwrap_or_default();
-        let Held { hard_state, bootstrap, snapshot, entries, seeded } = held;
+        let Held { hard_state, bootstrap, snapshot, entries, seeded, .. } = held;
         let found = Recovered::reconcile(shard, Raw { hard_state, bootstrap, snapshot, entries, seeded })?;
         if found.stale_log
             && let Some(held) = self.durable.get_mut(&shard)

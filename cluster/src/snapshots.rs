@@ -1,44 +1,60 @@
-//! Snapshots of shards: written beside the last one, then made the last one. Never touches the log.
+//! Snapshots of shards: the bytes in a file beside the last one, the head that makes it the last one in the vault. Never
+//! touches the log.
+//!
+//! Not all in the vault: sled needs seconds to flush fifty megabytes, and no entry becomes durable meanwhile.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::eraftpb::{Snapshot, SnapshotMetadata};
 
-use crate::store::StoreError;
-use crate::vault::{Change, Drawer, Vault};
+use crate::store::{Part, StoreError};
+use crate::vault::{Drawer, Vault};
 
-/// The largest snapshot that is sent to another node in one message. A larger state keeps its log and its disk
+/// The largest snapshot that is sent to another node, in one message. A larger state keeps its log and its disk
 /// snapshots, and followers that lag behind the log stay behind ([`crate::HostCounters::snapshots_too_large`]).
-pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
+pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 
-/// Small enough that sled keeps a chunk inside its log instead of in a file of its own.
-const CHUNK_BYTES: usize = 32 << 10;
-
-/// `shard` -> head: index, length, checksum, then raft's metadata.
-/// `shard, index, chunk` -> bytes.
+/// In the vault, `shard` -> head: index, length, checksum, then raft's metadata. In the folder, `shard-index`: bytes.
 pub(crate) struct Snapshots {
     vault: Vault,
     heads: Drawer,
+    /// Where the first releases kept the bytes: `shard, index, chunk`. Only read.
     chunks: Drawer,
+    folder: PathBuf,
 }
 
 const HEAD_FIXED: usize = 8 + 8 + 4;
 
 impl Snapshots {
-    pub(crate) fn open(vault: &Vault) -> Result<Self, StoreError> {
-        Ok(Self {
-            vault: vault.clone(),
-            heads: vault.drawer("snapshot-heads")?,
-            chunks: vault.drawer("snapshot-chunks")?,
-        })
+    pub(crate) fn open(vault: &Vault, folder: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
+        if let Some(parent) = folder.parent() {
+            sync_folder(parent)?;
+        }
+        let (heads, chunks) = (vault.drawer("snapshot-heads")?, vault.drawer("snapshot-chunks")?);
+        Ok(Self { vault: vault.clone(), heads, chunks, folder: folder.to_owned() })
     }
 
-    /// Makes a snapshot durable as the last one of its shard. After a crash it is whole, or the one before is there.
-    pub(crate) fn save(&self, shard: u32, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let index = snapshot.get_metadata().index;
-        for (number, chunk) in snapshot.data.chunks(CHUNK_BYTES).enumerate() {
-            self.chunks.put(&chunk_key(shard, index, number as u32), chunk)?;
+    /// Makes a piece of a snapshot durable; nothing reads it before the snapshot is saved.
+    pub(crate) fn put(&self, shard: u32, part: &Part) -> Result<(), StoreError> {
+        if self.last(shard)? == Some(part.index) {
+            return Ok(());
         }
+        self.append(shard, part.index, part.offset, &part.data)
+    }
+
+    /// Makes a snapshot durable as the last one of its shard, of which `written` bytes were put in parts. After a crash it
+    /// is whole, or the one before is there. One that is the last already is left alone: it is the same state.
+    pub(crate) fn save(&self, shard: u32, snapshot: &Snapshot, written: usize) -> Result<(), StoreError> {
+        let index = snapshot.get_metadata().index;
+        if self.last(shard)? == Some(index) {
+            return Ok(());
+        }
+        self.append(shard, index, written, &snapshot.data[written..])?;
         let metadata = snapshot
             .get_metadata()
             .write_to_bytes()
@@ -49,23 +65,42 @@ impl Snapshots {
         let checksum = checksum(index, &snapshot.data, &metadata);
         head.extend_from_slice(&checksum.to_be_bytes());
         head.extend_from_slice(&metadata);
-        // The chunks first: a head must never be on the disk without them.
-        self.vault.sync()?;
+        // The file first: a head must never be on the disk without it.
+        sync_folder(&self.folder)?;
         self.heads.put(&shard.to_be_bytes(), &head)?;
         self.vault.sync()?;
         self.remove_others(shard, index)
     }
 
+    /// Writes to the end of a snapshot's file, and syncs it. What a crash has left of an earlier attempt goes.
+    fn append(&self, shard: u32, index: u64, offset: usize, data: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(shard, index);
+        let failed = |source| StoreError::Io { path: path.clone(), source };
+        let mut file = if offset == 0 {
+            File::create(&path).map_err(failed)?
+        } else {
+            OpenOptions::new().append(true).open(&path).map_err(failed)?
+        };
+        let held = file.metadata().map_err(failed)?.len();
+        if held != offset as u64 {
+            let what = format!("snapshot {index} has {held} bytes, the next part begins at {offset}");
+            return Err(StoreError::Inconsistent { shard, what });
+        }
+        file.write_all(data).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
     fn remove_others(&self, shard: u32, index: u64) -> Result<(), StoreError> {
-        let mut change = Change::default();
-        let end = chunk_key(shard, u64::MAX, u32::MAX);
-        for (from, to) in [(chunk_key(shard, 0, 0), chunk_key(shard, index, 0)), (chunk_key(shard, index + 1, 0), end)]
-        {
-            for item in self.chunks.range(&from, &to) {
-                change.remove(&item?.0);
+        let failed = |source| StoreError::Io { path: self.folder.clone(), source };
+        let ours = format!("{shard}-");
+        let kept = self.path(shard, index);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let is_ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&ours));
+            if is_ours && path != kept {
+                fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })?;
             }
         }
-        self.chunks.apply(change)
+        Ok(())
     }
 
     pub(crate) fn load(&self, shard: u32) -> Result<Option<Snapshot>, StoreError> {
@@ -76,10 +111,12 @@ impl Snapshots {
             fixed[at..at + len].iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte))
         };
         let (index, length, wanted) = (number(0, 8), number(8, 8), number(16, 4));
-        let mut data = Vec::new();
-        for item in self.chunks.range(&chunk_key(shard, index, 0), &chunk_key(shard, index, u32::MAX)) {
-            data.extend_from_slice(&item?.1);
-        }
+        let path = self.path(shard, index);
+        let data = match fs::read(&path) {
+            Ok(data) => data,
+            Err(error) if error.kind() == ErrorKind::NotFound => self.read_chunks(shard, index)?,
+            Err(source) => return Err(StoreError::Io { path, source }),
+        };
         if data.len() as u64 != length {
             return Err(corrupt("length"));
         }
@@ -91,6 +128,30 @@ impl Snapshots {
         snapshot.set_metadata(metadata);
         Ok(Some(snapshot))
     }
+
+    fn read_chunks(&self, shard: u32, index: u64) -> Result<Vec<u8>, StoreError> {
+        let mut data = Vec::new();
+        for item in self.chunks.range(&chunk_key(shard, index, 0), &chunk_key(shard, index, u32::MAX)) {
+            data.extend_from_slice(&item?.1);
+        }
+        Ok(data)
+    }
+
+    /// The index of the last snapshot.
+    fn last(&self, shard: u32) -> Result<Option<u64>, StoreError> {
+        let head = self.heads.get(&shard.to_be_bytes())?;
+        Ok(head.and_then(|head| head.first_chunk().copied()).map(u64::from_be_bytes))
+    }
+
+    fn path(&self, shard: u32, index: u64) -> PathBuf {
+        self.folder.join(format!("{shard}-{index}"))
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    File::open(folder)
+        .and_then(|file| file.sync_all())
+        .map_err(|source| StoreError::Io { path: folder.to_owned(), source })
 }
 
 fn checksum(index: u64, data: &[u8], metadata: &[u8]) -> u32 {
@@ -110,12 +171,4 @@ fn chunk_key(shard: u32, index: u64, chunk: u32) -> [u8; 16] {
 }
 
 #[cfg(test)]
-pub(crate) fn damage(vault: &Vault, shard: u32) {
-    let chunks = vault.drawer("snapshot-chunks").expect("a drawer");
-    let (from, to) = (chunk_key(shard, 0, 0), chunk_key(shard, u64::MAX, 0));
-    let (key, mut value) = chunks.range(&from, &to).next().expect("a chunk").expect("readable");
-    let middle = value.len() / 2;
-    value[middle] ^= 0x40;
-    chunks.put(&key, &value).expect("writable");
-    vault.sync().expect("synced");
-}
+mod tests;

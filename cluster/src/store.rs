@@ -71,8 +71,10 @@ pub(crate) struct GroupWrite {
     pub(crate) hard_state: Option<HardState>,
     /// This replica has seen all that was committed when it joined, and may vote.
     pub(crate) seeded: bool,
+    /// A piece of a snapshot that will be taken.
+    pub(crate) part: Option<Part>,
     /// A snapshot taken here: must be durable before the log is compacted.
-    pub(crate) taken: Option<Snapshot>,
+    pub(crate) taken: Option<Taken>,
     /// Entries below this index may go.
     pub(crate) compact_below: Option<u64>,
 }
@@ -80,9 +82,27 @@ pub(crate) struct GroupWrite {
 impl GroupWrite {
     fn bytes(&self) -> usize {
         let entries: usize = self.entries.iter().map(|entry| entry.data.len() + 64).sum();
-        let snapshots = [&self.restored, &self.taken];
-        entries + snapshots.into_iter().flatten().map(|snapshot| snapshot.data.len()).sum::<usize>()
+        let part = self.part.as_ref().map_or(0, |part| part.data.len());
+        let taken = self.taken.as_ref().map_or(0, |taken| taken.snapshot.data.len() - taken.written);
+        entries + self.restored.as_ref().map_or(0, |snapshot| snapshot.data.len()) + part + taken
     }
+}
+
+/// A piece of a snapshot's data, in order without holes. Worth nothing until the snapshot itself is durable, and never
+/// if another one begins at offset 0.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) index: u64,
+    pub(crate) offset: usize,
+    pub(crate) data: Bytes,
+}
+
+/// A whole snapshot.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Taken {
+    pub(crate) snapshot: Snapshot,
+    /// So many bytes of it were written in parts.
+    pub(crate) written: usize,
 }
 
 /// All batches of one host up to and with this one are durable.

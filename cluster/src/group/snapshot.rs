@@ -3,15 +3,26 @@
 use std::mem;
 
 use bytes::Bytes;
-use raft::eraftpb::Snapshot;
+use raft::eraftpb::{ConfState, Snapshot};
 use raft::{ProgressState, SnapshotStatus};
 
-use super::{Group, SNAPSHOT_TICKS_MAX};
+use super::{Group, SNAPSHOT_TICKS_MAX, Saves};
 use crate::drained::{Drained, Restored};
 use crate::host::{HostConfig, HostCounters};
 use crate::snapshots::SNAPSHOT_BYTES_MAX;
-use crate::store::GroupWrite;
+use crate::store::{GroupWrite, Part, Taken};
 use crate::{Machine, RestoreError};
+
+/// A snapshot that the machine is at: of which entry, and what is wanted of it.
+pub(super) struct Saving {
+    index: u64,
+    term: u64,
+    conf_state: ConfState,
+    /// Bytes of entries since the last snapshot that it takes in.
+    bytes: usize,
+    /// A follower waits for it.
+    offer: bool,
+}
 
 impl<M: Machine> Group<M> {
     pub(super) fn restore(
@@ -28,64 +39,121 @@ impl<M: Machine> Group<M> {
         self.raw.mut_store().restart_at(metadata.index, metadata.term, metadata.get_conf_state().clone());
         self.restoring = Some((number, metadata.index));
         (self.applied, self.applied_term) = (metadata.index, metadata.term);
-        (self.snapshot_at, self.bytes_since_snapshot, self.taking) = (metadata.index, 0, None);
+        (self.snapshot_at, self.bytes_since_snapshot) = (metadata.index, 0);
+        (self.saving, self.writing, self.taking) = (None, None, None);
         self.bootstrap = None;
         counters.snapshots_restored += 1;
         out.restored.push(Restored { shard: self.shard, index: metadata.index });
         Ok(())
     }
 
-    pub(super) fn take_snapshot(
+    /// Whether a snapshot is under way.
+    pub(crate) fn is_saving(&self) -> bool {
+        (self.saving.is_some() || self.writing.is_some()) && !self.failed
+    }
+
+    /// Begins a snapshot when one is due or a follower is behind the log, and does a slice of it when it is its turn: of
+    /// the machine first, then of writing.
+    pub(super) fn save(
         &mut self,
         config: &HostConfig,
         counters: &mut HostCounters,
+        saves: &mut Saves,
         writes: &mut Vec<GroupWrite>,
     ) {
-        let due = self.applied - self.snapshot_at >= config.snapshot_entries
-            || self.bytes_since_snapshot >= config.snapshot_bytes;
-        if !due || self.taking.is_some() || self.restoring.is_some() || self.applied == self.snapshot_at {
+        // Raft asks for a follower again and again until there is one.
+        let wanted = self.raw.store().take_wanted() && !self.raw.store().offers() && self.is_leader();
+        if let Some(saving) = &mut self.saving {
+            saving.offer |= wanted;
+        } else if (wanted || self.is_due(config)) && self.may_begin() && saves.begin(self.shard) {
+            self.machine.begin_save();
+            self.saving = Some(Saving {
+                index: self.applied,
+                term: self.applied_term,
+                conf_state: self.raw.store().conf_state().clone(),
+                bytes: self.bytes_since_snapshot,
+                offer: wanted,
+            });
+        }
+        // No piece is written before the one before is durable.
+        if !self.is_saving() || self.taking.is_some() || !saves.take_slice(self.shard) {
             return;
         }
-        let taken = self.snapshot();
-        let keep_from = self.raw.store().tail_start(self.applied, config.entries_kept, config.snapshot_bytes);
-        self.raw.mut_store().compact_below(keep_from);
-        counters.snapshots_taken += 1;
-        (self.snapshot_at, self.bytes_since_snapshot) = (self.applied, 0);
-        self.taking = Some(self.last_ready);
+        counters.snapshot_slices += 1;
+        if self.saving.is_some() {
+            let Some(data) = self.machine.save_slice() else { return };
+            self.saved(data, counters);
+        }
+        self.write_part(config, counters, writes);
+    }
+
+    fn may_begin(&self) -> bool {
+        self.writing.is_none() && self.taking.is_none() && self.restoring.is_none()
+    }
+
+    fn is_due(&self, config: &HostConfig) -> bool {
+        let enough = self.applied - self.snapshot_at >= config.snapshot_entries
+            || self.bytes_since_snapshot >= config.snapshot_bytes;
+        enough && self.applied != self.snapshot_at
+    }
+
+    /// The machine has ended its save.
+    fn saved(&mut self, data: Vec<u8>, counters: &mut HostCounters) {
+        let Some(saving) = self.saving.take() else { return };
+        let mut snapshot = Snapshot { data: Bytes::from(data), ..Snapshot::default() };
+        let metadata = snapshot.mut_metadata();
+        (metadata.index, metadata.term) = (saving.index, saving.term);
+        metadata.set_conf_state(saving.conf_state);
+        if saving.offer {
+            self.offer(&snapshot, counters);
+        }
+        // Never the same one twice: the one on the disk is not to be touched.
+        if saving.index > self.snapshot_at {
+            self.bytes_since_snapshot -= saving.bytes;
+            self.writing = Some(Taken { snapshot, written: 0 });
+        }
+    }
+
+    /// To the disk, piece by piece; with the last one the log before the snapshot may go.
+    fn write_part(&mut self, config: &HostConfig, counters: &mut HostCounters, writes: &mut Vec<GroupWrite>) {
+        let Some(mut taken) = self.writing.take() else { return };
+        let index = taken.snapshot.get_metadata().index;
         if writes.last().is_none_or(|write| write.shard != self.shard) {
             let hard_state = self.lazy_hard_state.take();
             let ready = self.last_ready;
             writes.push(GroupWrite { shard: self.shard, ready, hard_state, ..GroupWrite::default() });
             self.outstanding.push_back(ready);
         }
-        if let Some(write) = writes.last_mut() {
-            write.taken = Some(taken);
-            write.compact_below = Some(keep_from);
-        }
-    }
-
-    /// A follower is behind the log: make a snapshot for it. Raft asks again and finds it.
-    pub(super) fn offer_snapshot(&mut self, counters: &mut HostCounters) {
-        if !self.is_leader() || self.restoring.is_some() {
+        let Some(write) = writes.last_mut() else { return };
+        self.taking = Some(write.ready);
+        let (offset, data) = (taken.written, &taken.snapshot.data);
+        if data.len() - offset > config.snapshot_part_bytes {
+            let data = data.slice(offset..offset + config.snapshot_part_bytes);
+            taken.written += data.len();
+            write.part = Some(Part { index, offset, data });
+            self.writing = Some(taken);
             return;
         }
-        let snapshot = self.snapshot();
+        let keep_from = self.raw.store().tail_start(index, config.entries_kept, config.snapshot_bytes);
+        self.raw.mut_store().compact_below(keep_from);
+        counters.snapshots_taken += 1;
+        self.snapshot_at = index;
+        write.taken = Some(taken);
+        write.compact_below = Some(keep_from);
+    }
+
+    /// For followers that are behind the log, when they can use it: raft finds it when it asks again.
+    fn offer(&mut self, snapshot: &Snapshot, counters: &mut HostCounters) {
+        if !self.is_leader() || snapshot.get_metadata().get_conf_state() != self.raw.store().conf_state() {
+            return;
+        }
         if snapshot.data.len() > SNAPSHOT_BYTES_MAX {
             counters.snapshots_too_large += 1;
             return;
         }
         counters.snapshots_offered += 1;
         self.offer_ticks = 0;
-        self.raw.mut_store().offer(Some(snapshot));
-    }
-
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot { data: Bytes::from(self.machine.save()), ..Snapshot::default() };
-        let metadata = snapshot.mut_metadata();
-        metadata.index = self.applied;
-        metadata.term = self.applied_term;
-        metadata.set_conf_state(self.raw.store().conf_state().clone());
-        snapshot
+        self.raw.mut_store().offer(Some(snapshot.clone()));
     }
 
     /// A snapshot message may be lost anywhere, and raft waits for word of it for ever.

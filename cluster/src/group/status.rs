@@ -54,6 +54,8 @@ pub struct GroupStatus {
     pub learners: Vec<u64>,
     /// False until a replica that began empty has what the group had committed; it does not vote before.
     pub seeded: bool,
+    /// A snapshot of this replica's state is under way, in slices.
+    pub saving: bool,
     /// The others, in order of node; empty unless this is the leader.
     pub others: Vec<PeerProgress>,
 }
@@ -92,6 +94,7 @@ impl<M: Machine> Group<M> {
             voters: conf_state.voters.clone(),
             learners: conf_state.learners.clone(),
             seeded: self.seeding == Seeding::Done,
+            saving: self.is_saving(),
             others,
         }
     }

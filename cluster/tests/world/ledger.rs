@@ -4,12 +4,27 @@ use std::hash::{DefaultHasher, Hasher};
 
 use cluster::{Machine, RestoreError};
 
+/// Commands in one slice of a save: few, so that much happens between slices.
+const SLICE_IDS: usize = 150;
+
 /// Remembers every command, so that losing one shows.
 #[derive(Default, Clone)]
 pub(crate) struct Ledger {
     pub(crate) last_index: u64,
     pub(crate) ids: Vec<u64>,
     pub(crate) hash: u64,
+    /// A bug put in on purpose: a save takes in what is applied between its slices.
+    pub(crate) saves_too_much: bool,
+    pub(crate) saving: Option<Saving>,
+}
+
+/// A save under way. Commands are only added to the ledger, so those at its beginning need no copy.
+#[derive(Clone)]
+pub(crate) struct Saving {
+    last_index: u64,
+    hash: u64,
+    ids: usize,
+    saved: Vec<u64>,
 }
 
 /// What applying a command gives: the command and the state after it.
@@ -35,9 +50,24 @@ impl Machine for Ledger {
         Line { id, hash: self.hash }
     }
 
-    fn save(&self) -> Vec<u8> {
-        let words = [self.last_index, self.hash];
-        words.iter().chain(&self.ids).flat_map(|word| word.to_be_bytes()).collect()
+    fn begin_save(&mut self) {
+        let (last_index, hash, ids) = (self.last_index, self.hash, self.ids.len());
+        self.saving = Some(Saving { last_index, hash, ids, saved: Vec::new() });
+    }
+
+    fn save_slice(&mut self) -> Option<Vec<u8>> {
+        let saving = self.saving.as_mut().expect("a save has begun");
+        if self.saves_too_much {
+            (saving.last_index, saving.hash, saving.ids) = (self.last_index, self.hash, self.ids.len());
+        }
+        let from = saving.saved.len();
+        let to = saving.ids.min(from + SLICE_IDS);
+        saving.saved.extend(&self.ids[from..to]);
+        if to < saving.ids {
+            return None;
+        }
+        let Saving { last_index, hash, saved, .. } = self.saving.take()?;
+        Some([last_index, hash].iter().chain(&saved).flat_map(|word| word.to_be_bytes()).collect())
     }
 
     fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {
@@ -46,6 +76,7 @@ impl Machine for Ledger {
         self.last_index = words.next().ok_or_else(missing)?;
         self.hash = words.next().ok_or_else(missing)?;
         self.ids = words.collect();
+        self.saving = None;
         Ok(())
     }
 }

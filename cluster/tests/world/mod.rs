@@ -20,6 +20,20 @@ pub(crate) enum Sabotage {
     None,
     /// Says that a write is durable when it has only been asked for.
     AcknowledgeBeforeDurable,
+    /// Saves what is applied between the slices of a snapshot.
+    SaveTooMuch,
+}
+
+/// What came between two slices of a snapshot, counted, so that it is known to come.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct BetweenSlices {
+    pub(crate) applied: u64,
+    pub(crate) crashes: u64,
+    pub(crate) elections: u64,
+    /// The replica was itself given a snapshot.
+    pub(crate) restored: u64,
+    /// Snapshots made for followers that asked while it was under way.
+    pub(crate) offered: u64,
 }
 
 struct Node {
@@ -60,6 +74,7 @@ pub(crate) struct World {
     pub(crate) wipes: u64,
     pub(crate) elections: u64,
     pub(crate) snapshots: u64,
+    pub(crate) between: BetweenSlices,
 }
 
 impl World {
@@ -95,6 +110,7 @@ impl World {
             wipes: 0,
             elections: 0,
             snapshots: 0,
+            between: BetweenSlices::default(),
         };
         (0..size).for_each(|at| world.start(at));
         world
@@ -126,6 +142,7 @@ impl World {
         let node = &mut self.nodes[at];
         let config = HostConfig {
             snapshot_entries: 24,
+            snapshot_part_bytes: 2_000,
             entries_kept: 6,
             append_bytes_max: 512,
             appends_in_flight_max: 8,
@@ -134,8 +151,8 @@ impl World {
         let mut host = Host::new(config);
         let seed = self.seed;
         let recovered = node.store.recover(SHARD).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        host.add(SHARD, Ledger::default(), recovered.or_bootstrap(&voters))
-            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let ledger = Ledger { saves_too_much: self.sabotage == Sabotage::SaveTooMuch, ..Ledger::default() };
+        host.add(SHARD, ledger, recovered.or_bootstrap(&voters)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         node.host = Some(host);
         node.touched = true;
     }
@@ -145,6 +162,7 @@ impl World {
         let survivors = self.dice.usize(0..=self.nodes[at].store.staged());
         let torn = self.dice.bool();
         let seed = self.seed;
+        self.between.crashes += u64::from(self.is_saving(at));
         let node = &mut self.nodes[at];
         node.host = None;
         node.life += 1;
@@ -288,9 +306,22 @@ impl World {
         PeerMessage { shard: message.shard, raft: raft.into() }
     }
 
+    fn is_saving(&self, at: usize) -> bool {
+        let status = self.nodes[at].host.as_ref().and_then(|host| host.status(SHARD));
+        status.is_some_and(|status| status.saving)
+    }
+
     fn drain(&mut self, at: usize) {
+        let saving = self.is_saving(at);
         let Some(host) = &mut self.nodes[at].host else { return };
+        let offered = host.counters().snapshots_offered;
         let Drained { write, messages, applied, reads, failed_reads, roles, restored, failures, .. } = host.drain();
+        if saving {
+            self.between.applied += applied.len() as u64;
+            self.between.elections += roles.iter().filter(|role| role.is_leader).count() as u64;
+            self.between.restored += restored.len() as u64;
+            self.between.offered += host.counters().snapshots_offered - offered;
+        }
         assert!(self.garble || failures.is_empty(), "seed {}: {failures:?}", self.seed);
         if let Some(batch) = write {
             let done = batch.done();

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::deadlines::Deadline;
-use crate::rows::{AgentState, CALLER, CallState, Class, LegWant};
+use crate::alarms::Alarm;
+use crate::rows::{AsideStage, Call, CallState, Class, ClassKey, LegWant, Party, Place, Presence, Stage, TIERS};
 use crate::shard::Shard;
+use crate::table::{AgentKey, CallKey, QueueKey};
 
 macro_rules! ensure {
     ($holds:expr, $($what:tt)*) => { if !$holds { return Err(format!($($what)*)); } };
@@ -19,88 +20,108 @@ impl Shard {
         self.audit_names()?;
         self.audit_calls()?;
         self.audit_agents()?;
-        self.audit_queues()?;
-        self.audit_deadlines()
+        self.audit_staff()?;
+        self.audit_lines()?;
+        self.audit_pools()?;
+        self.audit_alarms()
     }
 
     fn audit_names(&self) -> Result<(), String> {
-        ensure!(self.dirty.is_empty() && self.touched.is_empty(), "scratch is not empty");
+        let fresh = &self.fresh;
+        let scratch = fresh.agents.is_empty() && fresh.calls.is_empty() && fresh.queues.is_empty();
+        ensure!(scratch && self.touched.is_empty(), "scratch is not empty");
         ensure!(self.queue_names.len() == self.queues.len(), "queue names");
         ensure!(self.agent_names.len() == self.agents.len(), "agent names");
         ensure!(self.call_ids.len() == self.calls.len(), "call ids");
         ensure!(self.gateway_ids.len() == self.gateways.len(), "gateway ids");
-        for (number, queue) in &self.numbers {
-            ensure!(self.queues.get(*queue).is_some_and(|queue| !queue.removed), "number {number} leads nowhere");
+        for (name, row) in self.numbers.iter().filter(|(_, row)| !row.removed) {
+            let queue = self.queue_names.get(row.policy.queue.as_str()).map(|key| &self.queues[*key]);
+            ensure!(queue.is_some_and(|queue| !queue.removed), "number {name} leads nowhere");
         }
         Ok(())
     }
 
     fn audit_calls(&self) -> Result<(), String> {
-        let mut on_gateways = 0;
         for (key, call) in self.calls.iter() {
             let id = call.id;
             ensure!(self.call_ids.get(&id) == Some(&key), "call {id}: id index");
-            ensure!(
-                self.gateways.get(call.gateway).is_some_and(|row| row.up && row.calls.contains(&key)),
-                "call {id}: on a gateway that does not serve it"
-            );
-            on_gateways += 1;
+            let gateway = self.gateways.get(call.gateway);
+            ensure!(gateway.is_some_and(|row| row.calls.contains(&key)), "call {id}: not on its gateway");
+            let absent = call.line.as_deref().is_some_and(|line| line.callback.is_some());
+            ensure!(absent || gateway.is_some_and(|row| row.up), "call {id}: on a gateway that does not serve it");
             ensure!(call.offered <= self.now, "call {id}: offered in the future");
-            if let CallState::Talking { since, .. } = call.state {
-                ensure!(since <= self.now, "call {id}: talks in the future");
-            }
-            ensure!(!call.legs.is_empty(), "call {id}: no legs");
-            ensure!(call.legs.len() <= self.limits.legs_per_call_max.max(3), "call {id}: too many legs");
+            ensure!(absent || !call.legs.is_empty(), "call {id}: no legs");
+            ensure!(call.legs.len() <= self.limits.legs_per_call_max.max(8), "call {id}: too many legs");
             ensure!(call.legs.windows(2).all(|pair| pair[0].number < pair[1].number), "call {id}: leg order");
             ensure!(call.legs.iter().all(|leg| leg.number <= call.legs_made), "call {id}: leg numbers");
             ensure!(call.legs.iter().all(|leg| leg.revision <= self.revision), "call {id}: leg revisions");
-            if let Some(line) = call.line() {
-                let queue = self.queues.get(line.queue).ok_or(format!("call {id}: queue is gone"))?;
-                let listed = match call.state {
-                    CallState::Waiting { .. } => queue.waiting.get(&line.place) == Some(&key),
-                    CallState::Offered { .. } => queue.offered.get(&line.place) == Some(&key),
-                    CallState::Talking { .. } | CallState::Ended { .. } => true,
-                };
-                ensure!(listed, "call {id}: not in its queue");
-                ensure!(line.place.joined <= self.now, "call {id}: joined in the future");
-            }
-            let wants: Vec<(u32, &LegWant)> = call
-                .legs
-                .iter()
-                .filter(|leg| !matches!(leg.want, LegWant::Gone { .. }))
-                .map(|leg| (leg.number, &leg.want))
-                .collect();
-            let in_line = |want: &LegWant| matches!(want, LegWant::Alert | LegWant::Listen);
-            let fits = match (&call.state, wants.as_slice()) {
-                (CallState::Waiting { .. }, [(CALLER, caller)]) => in_line(caller),
-                (CallState::Offered { agent, leg, .. }, [(CALLER, caller), (number, LegWant::Ring { .. })]) => {
-                    let reserved = self.agents.get(*agent).map(|row| &row.state);
-                    let same = matches!(reserved, Some(AgentState::Reserved { call, leg, .. })
-                        if *call == key && leg == number);
-                    leg == number && in_line(caller) && same
-                }
-                (
-                    CallState::Talking { agent, leg, .. },
-                    [(CALLER, LegWant::Join { leg: to }), (number, LegWant::Join { leg: CALLER })],
-                ) => {
-                    let talking = self.agents.get(*agent).map(|row| &row.state);
-                    let same =
-                        matches!(talking, Some(AgentState::Talking { call, leg, .. }) if *call == key && leg == number);
-                    leg == number && to == number && same
-                }
-                (CallState::Ended { .. }, []) => true,
-                (
-                    CallState::Waiting { .. }
-                    | CallState::Offered { .. }
-                    | CallState::Talking { .. }
-                    | CallState::Ended { .. },
-                    _,
-                ) => false,
-            };
-            ensure!(fits, "call {id}: legs {wants:?} do not fit {:?}", call.state);
+            ensure!(self.call_due(call) == call.alarm, "call {id}: alarm {:?}", call.alarm);
+            ensure!(call.alarm.is_none_or(|at| at > self.now), "call {id}: something due was not done");
+            self.audit_legs(key, call).map_err(|what| format!("call {id}: {what}"))?;
         }
         let listed: usize = self.gateways.iter().map(|(_, gateway)| gateway.calls.len()).sum();
-        ensure!(listed == on_gateways, "gateways list {listed} calls of {on_gateways}");
+        ensure!(listed == self.calls.len(), "gateways list {listed} calls");
+        Ok(())
+    }
+
+    /// What is wanted of the legs fits the state, and agents know of their part in it.
+    fn audit_legs(&self, key: CallKey, call: &Call) -> Result<(), String> {
+        let wants: BTreeMap<u32, &LegWant> = call
+            .legs
+            .iter()
+            .filter(|leg| !matches!(leg.want, LegWant::Gone { .. }))
+            .map(|leg| (leg.number, &leg.want))
+            .collect();
+        let caller = call.caller_leg;
+        let hears = matches!(wants.get(&caller), Some(LegWant::Alert | LegWant::Listen));
+        let callback = call.line.as_deref().is_some_and(|line| line.callback.is_some());
+        let works =
+            |agent: AgentKey, stages: &[Stage]| self.stage_of(agent, key).is_some_and(|stage| stages.contains(&stage));
+        let rings = |leg: &u32| matches!(wants.get(leg), Some(LegWant::Ring { .. } | LegWant::Dial { .. }));
+        let fits = match &call.state {
+            CallState::Waiting | CallState::Asking { .. } if callback => wants.is_empty(),
+            CallState::Waiting | CallState::Asking { .. } | CallState::Leaving { .. } => hears && wants.len() == 1,
+            CallState::Offered(offer) => {
+                let all =
+                    offer.ringing.iter().all(|ringing| rings(&ringing.leg) && works(ringing.agent, &[Stage::Reserved]));
+                hears && all && !offer.ringing.is_empty() && wants.len() == offer.ringing.len() + 1
+            }
+            CallState::Calling { agent, leg, .. } => {
+                callback && wants.len() == 1 && rings(leg) && works(*agent, &[Stage::Reserved])
+            }
+            CallState::Moving(moving) => {
+                let all = moving.ringing.iter().all(|(party, leg)| match party {
+                    Party::Agent(agent) => rings(leg) && works(*agent, &[Stage::Reserved]),
+                    Party::Outside(_) => rings(leg),
+                });
+                hears && all && !moving.ringing.is_empty() && wants.len() == moving.ringing.len() + 1
+            }
+            CallState::Talking(talk) => {
+                let party = match &talk.party {
+                    Party::Agent(agent) => works(*agent, &[Stage::Talking, Stage::Held, Stage::Consulting]),
+                    Party::Outside(_) => true,
+                };
+                let aside_legs = talk.aside.as_ref().map_or(0, |aside| aside.legs.len());
+                let shape = match &talk.aside {
+                    None if talk.held.is_some() => hears && wants.get(&talk.leg) == Some(&&LegWant::Quiet),
+                    None => {
+                        wants.get(&caller) == Some(&&LegWant::Join { leg: talk.leg })
+                            && wants.get(&talk.leg) == Some(&&LegWant::Join { leg: caller })
+                    }
+                    Some(aside) => match aside.stage {
+                        AsideStage::Ringing { .. } => hears && aside.legs.iter().all(rings),
+                        AsideStage::Target => hears && aside.legs.len() == 1,
+                        AsideStage::Caller => wants.get(&caller) == Some(&&LegWant::Join { leg: talk.leg }),
+                        AsideStage::Conference => {
+                            wants.values().all(|want| matches!(want, LegWant::Meet { .. })) && wants.len() == 3
+                        }
+                    },
+                };
+                party && shape && wants.len() == 2 + aside_legs
+            }
+            CallState::Ended { .. } => wants.is_empty(),
+        };
+        ensure!(fits, "legs {wants:?} do not fit {:?}", call.state);
         Ok(())
     }
 
@@ -108,95 +129,171 @@ impl Shard {
         for (key, agent) in self.agents.iter() {
             let name = &agent.name;
             ensure!(self.agent_names.get(name) == Some(&key), "agent {name}: name index");
-            ensure!(agent.since <= self.now, "agent {name}: since the future");
-            if let AgentState::Ready { rank } | AgentState::Reserved { rank, .. } = &agent.state {
-                ensure!(rank.since <= self.now, "agent {name}: idle since the future");
-            }
-            let fits = match &agent.state {
-                AgentState::Reserved { call, leg, .. } => self.calls.get(*call).is_some_and(|row| {
-                    matches!(row.state, CallState::Offered { line, agent: rung, leg: ringing }
-                        if rung == key && ringing == *leg && agent.queues.contains(&line.queue))
-                }),
-                AgentState::Talking { call, leg, .. } => self.calls.get(*call).is_some_and(|row| {
-                    matches!(row.state, CallState::Talking { agent, leg: joined, .. }
-                        if agent == key && joined == *leg)
-                }),
-                AgentState::LoggedOut
-                | AgentState::NotReady { .. }
-                | AgentState::Ready { .. }
-                | AgentState::WrapUp { .. } => true,
-            };
-            ensure!(fits, "agent {name}: {:?} does not fit the call", agent.state);
-            if agent.removed {
-                let talks = matches!(agent.state, AgentState::Talking { .. });
-                ensure!(talks && agent.queues.is_empty(), "agent {name}: removed and still here");
-            }
-            if let Some(until) = agent.state.deadline() {
-                ensure!(until > self.now, "agent {name}: past the deadline in {}", agent.state.name());
+            ensure!(agent.since <= self.now && agent.counted <= self.now, "agent {name}: since the future");
+            ensure!(agent.state == agent.derived_state(), "agent {name}: state");
+            ensure!(agent.work.len() <= 1 + usize::from(agent.policy.capacity), "agent {name}: beyond capacity");
+            let reserved = agent.work.iter().filter(|work| work.stage == Stage::Reserved).count();
+            ensure!(reserved <= 1, "agent {name}: rings for several calls");
+            for work in &agent.work {
+                let part = self.calls.get(work.call).is_some_and(|call| has_part(call, key));
+                ensure!(part, "agent {name}: {work:?} does not fit the call");
             }
             ensure!(
-                agent.contacts.iter().all(|contact| contact.expires > self.now),
-                "agent {name}: a contact has expired"
+                agent.after == crate::rows::AfterCall::Ready || !agent.work.is_empty(),
+                "agent {name}: something is left to be done after calls that are over"
             );
+            if agent.removed {
+                ensure!(!agent.work.is_empty() && agent.members.is_empty(), "agent {name}: removed and still here");
+            }
+            if let Some(until) = agent.until() {
+                ensure!(until > self.now, "agent {name}: past the deadline in {}", agent.state.name());
+                ensure!(agent.alarm.is_some_and(|at| at <= until), "agent {name}: no alarm");
+                let free = agent.work.is_empty()
+                    || matches!(agent.presence, Presence::NotReady { .. } | Presence::WrapUp { .. });
+                ensure!(free, "agent {name}: talks with a deadline");
+            }
+            let fresh = agent.contacts.iter().all(|contact| contact.expires > self.now);
+            ensure!(fresh, "agent {name}: a contact has expired");
+            ensure!(agent.contacts_alarm == agent.contacts_deadline(), "agent {name}: contacts alarm");
         }
         Ok(())
     }
 
-    fn audit_queues(&self) -> Result<(), String> {
-        let mut members: BTreeMap<_, [u32; Class::COUNT]> = BTreeMap::new();
-        let mut ready: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    fn audit_staff(&self) -> Result<(), String> {
+        let mut staff: BTreeMap<QueueKey, [[u32; Class::COUNT]; TIERS]> = BTreeMap::new();
+        let mut members: BTreeMap<QueueKey, BTreeSet<AgentKey>> = BTreeMap::new();
         for (key, agent) in self.agents.iter() {
-            for queue in &agent.queues {
-                members.entry(*queue).or_default()[agent.class() as usize] += 1;
-                if let (Class::Ready, AgentState::Ready { rank }) = (agent.class(), &agent.state) {
-                    ready.entry(*queue).or_default().insert(*rank, key);
-                }
-            }
-        }
-        let (mut in_line, mut talking) = (BTreeMap::new(), BTreeMap::new());
-        for (_, call) in self.calls.iter() {
-            match call.state {
-                CallState::Waiting { line } | CallState::Offered { line, .. } => {
-                    *in_line.entry(line.queue).or_insert(0_usize) += 1;
-                }
-                CallState::Talking { line, .. } => *talking.entry(line.queue).or_insert(0_u32) += 1,
-                CallState::Ended { .. } => {}
+            for member in &agent.members {
+                staff.entry(member.queue).or_default()[usize::from(member.tier)][agent.class() as usize] += 1;
+                members.entry(member.queue).or_default().insert(key);
             }
         }
         for (key, queue) in self.queues.iter() {
             let name = &queue.name;
             ensure!(self.queue_names.get(name) == Some(&key), "queue {name}: name index");
-            ensure!(queue.members == members.get(&key).copied().unwrap_or_default(), "queue {name}: member counts");
-            ensure!(queue.ready == ready.remove(&key).unwrap_or_default(), "queue {name}: ready index");
-            let lines = queue.waiting.len() + queue.offered.len();
-            ensure!(lines == in_line.get(&key).copied().unwrap_or_default(), "queue {name}: calls in line");
-            ensure!(queue.talking == talking.get(&key).copied().unwrap_or_default(), "queue {name}: talking");
-            ensure!(queue.waiting.is_empty() || queue.ready.is_empty(), "queue {name}: a call waits for a ready agent");
-            if queue.removed {
-                ensure!(queue.talking > 0 && lines == 0, "queue {name}: removed and still here");
-            }
+            ensure!(queue.staff == staff.get(&key).copied().unwrap_or_default(), "queue {name}: staff");
+            let listed: BTreeSet<AgentKey> = queue.members.iter().copied().collect();
+            ensure!(listed == members.remove(&key).unwrap_or_default(), "queue {name}: members");
         }
         Ok(())
     }
 
-    fn audit_deadlines(&self) -> Result<(), String> {
+    fn audit_lines(&self) -> Result<(), String> {
+        let mut classes: BTreeMap<(QueueKey, ClassKey), BTreeMap<Place, CallKey>> = BTreeMap::new();
+        let mut offered: BTreeMap<QueueKey, BTreeMap<Place, CallKey>> = BTreeMap::new();
+        let mut talking: BTreeMap<QueueKey, u32> = BTreeMap::new();
+        for (key, call) in self.calls.iter() {
+            let Some(line) = call.line.as_deref() else { continue };
+            if matches!(call.state, CallState::Talking(_)) {
+                *talking.entry(line.queue).or_default() += 1;
+            }
+            if call.in_line().is_none() {
+                continue;
+            }
+            ensure!(line.joined <= self.now, "call {}: joined in the future", call.id);
+            let rests = line.callback.as_ref().is_some_and(|wish| wish.rest_until.is_some());
+            let more = if line.wanted.is_some() { &[][..] } else { &line.more[..] };
+            for queue in std::iter::once(line.queue).chain(more.iter().copied()) {
+                if call.state == CallState::Waiting && !rests {
+                    let class = match line.wanted {
+                        Some(wanted) => ClassKey::Own(wanted.agent),
+                        None => ClassKey::Open { demand: line.demand, tier: line.tier },
+                    };
+                    classes.entry((queue, class)).or_default().insert(line.place, key);
+                } else {
+                    offered.entry(queue).or_default().insert(line.place, key);
+                }
+            }
+        }
+        for (key, queue) in self.queues.iter() {
+            let name = &queue.name;
+            for (class, line) in &queue.classes {
+                let wanted = classes.remove(&(key, *class)).unwrap_or_default();
+                ensure!(line.iter().eq(wanted.into_iter()), "queue {name}: class {class:?}");
+                if let ClassKey::Own(agent) = class {
+                    let known = self.agents.get(*agent).is_some_and(|agent| agent.own.contains(&key));
+                    ensure!(known, "queue {name}: an agent does not know of own calls");
+                }
+            }
+            ensure!(queue.offered == offered.remove(&key).unwrap_or_default(), "queue {name}: offered");
+            ensure!(queue.talking == talking.remove(&key).unwrap_or_default(), "queue {name}: talking");
+            if queue.removed {
+                ensure!(queue.in_line() == 0, "queue {name}: removed and still here");
+            }
+        }
+        ensure!(classes.is_empty() && offered.is_empty(), "calls in line that no queue lists");
+        Ok(())
+    }
+
+    /// Seats are where they should be, and nobody sits for whom a call waits.
+    fn audit_pools(&self) -> Result<(), String> {
+        let mut seats = 0;
+        for (key, agent) in self.agents.iter() {
+            let name = &agent.name;
+            ensure!(agent.available() || agent.seats.is_empty(), "agent {name}: a seat without being available");
+            seats += agent.seats.len();
+            if !agent.available() {
+                continue;
+            }
+            for seat in &agent.seats {
+                let pool = self.queues.get(seat.queue).and_then(|queue| queue.pools.get(usize::from(seat.pool)));
+                let sits = pool.and_then(|pool| pool.ready.get(&seat.standing));
+                ensure!(sits == Some(&key), "agent {name}: not where the seat says");
+            }
+            let wanted: usize = agent
+                .members
+                .iter()
+                .map(|member| self.queues[member.queue].pools.iter().filter(|pool| agent.is_able(pool.demand)).count())
+                .sum();
+            ensure!(agent.seats.len() == wanted, "agent {name}: {} seats of {wanted}", agent.seats.len());
+            for queue in &agent.own {
+                let waits = self.queues[*queue].classes.contains_key(&ClassKey::Own(key));
+                ensure!(!waits, "agent {name}: an own call waits though the agent is ready");
+            }
+            for member in &agent.members {
+                let queue = &self.queues[member.queue];
+                for (class, line) in &queue.classes {
+                    let ClassKey::Open { demand, tier } = class else { continue };
+                    let takes = agent.is_able(*demand) && queue.open_tier(*tier) >= member.tier;
+                    let all_shun = line
+                        .iter()
+                        .all(|(_, call)| self.calls[call].line.as_deref().is_some_and(|line| line.shuns == Some(key)));
+                    ensure!(!takes || all_shun, "queue {}: a call waits for a ready agent", queue.name);
+                }
+            }
+        }
+        let seated: usize = self.queues.iter().flat_map(|(_, queue)| &queue.pools).map(|pool| pool.ready.len()).sum();
+        ensure!(seats == seated, "pools seat {seated} of {seats}");
+        Ok(())
+    }
+
+    fn audit_alarms(&self) -> Result<(), String> {
         let seen_later = self.senders.rows.values().any(|row| row.last_seen > self.now);
         ensure!(!seen_later, "a sender was seen in the future");
         ensure!(self.now <= crate::limits::TIME_MAX, "time is beyond its end");
-        let mut due = BTreeSet::new();
-        for (key, agent) in self.agents.iter() {
-            due.extend(agent.state.deadline().map(|at| (at, Deadline::Agent(key))));
-            due.extend(agent.contacts_deadline().map(|at| (at, Deadline::Contacts(key))));
+        let set: BTreeSet<(u64, Alarm)> = self.alarms.iter().collect();
+        let agents = self.agents.iter().flat_map(|(key, row)| {
+            let own = row.alarm.map(|at| (at, Alarm::Agent(key)));
+            own.into_iter().chain(row.contacts_alarm.map(|at| (at, Alarm::Contacts(key))))
+        });
+        let calls = self.calls.iter().filter_map(|(key, row)| row.alarm.map(|at| (at, Alarm::Call(key))));
+        let queues = self.queues.iter().filter_map(|(key, row)| row.alarm.map(|at| (at, Alarm::Queue(key))));
+        let senders = self.senders.rows.iter().map(|(id, row)| (row.check_at, Alarm::Sender(*id)));
+        for alarm in agents.chain(calls).chain(queues).chain(senders) {
+            ensure!(set.contains(&alarm), "an alarm is not set: {alarm:?}");
         }
-        for (key, call) in self.calls.iter() {
-            if let CallState::Waiting { line } = call.state {
-                let at = self.queues[line.queue].policy.wait_until(line.place.joined);
-                due.extend(at.map(|at| (at, Deadline::Wait(key))));
-            }
-        }
-        due.extend(self.senders.rows.iter().map(|(id, row)| (row.check_at, Deadline::Sender(*id))));
-        ensure!(due == self.deadlines, "deadlines are not those of the rows");
         ensure!(self.next_deadline().is_none_or(|at| at > self.now), "something due was not done");
         Ok(())
+    }
+}
+
+fn has_part(call: &Call, agent: AgentKey) -> bool {
+    let me = Party::Agent(agent);
+    match &call.state {
+        CallState::Offered(offer) => offer.ringing.iter().any(|ringing| ringing.agent == agent),
+        CallState::Calling { agent: kept, .. } => *kept == agent,
+        CallState::Moving(moving) => moving.ringing.iter().any(|(party, _)| *party == me),
+        CallState::Talking(talk) => talk.party == me || talk.aside.as_ref().is_some_and(|aside| aside.party == me),
+        CallState::Waiting | CallState::Asking { .. } | CallState::Leaving { .. } | CallState::Ended { .. } => false,
     }
 }

@@ -1,20 +1,20 @@
-//! Calls: commands about them, their states and their ends; ends are concluded here, never asked for.
+//! Calls: a gateway's reports about them, and their ends; ends are concluded here, never asked for.
 
-use crate::CallId;
 use crate::command::{Accepted, EndCause, Rejection, RejectionCode};
-use crate::deadlines::Deadline;
 use crate::document::AnswerMode;
 use crate::output::{CallOutcome, CallRecord, Output, RecordKind};
-use crate::rows::{AfterCall, AgentState, CALLER, Call, CallState, InLine, LegWant, Release};
+use crate::rows::{CALLER, Call, CallState, LegWant, Release, Stage};
 use crate::shard::Shard;
-use crate::table::{AgentKey, CallKey, GatewayKey};
+use crate::table::{CallKey, GatewayKey, QueueKey};
+use crate::{CallId, Name};
 
 /// The strings of an offered call.
+#[derive(Clone)]
 pub(crate) struct Names {
-    pub(crate) number: String,
-    pub(crate) caller: String,
-    pub(crate) caller_name: String,
-    pub(crate) trace: Option<String>,
+    pub(crate) number: Name,
+    pub(crate) caller: Name,
+    pub(crate) caller_name: Name,
+    pub(crate) trace: Option<Name>,
 }
 
 impl Shard {
@@ -33,7 +33,7 @@ impl Shard {
                 // No order about it would ever reach this gateway.
                 return Err(Rejection::new(RejectionCode::WrongState, "the call is on another gateway"));
             }
-            if call.leg(CALLER).is_none() {
+            if call.caller_leg().is_none() {
                 return Err(Rejection::new(RejectionCode::WrongState, "the call has ended"));
             }
             return Ok(Accepted);
@@ -47,63 +47,99 @@ impl Shard {
         if self.calls.len() >= self.limits.calls_max {
             return Err(Rejection::new(RejectionCode::LimitReached, "calls_max"));
         }
-        let refusal = match self.numbers.get(&names.number).copied() {
-            None => Release::UnknownNumber,
-            Some(queue) => {
-                let row = &mut self.queues[queue];
-                row.counts.offered += 1;
-                let own_max = row.policy.waiting_max as usize;
-                let limit = self.limits.waiting_per_queue_max;
-                let waiting_max = if own_max == 0 { limit } else { own_max.min(limit) };
-                // Somebody who is ready for this queue takes the caller, so nobody has to wait.
-                if row.waiting.len() < waiting_max || !row.ready.is_empty() {
-                    self.join_queue(id, gateway, names, queue);
-                    return Ok(Accepted);
-                }
-                Release::QueueFull
-            }
-        };
-        let queue = self.numbers.get(&names.number).map(|key| self.queues[*key].name.clone()).unwrap_or_default();
-        let record = Box::new(CallRecord {
-            call: id,
-            number: names.number.clone(),
-            caller: names.caller.clone(),
-            queue,
-            agent: String::new(),
-            offered_ms: self.now,
-            answered_ms: 0,
-            ended_ms: self.now,
-            outcome: CallOutcome::Refused,
-            ended_by: "system".to_owned(),
-            offers: 0,
-            gateway: self.gateways[gateway].id.clone(),
-        });
-        self.write(RecordKind::Call((*record).clone()), out);
-        let key = self.add_call(id, gateway, names, CallState::Ended { record });
-        self.add_leg(key, None, LegWant::Gone { release: refusal });
+        let key = self.add_call(id, gateway, names);
+        self.route(key, out);
         Ok(Accepted)
     }
 
-    fn join_queue(&mut self, id: CallId, gateway: GatewayKey, names: Names, queue: crate::table::QueueKey) {
-        let line = InLine { queue, place: self.next_place() };
-        let key = self.add_call(id, gateway, names, CallState::Waiting { line });
-        let want = match self.queues[queue].policy.answer {
-            AnswerMode::OnEntry => LegWant::Listen,
-            AnswerMode::OnAgent => LegWant::Alert,
-        };
-        self.add_leg(key, None, want);
-        self.stand_in_line(key, line);
-    }
-
-    fn add_call(&mut self, id: CallId, gateway: GatewayKey, names: Names, state: CallState) -> CallKey {
+    fn add_call(&mut self, id: CallId, gateway: GatewayKey, names: Names) -> CallKey {
         let Names { number, caller, caller_name, trace } = names;
-        let (offered, legs) = (self.now, Vec::with_capacity(2));
-        let call =
-            Call { id, gateway, number, caller, caller_name, trace, offered, offers: 0, legs_made: 0, legs, state };
+        let call = Call {
+            id,
+            gateway,
+            number,
+            caller,
+            caller_name,
+            trace,
+            offered: self.now,
+            offers: 0,
+            legs_made: 0,
+            caller_leg: CALLER,
+            legs: Vec::with_capacity(2),
+            state: CallState::Waiting,
+            line: None,
+            parts: Vec::new(),
+            hops: 0,
+            history: Vec::new(),
+            waited_ms: 0,
+            said: (0, Vec::new()),
+            called_back: false,
+            alarm: None,
+        };
         let key = self.calls.insert(call);
         self.call_ids.insert(id, key);
         self.gateways[gateway].calls.insert(key);
         key
+    }
+
+    /// The caller's leg of a new call: answered now, or ringing.
+    pub(crate) fn greet(&mut self, key: CallKey, queue: QueueKey) {
+        if self.calls[key].caller_leg().is_some() {
+            return;
+        }
+        let want = match self.queues[queue].policy.document.answer {
+            AnswerMode::OnEntry => LegWant::Listen,
+            AnswerMode::OnAgent => LegWant::Alert,
+        };
+        self.add_leg(key, None, want);
+    }
+
+    /// Lets a new caller go without an answer.
+    pub(crate) fn turn_away(
+        &mut self,
+        key: CallKey,
+        queue: Option<QueueKey>,
+        release: Release,
+        status: u16,
+        out: &mut Output,
+    ) {
+        if let Some(queue) = queue {
+            self.queues[queue].counts.refused += 1;
+        }
+        let queue = queue.map_or(self.empty.clone(), |queue| self.queues[queue].name.clone());
+        let record = self.call_record(key, queue, CallOutcome::Refused, "system".into());
+        self.write(RecordKind::Call((*record).clone()), out);
+        self.calls[key].state = CallState::Ended { record };
+        if self.calls[key].caller_leg().is_none() {
+            self.add_leg(key, None, LegWant::Gone { release, status });
+        } else {
+            self.want_caller(key, LegWant::Gone { release, status });
+        }
+    }
+
+    fn call_record(&self, key: CallKey, queue: Name, outcome: CallOutcome, ended_by: Name) -> Box<CallRecord> {
+        let call = &self.calls[key];
+        let line = call.line.as_deref();
+        let first = call.parts.first();
+        Box::new(CallRecord {
+            call: call.id,
+            number: call.number.clone(),
+            caller: call.caller.clone(),
+            queue,
+            agent: call.parts.last().map_or_else(|| self.empty.clone(), |part| part.agent.clone()),
+            offered_ms: call.offered,
+            answered_ms: first.map_or(0, |part| part.from_ms),
+            ended_ms: self.now,
+            outcome,
+            ended_by,
+            offers: call.offers,
+            gateway: self.gateways[call.gateway].id.clone(),
+            parts: call.parts.clone(),
+            priority: line.map_or(0, |line| u32::from(line.place.priority)),
+            callback: call.called_back,
+            skills: line.map_or_else(|| self.empty.clone(), |line| self.demands.get(line.demand).text.clone()),
+            waited_ms: call.waited_ms,
+        })
     }
 
     pub(crate) fn answer_leg(
@@ -117,42 +153,41 @@ impl Shard {
         let call = &mut self.calls[key];
         let row = call.leg_mut(leg).expect("its passport was just kept");
         row.answered = true;
-        if let LegWant::Gone { release } = row.want {
+        if let LegWant::Gone { release, status } = row.want {
             // Late: the offer was withdrawn already. Said again, so that nobody stays on the line.
-            self.want_gone(key, leg, release);
+            self.want(key, leg, LegWant::Gone { release, status });
             return Ok(Accepted);
         }
-        match call.state {
-            CallState::Offered { line, agent, leg: ringing } if ringing == leg => {
-                self.start_talk(key, line, agent, leg, out);
+        match &call.state {
+            CallState::Offered(offer) => {
+                if let Some(agent) =
+                    offer.ringing.iter().find(|ringing| ringing.leg == leg).map(|ringing| ringing.agent)
+                {
+                    self.start_talk(key, agent, leg, out);
+                }
             }
-            CallState::Waiting { .. }
-            | CallState::Offered { .. }
-            | CallState::Talking { .. }
+            CallState::Calling { leg: called, .. } if *called == leg => self.caller_called(key, out),
+            CallState::Moving(moving) if moving.ringing.iter().any(|(_, ringing)| *ringing == leg) => {
+                self.target_answered(key, leg, out);
+            }
+            CallState::Talking(talk) if talk.aside.as_ref().is_some_and(|aside| aside.legs.contains(&leg)) => {
+                self.aside_answered(key, leg, out);
+            }
+            CallState::Waiting
+            | CallState::Asking { .. }
+            | CallState::Calling { .. }
+            | CallState::Moving(_)
+            | CallState::Talking(_)
+            | CallState::Leaving { .. }
             | CallState::Ended { .. } => {}
         }
         Ok(Accepted)
     }
 
-    fn start_talk(&mut self, key: CallKey, line: InLine, agent: AgentKey, leg: u32, out: &mut Output) {
-        let since = self.now;
-        self.calls[key].state = CallState::Talking { line, agent, leg, since };
-        let queue = &mut self.queues[line.queue];
-        queue.offered.remove(&line.place);
-        queue.talking += 1;
-        queue.counts.answered += 1;
-        queue.counts.wait_ms += since - line.place.joined;
-        self.agents[agent].answered += 1;
-        self.want(key, CALLER, LegWant::Join { leg });
-        self.want(key, leg, LegWant::Join { leg: CALLER });
-        let id = self.calls[key].id;
-        self.enter(agent, AgentState::Talking { call: key, leg, since, after: AfterCall::Ready }, "", id, out);
-    }
-
     pub(crate) fn confirm_leg(&mut self, id: CallId, leg: u32, passport: Vec<u8>) -> Result<Accepted, Rejection> {
         let key = self.keep_passport(id, leg, passport)?;
         // A confirmed dialog of the caller is an answered one; an agent's answer is asked for by AnswerLeg only.
-        if leg == CALLER {
+        if leg == self.calls[key].caller_leg {
             self.calls[key].leg_mut(leg).expect("its passport was just kept").answered = true;
         }
         Ok(Accepted)
@@ -182,65 +217,38 @@ impl Shard {
         let call = &mut self.calls[key];
         let index = call.legs.iter().position(|row| row.number == leg).ok_or_else(unknown_leg)?;
         let ended = call.legs.remove(index);
+        let caller = call.caller_leg;
         if let LegWant::Gone { .. } = ended.want {
             self.drop_call_without_legs(key);
             return Ok(Accepted);
         }
-        match call.state.clone() {
-            CallState::Waiting { .. } => self.caller_left(key, cause, out),
-            CallState::Offered { .. } if leg == CALLER => self.caller_left(key, cause, out),
-            CallState::Offered { line, agent, .. } => {
-                self.return_call(key);
-                let policy = &self.queues[line.queue].policy;
-                let (busy_ms, unreachable_ms) = (policy.busy_ms(), policy.unreachable_ms());
-                match cause {
-                    EndCause::NoAnswer => {
-                        let state = AgentState::NotReady { reason: "rona".to_owned(), until: None };
-                        self.enter(agent, state, "rona", id, out);
-                    }
-                    EndCause::Busy => self.rest_agent(agent, "busy", busy_ms, id, out),
-                    EndCause::Rejected | EndCause::Hangup | EndCause::Cancelled => {
-                        self.rest_agent(agent, "rejected", busy_ms, id, out);
-                    }
-                    EndCause::Unreachable
-                    | EndCause::Media
-                    | EndCause::Ordered
-                    | EndCause::Failed
-                    | EndCause::Lost
-                    | EndCause::Unspecified => self.rest_agent(agent, "unreachable", unreachable_ms, id, out),
-                }
+        match &call.state {
+            CallState::Waiting | CallState::Asking { .. } if leg == caller => self.caller_left(key, cause, out),
+            CallState::Offered(_) if leg == caller => self.caller_left(key, cause, out),
+            CallState::Offered(_) => self.ring_failed(key, leg, cause, out),
+            CallState::Calling { .. } => self.callback_missed(key, cause, out),
+            CallState::Moving(_) if leg == caller => self.caller_left(key, cause, out),
+            CallState::Moving(_) => self.target_failed(key, leg, cause, out),
+            CallState::Talking(_) if leg == caller => {
+                self.conclude(key, CallOutcome::Completed, by(cause, "caller"), Release::OtherSideEnded, out);
             }
-            CallState::Talking { .. } => {
-                let by = match cause {
-                    EndCause::Media | EndCause::Failed | EndCause::Lost => "system",
-                    EndCause::Hangup
-                    | EndCause::Cancelled
-                    | EndCause::Busy
-                    | EndCause::Rejected
-                    | EndCause::NoAnswer
-                    | EndCause::Unreachable
-                    | EndCause::Ordered
-                    | EndCause::Unspecified => {
-                        if leg == CALLER {
-                            "caller"
-                        } else {
-                            "agent"
-                        }
-                    }
-                };
-                self.conclude(key, CallOutcome::Completed, by, Release::OtherSideEnded, out);
-            }
+            CallState::Talking(talk) if talk.leg == leg => self.party_left(key, cause, out),
+            CallState::Talking(_) => self.aside_failed(key, leg, cause, out),
+            CallState::Leaving { .. } => self.conclude(key, CallOutcome::Refused, "caller", Release::CallerLeft, out),
+            CallState::Waiting | CallState::Asking { .. } => panic!("a call that waits has no other leg"),
             CallState::Ended { .. } => panic!("every leg of an ended call is ordered gone"),
         }
         self.drop_call_without_legs(key);
         Ok(Accepted)
     }
 
-    /// The caller's leg ended before an agent answered.
+    /// The caller's leg ended before somebody answered.
     fn caller_left(&mut self, key: CallKey, cause: EndCause, out: &mut Output) {
+        let talked = !self.calls[key].parts.is_empty();
         match cause {
             EndCause::Hangup | EndCause::Cancelled | EndCause::NoAnswer | EndCause::Rejected | EndCause::Busy => {
-                self.conclude(key, CallOutcome::Abandoned, "caller", Release::CallerLeft, out);
+                let outcome = if talked { CallOutcome::Completed } else { CallOutcome::Abandoned };
+                self.conclude(key, outcome, "caller", Release::CallerLeft, out);
             }
             EndCause::Unreachable
             | EndCause::Media
@@ -251,64 +259,32 @@ impl Shard {
         }
     }
 
-    pub(crate) fn press_digits(&mut self, id: CallId, leg: u32, digits: &str) -> Result<Accepted, Rejection> {
-        let key = self.call_key(id)?;
-        self.calls[key].leg(leg).ok_or_else(unknown_leg)?;
-        self.check_name("digits", digits)?;
-        if !digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')) {
-            return Err(Rejection::new(RejectionCode::Invalid, "digits are 0-9 * # A-D"));
-        }
-        // Nothing listens to digits yet: flows and feature codes will.
-        Ok(Accepted)
-    }
-
     pub(crate) fn clear_call(&mut self, id: CallId, by: &str, out: &mut Output) -> Result<Accepted, Rejection> {
         let key = self.call_key(id)?;
         self.check_name("by", by)?;
         let by = if by.is_empty() { "admin".to_owned() } else { format!("admin:{by}") };
-        match self.calls[key].state {
-            CallState::Waiting { .. } | CallState::Offered { .. } => {
-                self.conclude(key, CallOutcome::Abandoned, &by, Release::Cleared, out);
-            }
-            CallState::Talking { .. } => self.conclude(key, CallOutcome::Completed, &by, Release::Cleared, out),
-            CallState::Ended { .. } => {}
-        }
+        let call = &self.calls[key];
+        let outcome = match call.state {
+            CallState::Ended { .. } => return Ok(Accepted),
+            CallState::Talking(_) => CallOutcome::Completed,
+            _ if !call.parts.is_empty() => CallOutcome::Completed,
+            CallState::Waiting
+            | CallState::Asking { .. }
+            | CallState::Offered(_)
+            | CallState::Calling { .. }
+            | CallState::Moving(_) => CallOutcome::Abandoned,
+            CallState::Leaving { .. } => CallOutcome::Refused,
+        };
+        self.conclude(key, outcome, &by, Release::Cleared, out);
         Ok(Accepted)
     }
 
-    /// Lets a waiting call go by rule.
+    /// Lets a call in line go by rule.
     pub(crate) fn refuse(&mut self, key: CallKey, release: Release, out: &mut Output) {
         self.conclude(key, CallOutcome::Refused, "system", release, out);
     }
 
-    /// An offer has failed or was withdrawn: the call is at its place again, wait time and all.
-    pub(crate) fn return_call(&mut self, key: CallKey) {
-        let CallState::Offered { line, .. } = self.calls[key].state else {
-            panic!("only an offered call returns");
-        };
-        self.queues[line.queue].offered.remove(&line.place);
-        self.calls[key].state = CallState::Waiting { line };
-        self.stand_in_line(key, line);
-    }
-
-    fn stand_in_line(&mut self, key: CallKey, line: InLine) {
-        let queue = &mut self.queues[line.queue];
-        queue.waiting.insert(line.place, key);
-        if let Some(at) = queue.policy.wait_until(line.place.joined) {
-            self.deadlines.insert((at, Deadline::Wait(key)));
-        }
-        self.dirty.insert(line.queue);
-    }
-
-    pub(crate) fn leave_line(&mut self, key: CallKey, line: InLine) {
-        let queue = &mut self.queues[line.queue];
-        queue.waiting.remove(&line.place);
-        if let Some(at) = queue.policy.wait_until(line.place.joined) {
-            self.deadlines.remove(&(at, Deadline::Wait(key)));
-        }
-    }
-
-    /// Ends a call that lives: its one record, its agent free, all its legs to be gone.
+    /// Ends a call that lives: its one record, its agents free, all its legs to be gone.
     pub(crate) fn conclude(
         &mut self,
         key: CallKey,
@@ -317,57 +293,41 @@ impl Shard {
         release: Release,
         out: &mut Output,
     ) {
-        let id = self.calls[key].id;
-        let (mut agent_name, mut answered_ms) = (String::new(), 0);
-        let line = match self.calls[key].state.clone() {
-            CallState::Waiting { line } => {
-                self.leave_line(key, line);
-                line
+        let state = self.calls[key].state.clone();
+        match &state {
+            CallState::Waiting | CallState::Asking { .. } => self.leave_line(key),
+            CallState::Offered(_) => {
+                self.withdraw_offer(key, release, "call ended", out);
+                self.leave_line(key);
             }
-            CallState::Offered { line, agent, .. } => {
-                self.queues[line.queue].offered.remove(&line.place);
-                let AgentState::Reserved { rank, .. } = self.agents[agent].state else {
-                    panic!("the agent of an offered call is reserved");
-                };
-                // Not the agent's doing: the idle time goes on.
-                self.enter(agent, AgentState::Ready { rank }, "call ended", id, out);
-                line
+            CallState::Calling { agent, .. } => {
+                self.leave_line(key);
+                self.drop_work(*agent, key, "call ended", out);
             }
-            CallState::Talking { line, agent, since, .. } => {
-                agent_name = self.agents[agent].name.clone();
-                answered_ms = since;
-                let queue = &mut self.queues[line.queue];
-                queue.talking -= 1;
-                queue.counts.talk_ms += self.now - since;
-                let wrap_up_seconds = queue.policy.wrap_up_seconds;
-                self.finish_talk(agent, wrap_up_seconds, id, out);
-                line
-            }
+            CallState::Moving(_) => self.end_move(key, "caller-left", out),
+            CallState::Talking(_) => self.end_talk(key, out),
+            CallState::Leaving { .. } => {}
             CallState::Ended { .. } => panic!("a call ends once"),
-        };
-        let queue = &mut self.queues[line.queue];
-        if outcome == CallOutcome::Abandoned {
-            queue.counts.abandoned += 1;
         }
-        let call = &self.calls[key];
-        let record = Box::new(CallRecord {
-            call: id,
-            number: call.number.clone(),
-            caller: call.caller.clone(),
-            queue: queue.name.clone(),
-            agent: agent_name,
-            offered_ms: call.offered,
-            answered_ms,
-            ended_ms: self.now,
-            outcome,
-            ended_by: by.to_owned(),
-            offers: call.offers,
-            gateway: self.gateways[call.gateway].id.clone(),
-        });
+        let queue = self.calls[key].line.as_ref().map(|line| line.queue);
+        let in_line = matches!(
+            state,
+            CallState::Waiting | CallState::Asking { .. } | CallState::Offered(_) | CallState::Calling { .. }
+        );
+        if in_line {
+            self.count_wait_over(key, outcome, release);
+        }
+        let name = queue.map_or_else(|| self.empty.clone(), |queue| self.queues[queue].name.clone());
+        let record = self.call_record(key, name, outcome, by.into());
         self.write(RecordKind::Call((*record).clone()), out);
+        self.forget_callback(key);
         self.calls[key].state = CallState::Ended { record };
         self.release_legs(key, release);
-        self.drop_queue_when_done(line.queue);
+        if let Some(queue) = queue {
+            self.drop_queue_when_done(queue);
+        }
+        self.set_call_alarm(key);
+        self.drop_call_without_legs(key);
     }
 
     fn release_legs(&mut self, key: CallKey, release: Release) {
@@ -379,7 +339,7 @@ impl Shard {
     }
 
     pub(crate) fn drop_call_without_legs(&mut self, key: CallKey) {
-        if self.calls[key].legs.is_empty() {
+        if self.calls.get(key).is_some_and(|call| call.legs.is_empty() && call.is_ended()) {
             self.drop_call(key);
         }
     }
@@ -387,17 +347,46 @@ impl Shard {
     /// Forgets an ended call.
     pub(crate) fn drop_call(&mut self, key: CallKey) {
         let call = self.calls.remove(key);
-        assert!(matches!(call.state, CallState::Ended { .. }), "only an ended call is forgotten");
+        assert!(call.is_ended(), "only an ended call is forgotten");
         self.call_ids.remove(&call.id);
         self.gateways[call.gateway].calls.remove(&key);
     }
 
-    fn call_key(&self, id: CallId) -> Result<CallKey, Rejection> {
+    pub(crate) fn call_key(&self, id: CallId) -> Result<CallKey, Rejection> {
         let unknown = || Rejection::new(RejectionCode::UnknownCall, "no such call, or it has ended");
         self.call_ids.get(&id).copied().ok_or_else(unknown)
     }
+
+    /// A call that lives.
+    pub(crate) fn living_call(&self, id: CallId) -> Result<CallKey, Rejection> {
+        let key = self.call_key(id)?;
+        if self.calls[key].is_ended() {
+            return Err(Rejection::new(RejectionCode::WrongState, "the call has ended"));
+        }
+        Ok(key)
+    }
+
+    /// What stage an agent's part in a call is at.
+    pub(crate) fn stage_of(&self, agent: crate::table::AgentKey, call: CallKey) -> Option<Stage> {
+        self.agents[agent].work.iter().find(|work| work.call == call).map(|work| work.stage)
+    }
 }
 
-fn unknown_leg() -> Rejection {
+/// Who ended a talk.
+pub(crate) fn by(cause: EndCause, party: &'static str) -> &'static str {
+    match cause {
+        EndCause::Media | EndCause::Failed | EndCause::Lost => "system",
+        EndCause::Hangup
+        | EndCause::Cancelled
+        | EndCause::Busy
+        | EndCause::Rejected
+        | EndCause::NoAnswer
+        | EndCause::Unreachable
+        | EndCause::Ordered
+        | EndCause::Unspecified => party,
+    }
+}
+
+pub(crate) fn unknown_leg() -> Rejection {
     Rejection::new(RejectionCode::UnknownLeg, "the call has no such leg, or it has ended")
 }

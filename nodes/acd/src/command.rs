@@ -1,13 +1,13 @@
 //! What may be asked of a shard, and what it answers; never how it is carried. Mirrors `shard.proto`.
 
-use crate::document::Document;
+use crate::document::{Document, Target};
 use crate::{CallId, Timestamp};
 
 /// Names a command for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommandId {
     /// Drawn at random by each sender at its start. 0 is nobody: allowed only for commands that may be done twice
-    /// (`Configure`, `LoseGateway`, `AdvanceClock`, `TakeLead`), which are then not remembered.
+    /// (`Configure`, `LoseGateway`, `AdvanceClock`, `TakeLead`, `SetRules`), which are then not remembered.
     pub sender: u64,
     /// Counts up from 1 within a sender.
     pub number: u64,
@@ -147,10 +147,113 @@ pub enum Command {
         /// Why, for the record.
         reason: String,
     },
+    /// From this entry on these rules hold.
+    SetRules {
+        /// See [`crate::RULES`].
+        version: u32,
+    },
+    /// More after-call work, from now on.
+    ExtendWrapUp {
+        /// The agent.
+        agent: String,
+        /// The queue's maximum holds.
+        seconds: u32,
+    },
+    /// A waiting call is offered to this agent, out of turn.
+    PullCall {
+        /// The call.
+        call: CallId,
+        /// The agent.
+        agent: String,
+        /// Who asked, for the record.
+        by: String,
+    },
+    /// A chooser's answer.
+    ChooseAgents {
+        /// The call.
+        call: CallId,
+        /// Of the ask that is answered.
+        ask: u64,
+        /// Best first; empty leaves it to the fallback.
+        agents: Vec<String>,
+    },
+    /// What a supervisor changes of a waiting call.
+    ChangeCall {
+        /// The call.
+        call: CallId,
+        /// Its class; 0 leaves it.
+        priority: u32,
+        /// Added.
+        boost_seconds: u32,
+        /// Queue; empty leaves it.
+        move_to: String,
+        /// Who asked, for the record.
+        by: String,
+    },
+    /// Blind transfer of the agent's call.
+    TransferCall {
+        /// The call.
+        call: CallId,
+        /// Who transfers.
+        agent: String,
+        /// To whom.
+        target: Target,
+    },
+    /// The caller hears music, the target is called.
+    ConsultCall {
+        /// The call.
+        call: CallId,
+        /// Who consults.
+        agent: String,
+        /// Whom; not a queue.
+        target: Target,
+    },
+    /// What an agent does with the present call.
+    ControlCall {
+        /// The call.
+        call: CallId,
+        /// Who.
+        agent: String,
+        /// What.
+        control: CallControl,
+    },
+    /// A waiting caller goes, the place stays.
+    RequestCallback {
+        /// The call.
+        call: CallId,
+        /// Where to call; empty is the caller's own number.
+        number: String,
+    },
+    /// The callback is not wanted any more.
+    CancelCallback {
+        /// The call.
+        call: CallId,
+        /// Who asked, for the record.
+        by: String,
+    },
     /// Makes what is due happen.
     AdvanceClock,
     /// A leader begins: since the last entry nobody could tell an order or hear an answer, so offers get that time again.
     TakeLead,
+}
+
+/// What an agent does with a call in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallControl {
+    /// The caller hears music.
+    Hold,
+    /// Back from hold.
+    Resume,
+    /// The consulted target takes the caller, the agent is free.
+    Complete,
+    /// Talk to the other one.
+    Swap,
+    /// All three talk.
+    Conference,
+    /// The target goes, back to the caller.
+    TakeBack,
+    /// The agent leaves a conference, the others stay.
+    Leave,
 }
 
 /// Why a leg ended.

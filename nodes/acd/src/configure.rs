@@ -1,22 +1,32 @@
 //! A tenant's configuration taking effect while calls wait; nobody who waits loses their place by it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod wanted;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::agents::ABSENT;
 use crate::command::{Accepted, Rejection, RejectionCode};
-use crate::deadlines::Deadline;
-use crate::document::{self, AnswerMode, Document, StartState};
-use crate::limits::Limits;
+use crate::counts::Counts;
+use crate::demand::Demands;
+use crate::document::{self, Document, StartState};
 use crate::output::Output;
-use crate::rows::{Agent, AgentState, CALLER, CallState, Class, LegWant, Queue, QueueCounts, QueuePolicy, Release};
-use crate::shard::Shard;
-use crate::table::{AgentKey, CallKey, QueueKey};
+use crate::policy::{Asked, CentrePolicy, QueuePolicy};
+use crate::rows::{
+    AfterCall, Agent, AgentPolicy, CallState, Class, Forward, Member, Pool, Presence, Queue, QueueTotals, Rank,
+    Release, Stage, State, TIERS, Tally,
+};
+use crate::schedule::Calendar;
+use crate::shard::{NumberRow, Shard};
+use crate::table::{AgentKey, QueueKey};
+
+use wanted::Wanted;
 
 impl Shard {
     pub(crate) fn configure(
         &mut self,
         version: u64,
-        documents: &[Document],
+        documents: Vec<Document>,
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
         if version < self.config_version {
@@ -25,177 +35,450 @@ impl Shard {
         if version == self.config_version {
             return Ok(Accepted);
         }
-        let wanted = Wanted::read(documents, &self.limits)?;
+        let wanted = Wanted::read(&documents, &self.limits)?;
+        let kept: Vec<&Document> =
+            documents.iter().filter(|document| !matches!(document, Document::Trunk(_))).collect();
+        let kept =
+            serde_json::to_vec(&kept).map_err(|error| Rejection::new(RejectionCode::Invalid, error.to_string()))?;
+        self.documents = kept.into();
         self.config_version = version;
-        for queue in wanted.queues.values() {
-            self.put_queue(queue);
+        self.put_all(&wanted, out);
+        let former = self.former_policies();
+        self.put_queues(&wanted);
+        for agent in wanted.agents.values() {
+            self.put_agent(agent, &wanted, out);
         }
-        for agent in &wanted.agents_in_order {
-            self.put_agent(agent, out);
-        }
+        self.build_pools();
+        self.review_calls(&former);
         for key in self.agents.keys() {
-            if !wanted.agents.contains(self.agents[key].name.as_str()) {
+            if !wanted.agents.contains_key(&*self.agents[key].name) {
                 self.remove_agent(key, out);
+            } else {
+                self.leave_foreign_offer(key, out);
             }
         }
-        let numbers = wanted.numbers.iter().map(|(number, queue)| ((*number).to_owned(), self.queue_names[*queue]));
-        self.numbers = numbers.collect();
         for key in self.queues.keys() {
-            if !wanted.queues.contains_key(self.queues[key].name.as_str()) {
+            if !wanted.queues.contains_key(&*self.queues[key].name) {
                 self.remove_queue(key, out);
             }
         }
+        self.fresh.queues.extend(self.queues.keys());
         Ok(Accepted)
     }
 
-    fn put_queue(&mut self, document: &document::Queue) {
-        let policy = QueuePolicy::of(document);
-        let Some(key) = self.queue_names.get(&document.name).copied() else {
-            let queue = Queue {
-                name: document.name.clone(),
+    /// Puts restored documents in force: policy only, no effect on anybody.
+    pub(crate) fn restore_documents(&mut self, documents: &[Document]) -> Result<(), Rejection> {
+        let wanted = Wanted::read(documents, &self.limits)?;
+        self.put_all(&wanted, &mut Output::default());
+        for document in wanted.queues.values() {
+            if let Some(key) = self.queue_names.get(document.name.as_str()).copied() {
+                self.queues[key].policy = Box::new(self.policy_of(document));
+            }
+        }
+        for document in wanted.agents.values() {
+            if let Some(key) = self.agent_names.get(document.name.as_str()).copied()
+                && !self.agents[key].removed
+            {
+                self.agents[key].policy = self.agent_policy(document, &wanted);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_all(&mut self, wanted: &Wanted<'_>, _: &mut Output) {
+        for skill in &wanted.skills {
+            if !self.skills.iter().any(|known| **known == **skill) {
+                self.skills.push((*skill).into());
+            }
+        }
+        let zones: BTreeMap<&str, Arc<document::Zone>> =
+            wanted.zones.iter().map(|(name, zone)| (*name, Arc::new((*zone).clone()))).collect();
+        let calendars = wanted.schedules.iter().map(|(name, schedule)| {
+            ((*name).to_owned(), Calendar::new(schedule, zones.get(schedule.zone.as_str()).cloned()))
+        });
+        self.calendars = calendars.collect();
+        let centre = wanted.centre.cloned().unwrap_or_default();
+        let zone = wanted.zones.get(centre.zone.as_str()).map(|zone| (*zone).clone());
+        if zone != self.zone {
+            self.zone = zone;
+            if self.interval_ends > 0 {
+                self.begin_day();
+            }
+        }
+        self.centre = CentrePolicy { document: centre };
+        self.callers = BTreeMap::new();
+        for caller in wanted.callers.values() {
+            for number in &caller.numbers {
+                self.callers.insert(number.clone(), (*caller).clone());
+            }
+        }
+        for row in self.numbers.values_mut() {
+            row.removed = true;
+        }
+        for number in wanted.numbers.values() {
+            let row = self.numbers.entry(number.name.as_str().into()).or_insert_with(|| NumberRow {
+                policy: document::Number::default(),
+                counts: Box::new(Counts::default()),
+                demands: Vec::new(),
+                removed: false,
+            });
+            row.policy = (*number).clone();
+            row.removed = false;
+        }
+        for row in self.numbers.values_mut() {
+            row.demands.clear();
+        }
+        self.numbers.retain(|_, row| !row.removed || !row.counts.is_empty());
+        let windows =
+            wanted.queues.values().filter_map(|queue| queue.sticky).map(|sticky| match sticky.window_seconds {
+                0 => crate::limits::STICKY_SECONDS_DEFAULT,
+                seconds => seconds,
+            });
+        self.memory.window_ms = u64::from(windows.max().unwrap_or(0)) * 1000;
+    }
+
+    fn former_policies(&self) -> BTreeMap<QueueKey, QueuePolicy> {
+        self.queues.iter().map(|(key, queue)| (key, (*queue.policy).clone())).collect()
+    }
+
+    fn policy_of(&self, document: &document::Queue) -> QueuePolicy {
+        let mut skills: Vec<Asked> = document.skills.iter().filter_map(|demand| self.asked(demand)).collect();
+        skills.sort_unstable();
+        QueuePolicy::new(document, skills, self.calendars.get(&document.schedule).cloned())
+    }
+
+    fn put_queues(&mut self, wanted: &Wanted<'_>) {
+        for document in wanted.queues.values() {
+            let policy = Box::new(self.policy_of(document));
+            if let Some(key) = self.queue_names.get(document.name.as_str()).copied() {
+                self.queues[key].removed = false;
+                self.queues[key].policy = policy;
+                self.look_at_the_clock(key);
+                continue;
+            }
+            let key = self.queues.insert(Queue {
+                name: document.name.as_str().into(),
                 policy,
                 removed: false,
-                waiting: BTreeMap::new(),
+                classes: BTreeMap::new(),
                 offered: BTreeMap::new(),
                 talking: 0,
-                ready: BTreeMap::new(),
-                members: [0; Class::COUNT],
-                counts: QueueCounts::default(),
-            };
-            let key = self.queues.insert(queue);
-            self.queue_names.insert(document.name.clone(), key);
-            return;
-        };
-        let queue = &mut self.queues[key];
-        queue.removed = false;
-        if queue.policy == policy {
-            return;
-        }
-        let former = std::mem::replace(&mut queue.policy, policy);
-        self.move_wait_limits(key, &former);
-        self.change_what_callers_hear(key, &former);
-    }
-
-    fn move_wait_limits(&mut self, key: QueueKey, former: &QueuePolicy) {
-        let queue = &self.queues[key];
-        if queue.policy.wait_seconds_max == former.wait_seconds_max {
-            return;
-        }
-        for (place, call) in &queue.waiting {
-            if let Some(at) = former.wait_until(place.joined) {
-                self.deadlines.remove(&(at, Deadline::Wait(*call)));
-            }
-            if let Some(at) = queue.policy.wait_until(place.joined) {
-                self.deadlines.insert((at, Deadline::Wait(*call)));
-            }
+                pools: Vec::new(),
+                members: Vec::new(),
+                staff: [[0; Class::COUNT]; TIERS],
+                cursor: None,
+                totals: QueueTotals::default(),
+                counts: Box::new(Counts::default()),
+                handled: 0,
+                handle_ms: 0,
+                callbacks: 0,
+                open: true,
+                alarm: None,
+            });
+            self.queue_names.insert(document.name.as_str().into(), key);
+            self.look_at_the_clock(key);
         }
     }
 
-    /// Callers who hear music get the other one; those who hear ringing are answered if the queue now answers on
-    /// entry. Who is answered already cannot be unanswered.
-    fn change_what_callers_hear(&mut self, key: QueueKey, former: &QueuePolicy) {
-        let queue = &self.queues[key];
-        let other_music = queue.policy.music != former.music;
-        let answers = queue.policy.answer == AnswerMode::OnEntry;
-        let in_line: Vec<CallKey> = queue.waiting.values().chain(queue.offered.values()).copied().collect();
-        for call in in_line {
-            let hears = self.calls[call].leg(CALLER).map(|leg| leg.want.clone());
-            match hears.expect("a call in line has its caller's leg") {
-                LegWant::Listen if other_music => self.want(call, CALLER, LegWant::Listen),
-                LegWant::Alert if answers => self.want(call, CALLER, LegWant::Listen),
-                LegWant::Listen | LegWant::Alert => {}
-                LegWant::Ring { .. } | LegWant::Join { .. } | LegWant::Gone { .. } => {
-                    panic!("a caller in line hears ringing or music")
+    fn agent_policy(&self, document: &document::Agent, wanted: &Wanted<'_>) -> AgentPolicy {
+        let mut skills: Vec<Asked> = document
+            .skills
+            .iter()
+            .filter_map(|skill| {
+                let key = self.skills.iter().position(|name| **name == *skill.skill)?;
+                Some((key as u16, skill.level.clamp(1, 100) as u8))
+            })
+            .collect();
+        skills.sort_unstable();
+        let forwards = wanted.forwardings.values().filter(|forwarding| forwarding.agent == document.name);
+        let forwards = forwards.flat_map(|forwarding| &forwarding.rules).map(|rule| Forward {
+            when: rule.when,
+            after_ms: u64::from(rule.after_seconds) * 1000,
+            targets: rule
+                .targets
+                .iter()
+                .map(|(target, seconds)| (target.clone(), u64::from(*seconds) * 1000))
+                .collect(),
+            group: rule.group,
+        });
+        AgentPolicy {
+            contact: document.contact.clone(),
+            wrap_up_seconds: document.wrap_up_seconds,
+            capacity: document.capacity.clamp(1, 10) as u8,
+            skills,
+            ring_all_contacts: document.ring_all_contacts,
+            number: document.number.clone(),
+            forwards: forwards.collect(),
+        }
+    }
+
+    fn put_agent(&mut self, document: &document::Agent, wanted: &Wanted<'_>, out: &mut Output) {
+        let policy = self.agent_policy(document, wanted);
+        let members = document.queues.iter().map(|member| Member {
+            queue: self.queue_names[member.queue.as_str()],
+            tier: member.tier.clamp(1, 9) as u8,
+            weight: member.weight.clamp(1, 100) as u8,
+            order: 0,
+            entry: (0, 0),
+        });
+        let mut members: Vec<Member> = members.collect();
+        let Some(key) = self.agent_names.get(document.name.as_str()).copied() else {
+            let (presence, state) = match document.start {
+                StartState::LoggedOut => (Presence::LoggedOut, State::LoggedOut),
+                StartState::NotReady => {
+                    (Presence::NotReady { reason: self.empty.clone(), until: None }, State::NotReady)
                 }
+                StartState::Ready => (Presence::Ready, State::Ready),
+            };
+            let rank = if state == State::Ready { self.next_rank() } else { Rank::default() };
+            let name: crate::Name = document.name.as_str().into();
+            self.write_arrival(name.clone(), ABSENT, state.name(), 0, 0, out);
+            let now = self.now;
+            let tally = Tally { from: now, ..Tally::default() };
+            let key = self.agents.insert(Agent {
+                name: name.clone(),
+                policy,
+                members,
+                removed: false,
+                presence,
+                after: AfterCall::Ready,
+                work: Vec::new(),
+                state,
+                since: now,
+                counted: now,
+                rank,
+                last_call_end: 0,
+                rona: 0,
+                contacts: Vec::new(),
+                answered: 0,
+                shift: tally,
+                day: tally,
+                recent: VecDeque::new(),
+                state_ms: [0; State::COUNT],
+                counts: Box::new(Counts::default()),
+                closing: None,
+                seats: Vec::new(),
+                able: Vec::new(),
+                own: Vec::new(),
+                alarm: None,
+                contacts_alarm: None,
+            });
+            self.agent_names.insert(name, key);
+            return;
+        };
+        let agent = &mut self.agents[key];
+        for member in &mut members {
+            if let Some(former) = agent.members.iter().find(|former| former.queue == member.queue) {
+                member.entry = former.entry;
+            }
+        }
+        agent.policy = policy;
+        agent.members = members;
+        agent.removed = false;
+    }
+
+    /// Members in their order, counts of staff and pools of the available, from the rows; throws of the dice are new.
+    pub(crate) fn build_pools(&mut self) {
+        self.build_members();
+        let mut demands = std::mem::replace(&mut self.demands, Demands::new());
+        for call in 0..self.calls.slots() {
+            let Some(call) = self.calls.get_mut(crate::table::Key::from_slot(call)) else { continue };
+            if let Some(line) = call.line.as_deref_mut() {
+                let (key, _) = self.demands.key(&demands.get(line.demand).asked, &self.skills);
+                line.demand = key;
+            }
+        }
+        demands = self.demands.clone();
+        for key in self.agents.keys() {
+            let agent = &mut self.agents[key];
+            agent.seats.clear();
+            agent.able = demands.met_by(&agent.policy.skills);
+            if agent.available() {
+                self.fresh.agents.push(key);
+            }
+        }
+        for key in self.queues.keys() {
+            let queue = &mut self.queues[key];
+            queue.pools = vec![Pool { demand: 0, luck: 0, ready: BTreeMap::new() }];
+        }
+        self.relist_calls();
+    }
+
+    /// Members in their order and counts of staff, from the rows.
+    pub(crate) fn build_members(&mut self) {
+        let mut by_queue: BTreeMap<QueueKey, Vec<(u8, u8, crate::Name, AgentKey)>> = BTreeMap::new();
+        for (key, agent) in self.agents.iter() {
+            for member in &agent.members {
+                let order = (member.tier, 255 - member.weight, agent.name.clone(), key);
+                by_queue.entry(member.queue).or_default().push(order);
+            }
+        }
+        for key in self.queues.keys() {
+            let mut order = by_queue.remove(&key).unwrap_or_default();
+            order.sort_unstable();
+            self.queues[key].members = order.iter().map(|(.., agent)| *agent).collect();
+            self.queues[key].staff = [[0; Class::COUNT]; TIERS];
+            for (index, (tier, _, _, agent)) in order.into_iter().enumerate() {
+                let agent = &mut self.agents[agent];
+                let class = agent.class();
+                if let Some(member) = agent.members.iter_mut().find(|member| member.queue == key) {
+                    member.order = index as u32;
+                }
+                self.queues[key].staff[usize::from(tier)][class as usize] += 1;
             }
         }
     }
 
-    fn put_agent(&mut self, document: &document::Agent, out: &mut Output) {
-        let queues: Vec<QueueKey> = document.queues.iter().map(|member| self.queue_names[&member.queue]).collect();
-        let Some(key) = self.agent_names.get(&document.name).copied() else {
-            return self.add_agent(document, queues, out);
-        };
-        let agent = &self.agents[key];
-        if agent.contact == document.contact
-            && agent.queues == queues
-            && agent.wrap_up_seconds == document.wrap_up_seconds
-            && !agent.removed
-        {
-            return;
+    /// Puts all calls in line into the lists of their queues, from the rows.
+    pub(crate) fn relist_calls(&mut self) {
+        for key in self.queues.keys() {
+            self.queues[key].classes.clear();
+            self.queues[key].offered.clear();
         }
-        self.unlist(key);
-        let agent = &mut self.agents[key];
-        agent.contact.clone_from(&document.contact);
-        agent.wrap_up_seconds = document.wrap_up_seconds;
-        agent.queues = queues;
-        agent.removed = false;
-        self.list(key);
-        self.leave_foreign_offer(key, out);
+        for key in self.agents.keys() {
+            self.agents[key].own.clear();
+        }
+        for key in self.calls.keys() {
+            match self.calls[key].state {
+                CallState::Waiting if self.calls[key].line.is_some() => self.stand_in_line(key),
+                CallState::Asking { .. } | CallState::Offered(_) | CallState::Calling { .. } => self.keep_place(key),
+                _ => {}
+            }
+        }
+    }
+
+    /// New policy for those who are in line: limits and steps count from their joining, places stay unless the queue says so.
+    fn review_calls(&mut self, former: &BTreeMap<QueueKey, QueuePolicy>) {
+        for key in self.calls.keys() {
+            let Some(line) = self.calls[key].in_line() else { continue };
+            let (queue, joined, is_callback) = (line.queue, line.joined, line.callback.is_some());
+            let policy = &self.queues[queue].policy;
+            let old = former.get(&queue);
+            let same = |one: &dyn Fn(&QueuePolicy) -> bool| old.is_some_and(one);
+            let skills_same = same(&|old| old.skills == policy.skills);
+            let steps_same = same(&|old| old.document.overflow == policy.document.overflow);
+            let said_same = same(&|old| old.document.announcements == policy.document.announcements);
+            let sounds_same =
+                same(&|old| old.music() == policy.music() && old.document.answer == policy.document.answer);
+            let reorder = policy.document.reorder;
+            let wait_until = policy.wait_until(joined);
+            let (steps, said) = (policy.document.overflow.clone(), policy.document.announcements.clone());
+            let relaxed = line.step > 0;
+            let now = self.now;
+            let fresh = self.new_line(key, queue, joined);
+            self.reclass(key, |line| {
+                line.wait_until = wait_until;
+                line.tier_at = fresh.tier_at;
+                if !skills_same && !relaxed {
+                    line.demand = fresh.demand;
+                }
+                if !steps_same {
+                    let next = steps.get(usize::from(line.step));
+                    line.step_at = next.map(|step| joined + u64::from(step.after_seconds) * 1000);
+                }
+                if !said_same && !is_callback {
+                    let next = |said: &document::Announcement| {
+                        let first = joined + u64::from(said.after_seconds) * 1000;
+                        let every = u64::from(said.every_seconds) * 1000;
+                        match every {
+                            _ if first > now => Some(first),
+                            0 => None,
+                            every => Some(first + (now - first) / every * every + every),
+                        }
+                    };
+                    line.announce_at = said.iter().map(next).collect();
+                }
+                if reorder {
+                    line.place = crate::rows::Place { sequence: line.place.sequence, ..fresh.place };
+                    line.boost_ms = fresh.boost_ms;
+                }
+            });
+            if !sounds_same {
+                self.change_music(key);
+            }
+            self.set_call_alarm(key);
+        }
     }
 
     /// Who rings for a queue they are no longer a member of, stops; the idle time goes on.
     fn leave_foreign_offer(&mut self, key: AgentKey, out: &mut Output) {
         let agent = &self.agents[key];
-        let AgentState::Reserved { call, leg, rank, .. } = agent.state else { return };
-        let queue = self.calls[call].line().expect("an offered call is in line").queue;
-        if !agent.queues.contains(&queue) {
-            let id = self.withdraw(call, leg);
-            self.enter(key, AgentState::Ready { rank }, "no longer a member", id, out);
+        let Some(work) = agent.work.iter().find(|work| work.stage == Stage::Reserved) else { return };
+        let call = work.call;
+        let (queue, wanted) = match &self.calls[call].state {
+            CallState::Offered(offer) => (offer.queue, self.calls[call].line.as_ref().and_then(|line| line.wanted)),
+            CallState::Calling { queue, .. } => (*queue, None),
+            _ => return,
+        };
+        if agent.member(queue).is_none() && wanted.is_none_or(|wanted| wanted.agent != key) {
+            self.take_back(call, key, Release::Withdrawn, out);
+            self.drop_work(key, call, "no longer a member", out);
         }
     }
 
-    fn add_agent(&mut self, document: &document::Agent, queues: Vec<QueueKey>, out: &mut Output) {
-        let state = match document.start {
-            StartState::LoggedOut => AgentState::LoggedOut,
-            StartState::NotReady => AgentState::NotReady { reason: String::new(), until: None },
-            StartState::Ready => AgentState::Ready { rank: self.next_rank() },
-        };
-        self.write_arrival(document.name.clone(), ABSENT, state.name(), 0, 0, out);
-        let key = self.agents.insert(Agent {
-            name: document.name.clone(),
-            contact: document.contact.clone(),
-            queues,
-            wrap_up_seconds: document.wrap_up_seconds,
-            removed: false,
-            state,
-            since: self.now,
-            contacts: Vec::new(),
-            answered: 0,
-        });
-        self.agent_names.insert(document.name.clone(), key);
-        self.list(key);
+    fn remove_agent(&mut self, key: AgentKey, out: &mut Output) {
+        let reserved = self.agents[key].work.iter().find(|work| work.stage == Stage::Reserved).map(|work| work.call);
+        let id = reserved.map_or(0, |call| self.calls[call].id);
+        if let Some(call) = reserved {
+            self.take_back(call, key, Release::Withdrawn, out);
+        }
+        self.forget_wishes(key);
+        let class = self.agents[key].class();
+        self.leave_pools(key);
+        self.count_staff(key, class, false);
+        for queue in self.agents[key].members.iter().map(|member| member.queue).collect::<Vec<_>>() {
+            self.queues[queue].members.retain(|member| *member != key);
+        }
+        let agent = &mut self.agents[key];
+        agent.members.clear();
+        agent.removed = true;
+        if agent.work.iter().all(|work| Some(work.call) == reserved) {
+            agent.work.clear();
+            self.drop_agent(key, id, out);
+        } else if reserved.is_some() {
+            self.agents[key].work.retain(|work| Some(work.call) != reserved);
+        }
     }
 
-    fn remove_agent(&mut self, key: AgentKey, out: &mut Output) {
-        match self.agents[key].state {
-            AgentState::Talking { .. } => {
-                self.unlist(key);
-                let agent = &mut self.agents[key];
-                agent.removed = true;
-                agent.queues.clear();
+    /// Calls that ask for an agent who is no more ask for anyone. Walks all calls.
+    pub(crate) fn forget_wishes(&mut self, agent: AgentKey) {
+        for key in self.calls.keys() {
+            let in_line = self.calls[key].in_line().is_some();
+            let call = &mut self.calls[key];
+            if let CallState::Moving(moving) = &mut call.state
+                && moving.back == Some(agent)
+            {
+                moving.back = None;
             }
-            AgentState::Reserved { call, leg, .. } => {
-                let id = self.withdraw(call, leg);
-                self.drop_agent(key, id, out);
+            let Some(line) = call.line.as_deref_mut() else { continue };
+            if line.shuns == Some(agent) {
+                line.shuns = None;
             }
-            AgentState::LoggedOut
-            | AgentState::NotReady { .. }
-            | AgentState::Ready { .. }
-            | AgentState::WrapUp { .. } => self.drop_agent(key, 0, out),
+            if line.wanted.is_some_and(|wanted| wanted.agent == agent) {
+                if in_line {
+                    self.want_anyone(key);
+                } else {
+                    line.wanted = None;
+                }
+            }
         }
     }
 
     fn remove_queue(&mut self, key: QueueKey, out: &mut Output) {
         self.queues[key].removed = true;
-        let in_line: Vec<CallKey> =
-            self.queues[key].waiting.values().chain(self.queues[key].offered.values()).copied().collect();
-        for call in in_line {
-            match self.calls[call].state {
-                CallState::Waiting { .. } | CallState::Offered { .. } => {
-                    self.refuse(call, Release::QueueRemoved, out);
+        for (_, call) in self.queues[key].everybody() {
+            let primary = self.calls[call].line.as_ref().is_some_and(|line| line.queue == key);
+            if primary {
+                self.refuse(call, Release::QueueRemoved, out);
+            } else {
+                if matches!(
+                    self.calls[call].state,
+                    CallState::Offered(_) | CallState::Calling { .. } | CallState::Asking { .. }
+                ) {
+                    self.withdraw_all(call, "queue removed", out);
+                    self.return_call(call);
                 }
-                CallState::Talking { .. } | CallState::Ended { .. } => panic!("who is in line waits or is offered"),
+                self.reclass(call, |line| line.more.retain(|queue| *queue != key));
             }
         }
         if self.queues.get(key).is_some() {
@@ -205,108 +488,30 @@ impl Shard {
 
     /// A removed queue stays until its last call has talked.
     pub(crate) fn drop_queue_when_done(&mut self, key: QueueKey) {
-        let queue = &self.queues[key];
-        if queue.removed && queue.talking == 0 && queue.waiting.is_empty() && queue.offered.is_empty() {
-            let queue = self.queues.remove(key);
-            self.queue_names.remove(&queue.name);
+        let Some(queue) = self.queues.get(key) else { return };
+        if !queue.removed || queue.talking > 0 || queue.in_line() > 0 {
+            return;
         }
-    }
-}
-
-/// A configuration that was found to be whole.
-struct Wanted<'a> {
-    queues: BTreeMap<&'a str, &'a document::Queue>,
-    agents: BTreeSet<&'a str>,
-    agents_in_order: Vec<&'a document::Agent>,
-    numbers: BTreeMap<&'a str, &'a str>,
-}
-
-impl<'a> Wanted<'a> {
-    /// Refuses what the directory would never send: nothing is applied of it.
-    fn read(documents: &'a [Document], limits: &Limits) -> Result<Self, Rejection> {
-        let mut wanted = Wanted {
-            queues: BTreeMap::new(),
-            agents: BTreeSet::new(),
-            agents_in_order: Vec::new(),
-            numbers: BTreeMap::new(),
-        };
-        for document in documents {
-            let fresh = match document {
-                Document::Queue(queue) => {
-                    check_name(&queue.name, limits)?;
-                    check_length(&queue.music, limits.name_bytes_max)?;
-                    wanted.queues.insert(&queue.name, queue).is_none()
-                }
-                Document::Agent(agent) => {
-                    check_name(&agent.name, limits)?;
-                    check_length(&agent.contact, limits.contact_bytes_max)?;
-                    wanted.agents_in_order.push(agent);
-                    wanted.agents.insert(&agent.name)
-                }
-                Document::Number(number) => {
-                    check_name(&number.name, limits)?;
-                    wanted.numbers.insert(&number.name, &number.queue).is_none()
-                }
-                Document::Trunk(_) => true,
-            };
-            if !fresh {
-                return Err(invalid("two documents have one name"));
-            }
+        let refers =
+            |call: &crate::rows::Call| !call.is_ended() && call.line.as_deref().is_some_and(|line| line.queue == key);
+        if self.calls.iter().any(|(_, call)| refers(call)) {
+            return;
         }
-        wanted.check_limits(limits)?;
-        wanted.check_references(limits)?;
-        Ok(wanted)
-    }
-
-    fn check_limits(&self, limits: &Limits) -> Result<(), Rejection> {
-        let reached = |name: &str| Err(Rejection::new(RejectionCode::LimitReached, name));
-        if self.queues.len() > limits.queues_max {
-            return reached("queues_max");
-        }
-        if self.agents.len() > limits.agents_max {
-            return reached("agents_max");
-        }
-        if self.numbers.len() > limits.numbers_max {
-            return reached("numbers_max");
-        }
-        Ok(())
-    }
-
-    fn check_references(&self, limits: &Limits) -> Result<(), Rejection> {
-        for queue in self.numbers.values() {
-            if !self.queues.contains_key(queue) {
-                return Err(invalid("a number leads to an unknown queue"));
-            }
-        }
-        for agent in &self.agents_in_order {
-            if agent.queues.len() > limits.queues_per_agent_max {
-                return Err(Rejection::new(RejectionCode::LimitReached, "queues_per_agent_max"));
-            }
-            let mut seen = BTreeSet::new();
-            for member in &agent.queues {
-                if !self.queues.contains_key(member.queue.as_str()) {
-                    return Err(invalid("an agent is a member of an unknown queue"));
-                }
-                if !seen.insert(&member.queue) {
-                    return Err(invalid("an agent is twice a member of one queue"));
+        for call in self.calls.keys() {
+            if self.calls[call].line.as_deref().is_some_and(|line| line.queue == key || line.more.contains(&key)) {
+                let call = &mut self.calls[call];
+                match call.is_ended() {
+                    true => call.line = None,
+                    false => call.line.as_deref_mut().expect("just seen").more.retain(|queue| *queue != key),
                 }
             }
         }
-        Ok(())
+        for agent in self.agents.keys() {
+            let agent = &mut self.agents[agent];
+            agent.closing = agent.closing.filter(|(queue, _)| *queue != key);
+        }
+        let queue = self.queues.remove(key);
+        self.queue_names.remove(&queue.name);
+        self.fresh.queues.remove(&key);
     }
-}
-
-fn check_name(name: &str, limits: &Limits) -> Result<(), Rejection> {
-    if name.is_empty() {
-        return Err(invalid("a document has no name"));
-    }
-    check_length(name, limits.name_bytes_max)
-}
-
-fn check_length(text: &str, bytes_max: usize) -> Result<(), Rejection> {
-    if text.len() > bytes_max { Err(invalid("a field is too long")) } else { Ok(()) }
-}
-
-fn invalid(detail: &str) -> Rejection {
-    Rejection::new(RejectionCode::Invalid, detail)
 }

@@ -1,98 +1,160 @@
 //! What happens when time has come; deadlines are data, nothing here waits.
 
+use crate::alarms::Alarm;
 use crate::output::Output;
-use crate::rows::{AgentState, CallState, Release};
+use crate::rows::{AsideStage, CallState};
 use crate::shard::Shard;
-use crate::table::{AgentKey, CallKey};
+use crate::table::{CallKey, Key, QueueKey};
+use crate::{Timestamp, table::AgentKey};
 
-/// What is due. The order of the variants breaks ties of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Deadline {
-    /// The agent's state ends: no answer, wrap-up over, delay over.
-    Agent(AgentKey),
-    /// The agent's first contact expires.
-    Contacts(AgentKey),
-    /// The waiting caller has waited enough.
-    Wait(CallKey),
-    /// See whether the sender has been idle.
-    Sender(u64),
-}
+/// Stale alarms are dropped when there are so many more alarms than rows.
+const STALE_MAX: usize = 4_096;
 
 impl Shard {
-    /// Does all that is due, in order of deadlines.
+    /// Does all that is due, in order of time, then of [`Alarm`].
     pub(crate) fn expire(&mut self, out: &mut Output) {
-        while let Some(&(at, deadline)) = self.deadlines.first() {
+        while let Some((at, alarm)) = self.alarms.first() {
             if at > self.now {
                 return;
             }
-            self.deadlines.pop_first();
-            match deadline {
-                Deadline::Agent(agent) => self.expire_agent(agent, out),
-                Deadline::Contacts(agent) => self.expire_contacts(agent),
-                Deadline::Wait(call) => self.expire_wait(call, out),
-                Deadline::Sender(sender) => {
+            self.alarms.pop();
+            if !self.holds(at, alarm) {
+                continue;
+            }
+            match alarm {
+                Alarm::Interval => self.end_interval(out),
+                Alarm::Agent(agent) => {
+                    self.agents[agent].alarm = None;
+                    self.expire_agent(agent, out);
+                    self.set_agent_alarm(agent);
+                }
+                Alarm::Contacts(agent) => self.expire_contacts(agent),
+                Alarm::Call(call) => {
+                    self.calls[call].alarm = None;
+                    self.expire_call(call, out);
+                    self.set_call_alarm(call);
+                }
+                Alarm::Queue(queue) => {
+                    self.queues[queue].alarm = None;
+                    self.expire_queue(queue, out);
+                }
+                Alarm::Sender(sender) => {
                     if let Some(check_at) = self.senders.check(sender, self.now) {
-                        self.deadlines.insert((check_at, Deadline::Sender(sender)));
+                        self.alarms.set(check_at, Alarm::Sender(sender));
                     }
                 }
             }
         }
     }
 
-    /// Every ringing agent gets `ms` more: nobody is held to a time in which no leader could tell or hear anything.
-    /// Walks all agents, once per change of leader.
-    pub(crate) fn prolong_offers(&mut self, ms: u64) {
-        let keys: Vec<AgentKey> = self.agents.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            if let AgentState::Reserved { until, .. } = &mut self.agents[key].state {
-                self.deadlines.remove(&(*until, Deadline::Agent(key)));
-                *until = until.saturating_add(ms);
-                self.deadlines.insert((*until, Deadline::Agent(key)));
+    /// Whether the row still wants to be looked at then.
+    fn holds(&self, at: Timestamp, alarm: Alarm) -> bool {
+        match alarm {
+            Alarm::Interval => self.interval_ends == at || self.day_ends == at,
+            Alarm::Agent(key) => self.agents.get(key).is_some_and(|row| row.alarm == Some(at)),
+            Alarm::Contacts(key) => self.agents.get(key).is_some_and(|row| row.contacts_alarm == Some(at)),
+            Alarm::Call(key) => self.calls.get(key).is_some_and(|row| row.alarm == Some(at)),
+            Alarm::Queue(key) => self.queues.get(key).is_some_and(|row| row.alarm == Some(at)),
+            Alarm::Sender(id) => self.senders.rows.get(&id).is_some_and(|row| row.check_at == at),
+        }
+    }
+
+    /// Afterwards the first alarm is one that holds.
+    pub(crate) fn settle_alarms(&mut self) {
+        while let Some((at, alarm)) = self.alarms.first() {
+            if self.holds(at, alarm) {
+                break;
+            }
+            self.alarms.pop();
+        }
+        let rows = self.calls.len() + 2 * self.agents.len() + self.queues.len() + self.senders.rows.len();
+        if self.alarms.len() > 2 * rows + STALE_MAX {
+            let mut alarms = std::mem::take(&mut self.alarms);
+            alarms.retain(|std::cmp::Reverse((at, alarm))| self.holds(*at, *alarm));
+            self.alarms = alarms;
+        }
+    }
+
+    /// After the call may have ended, moved on or been looked at: when to look again.
+    pub(crate) fn set_call_alarm(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get(key) else { return };
+        let due = self.call_due(call);
+        if due == call.alarm {
+            return;
+        }
+        self.calls[key].alarm = due;
+        if let Some(at) = due {
+            self.alarms.set(at, Alarm::Call(key));
+        }
+    }
+
+    pub(crate) fn set_agent_alarm(&mut self, key: AgentKey) {
+        let Some(agent) = self.agents.get(key) else { return };
+        let due = match (agent.until(), self.figures_change_at(agent)) {
+            (Some(until), Some(change)) => Some(until.min(change)),
+            (one, other) => one.or(other),
+        };
+        if due == agent.alarm {
+            return;
+        }
+        self.agents[key].alarm = due;
+        if let Some(at) = due {
+            self.alarms.set(at, Alarm::Agent(key));
+        }
+    }
+
+    pub(crate) fn set_contacts_alarm(&mut self, key: AgentKey) {
+        let agent = &mut self.agents[key];
+        let due = agent.contacts_deadline();
+        if due != agent.contacts_alarm {
+            agent.contacts_alarm = due;
+            if let Some(at) = due {
+                self.alarms.set(at, Alarm::Contacts(key));
             }
         }
     }
 
-    fn expire_agent(&mut self, key: AgentKey, out: &mut Output) {
-        match self.agents[key].state.clone() {
-            // RONA: the caller keeps the place, so is at the head again.
-            AgentState::Reserved { call, leg, .. } => {
-                self.want_gone(call, leg, Release::NoAnswer);
-                self.return_call(call);
-                let id = self.calls[call].id;
-                self.enter(key, AgentState::NotReady { reason: "rona".to_owned(), until: None }, "rona", id, out);
+    pub(crate) fn set_queue_alarm(&mut self, key: QueueKey, due: Option<Timestamp>) {
+        let queue = &mut self.queues[key];
+        if due != queue.alarm {
+            queue.alarm = due;
+            if let Some(at) = due {
+                self.alarms.set(at, Alarm::Queue(key));
             }
-            AgentState::NotReady { reason, until: Some(_) } => {
-                let rank = self.next_rank();
-                self.enter(key, AgentState::Ready { rank }, &format!("{reason} over"), 0, out);
+        }
+    }
+
+    /// All who ring get `ms` more: nobody is held to a time in which no leader could tell or hear anything.
+    /// Walks all calls, once per change of leader.
+    pub(crate) fn prolong_offers(&mut self, ms: u64) {
+        for slot in 0..self.calls.slots() {
+            let key = CallKey::from_slot(slot);
+            if self.calls.get(key).is_none_or(|call| matches!(call.state, CallState::Waiting | CallState::Ended { .. }))
+            {
+                continue;
             }
-            AgentState::WrapUp { .. } => {
-                let rank = self.next_rank();
-                self.enter(key, AgentState::Ready { rank }, "wrap-up over", 0, out);
+            match &mut self.calls[key].state {
+                CallState::Offered(offer) => offer.until = offer.until.saturating_add(ms),
+                CallState::Asking { until, .. } | CallState::Calling { until, .. } | CallState::Leaving { until } => {
+                    *until = until.saturating_add(ms);
+                }
+                CallState::Moving(moving) => moving.until = moving.until.saturating_add(ms),
+                CallState::Talking(talk) => {
+                    if let Some(aside) = &mut talk.aside
+                        && let AsideStage::Ringing { until } = &mut aside.stage
+                    {
+                        *until = until.saturating_add(ms);
+                    }
+                }
+                CallState::Waiting | CallState::Ended { .. } => {}
             }
-            AgentState::LoggedOut
-            | AgentState::NotReady { until: None, .. }
-            | AgentState::Ready { .. }
-            | AgentState::Talking { .. } => panic!("an agent has a deadline only in a state that ends by itself"),
+            self.set_call_alarm(key);
         }
     }
 
     fn expire_contacts(&mut self, key: AgentKey) {
-        self.unlist(key);
         let now = self.now;
-        let agent = &mut self.agents[key];
-        agent.contacts.retain(|contact| contact.expires > now);
-        if let Some(at) = agent.contacts_deadline() {
-            self.deadlines.insert((at, Deadline::Contacts(key)));
-        }
-        self.list(key);
-    }
-
-    fn expire_wait(&mut self, key: CallKey, out: &mut Output) {
-        match self.calls[key].state {
-            CallState::Waiting { .. } => self.refuse(key, Release::WaitLimit, out),
-            CallState::Offered { .. } | CallState::Talking { .. } | CallState::Ended { .. } => {
-                panic!("only a waiting call has a wait limit running")
-            }
-        }
+        self.agents[key].contacts_alarm = None;
+        self.change_reach(key, |agent| agent.contacts.retain(|contact| contact.expires > now));
     }
 }

@@ -22,7 +22,7 @@ impl Shard {
         let Some(key) = self.gateway_ids.get(id).copied() else {
             self.room_for_gateway()?;
             let gateway = Gateway {
-                id: id.to_owned(),
+                id: id.into(),
                 incarnation,
                 former: 0,
                 sip,
@@ -31,7 +31,7 @@ impl Shard {
                 calls: Default::default(),
             };
             let key = self.gateways.insert(gateway);
-            self.gateway_ids.insert(id.to_owned(), key);
+            self.gateway_ids.insert(id.into(), key);
             return Ok(Accepted);
         };
         if self.gateways[key].former == incarnation {
@@ -84,7 +84,8 @@ impl Shard {
         if self.gateways.len() < self.limits.gateways_max {
             return Ok(());
         }
-        let lost = self.gateways.iter().find(|(_, gateway)| !gateway.up).map(|(key, _)| key);
+        let lost =
+            self.gateways.iter().find(|(_, gateway)| !gateway.up && gateway.calls.is_empty()).map(|(key, _)| key);
         let lost = lost.ok_or_else(|| Rejection::new(RejectionCode::LimitReached, "gateways_max"))?;
         let gateway = self.gateways.remove(lost);
         self.gateway_ids.remove(&gateway.id);
@@ -98,14 +99,22 @@ impl Shard {
     }
 
     /// What becomes of a call whose gateway is lost: it fails. The legs carry all that another gateway needs to
-    /// go on with them, so to deal them out among the living is to change this function.
+    /// go on with them, so to deal them out among the living is to change this function. A caller who is to be called back is
+    /// on no gateway, and loses nothing.
     fn orphan_call(&mut self, key: CallKey, out: &mut Output) {
-        match self.calls[key].state {
-            CallState::Waiting { .. } | CallState::Offered { .. } | CallState::Talking { .. } => {
-                self.conclude(key, CallOutcome::Failed, "system", Release::Failed, out);
+        let call = &self.calls[key];
+        if call.in_line().is_some_and(|line| line.callback.is_some()) {
+            if matches!(call.state, CallState::Calling { .. }) {
+                self.give_up_calling(key, out);
             }
-            CallState::Ended { .. } => {}
+            self.calls[key].legs.clear();
+            return;
         }
-        self.drop_call(key);
+        if !call.is_ended() {
+            self.conclude(key, CallOutcome::Failed, "system", Release::Failed, out);
+        }
+        if self.calls.get(key).is_some() {
+            self.drop_call(key);
+        }
     }
 }

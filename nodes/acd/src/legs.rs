@@ -1,6 +1,8 @@
 //! Legs and their standing orders; never decides what a call becomes.
 
-use crate::output::{Order, Output, Ring, Want};
+use crate::Name;
+use crate::document::Presentation;
+use crate::output::{Dial, Order, Output, Ring, Saying, Want};
 use crate::rows::{Call, Leg, LegWant, Release};
 use crate::shard::Shard;
 use crate::table::CallKey;
@@ -27,11 +29,15 @@ impl Shard {
     }
 
     pub(crate) fn want_gone(&mut self, key: CallKey, number: u32, release: Release) {
-        self.want(key, number, LegWant::Gone { release });
+        self.want(key, number, LegWant::Gone { release, status: 0 });
     }
 
-    /// Adds a leg; `agent` is the name of whom it rings.
-    pub(crate) fn add_leg(&mut self, key: CallKey, agent: Option<Box<str>>, want: LegWant) -> u32 {
+    pub(crate) fn want_caller(&mut self, key: CallKey, want: LegWant) {
+        self.want(key, self.calls[key].caller_leg, want);
+    }
+
+    /// Adds a leg; `party` is the name of whom it rings.
+    pub(crate) fn add_leg(&mut self, key: CallKey, party: Option<Name>, want: LegWant) -> u32 {
         let legs_max = self.limits.legs_per_call_max;
         let call = &mut self.calls[key];
         if call.legs.len() >= legs_max
@@ -43,7 +49,7 @@ impl Shard {
         call.legs_made += 1;
         let number = call.legs_made;
         let passport = Box::default();
-        call.legs.push(Leg { number, agent, answered: false, want: LegWant::Alert, revision: 0, passport });
+        call.legs.push(Leg { number, party, answered: false, want: LegWant::Alert, revision: 0, passport });
         self.want(key, number, want);
         number
     }
@@ -62,25 +68,46 @@ impl Shard {
     }
 
     pub(crate) fn order(&self, call: &Call, leg: &Leg) -> Order {
-        let queue = call.line().map(|line| &self.queues[line.queue]);
+        let queue = call.line.as_deref().map(|line| &self.queues[line.queue]);
         let want = match &leg.want {
             LegWant::Alert => Want::Alert,
             LegWant::Ring { contact } => Want::Ring(Ring {
-                contact: contact.to_string(),
-                agent: leg.agent.as_deref().unwrap_or_default().to_owned(),
+                contact: (&**contact).into(),
+                agent: leg.party.clone().unwrap_or_else(|| self.empty.clone()),
                 caller: call.caller.clone(),
                 caller_name: call.caller_name.clone(),
                 number: call.number.clone(),
-                queue: queue.map(|queue| queue.name.clone()).unwrap_or_default(),
+                queue: queue.map_or_else(|| self.empty.clone(), |queue| queue.name.clone()),
             }),
-            LegWant::Listen => {
-                Want::Listen { prompt: queue.map(|queue| queue.policy.music.clone()).unwrap_or_default() }
-            }
+            LegWant::Dial { target } => Want::Dial(self.dialled(call, leg, target)),
+            LegWant::Listen => Want::Listen {
+                prompt: queue.map_or("music", |queue| queue.policy.music()).to_owned(),
+                announcement: (call.said.0 > 0 && leg.number == call.caller_leg)
+                    .then(|| Saying { number: call.said.0, parts: call.said.1.clone() }),
+            },
+            LegWant::Quiet => Want::Quiet,
             LegWant::Join { leg } => Want::Join { leg: *leg },
-            LegWant::Gone { release } => {
-                Want::Gone { sip_status: release.sip_status(), reason: release.reason().to_owned() }
-            }
+            LegWant::Meet { legs } => Want::Meet { legs: legs.to_vec() },
+            LegWant::Gone { release, status } => Want::Gone {
+                sip_status: if *status == 0 { release.sip_status() } else { u32::from(*status) },
+                reason: release.reason().to_owned(),
+            },
         };
         Order { call: call.id, leg: leg.number, revision: leg.revision, trace: call.trace.clone(), want }
+    }
+
+    /// Who is called outside, and what they see of the caller.
+    fn dialled(&self, call: &Call, leg: &Leg, target: &str) -> Dial {
+        let centre = &self.centre.document;
+        let to_caller = leg.number == call.caller_leg;
+        let shown = if to_caller { Presentation::Company } else { centre.outside };
+        let company = if centre.number.is_empty() { &*call.number } else { &centre.number };
+        let (caller, caller_name) = match shown {
+            Presentation::Caller => (call.caller.to_string(), call.caller_name.to_string()),
+            Presentation::Company => (company.to_owned(), String::new()),
+            Presentation::Hidden => (String::new(), String::new()),
+        };
+        let hidden = shown == Presentation::Hidden;
+        Dial { target: target.to_owned(), caller, caller_name, hidden, history: call.history.clone() }
     }
 }

@@ -18,33 +18,58 @@
 //! what the command made due, distribute, collect the orders of the legs that changed, remember the reply.
 
 mod agents;
+mod alarms;
 mod audit;
+mod callbacks;
 mod calls;
 mod command;
 mod configure;
+mod consults;
+mod counting;
+pub mod counts;
 mod deadlines;
+mod demand;
+mod dice;
 mod distribute;
 mod document;
+mod estimate;
 mod gateways;
+mod hash;
 mod legs;
 pub mod limits;
+mod line;
+mod offers;
 mod output;
+mod policy;
+mod pools;
+mod queueing;
 mod rows;
+mod schedule;
 mod senders;
 mod shard;
 mod snapshot;
+mod steps;
+mod sticky;
 mod table;
+mod talks;
+mod transfers;
 pub mod view;
 
 #[cfg(test)]
 mod tests;
 
-pub use command::{Accepted, Command, CommandId, EndCause, Entry, Rejection, RejectionCode};
-pub use document::{Agent, AnswerMode, Document, Membership, Number, Queue, StartState, Strategy, Trunk};
+pub use command::{Accepted, CallControl, Command, CommandId, EndCause, Entry, Rejection, RejectionCode};
+pub use document::{
+    Action, Agent, Announcement, AnnouncementKind, AnswerMode, Callback, Caller, Centre, Chooser, ClosingPolicy,
+    Condition, DateHours, Document, ForwardRule, ForwardWhen, Forwarding, Hours, IdleSince, JoinRule, Membership,
+    Number, OverflowStep, Presentation, ProgressiveMode, ProgressiveStep, Queue, RonaPolicy, Schedule, Season, Skill,
+    SkillDemand, SkillLevel, Staff, StartState, Sticky, Strategy, Target, Tier, TimedRoute, Trunk, Window, Zone,
+};
+pub use estimate::Estimate;
 pub use limits::Limits;
 pub use output::{
-    AgentRecord, CallOutcome, CallRecord, Candidate, DecisionRecord, Exclusion, Order, Output, Record, RecordKind,
-    Ring, Want,
+    AgentRecord, Ask, CallOutcome, CallPart, CallRecord, Candidate, DecisionRecord, Dial, Exclusion, IntervalRecord,
+    Order, Output, Record, RecordKind, Ring, Saying, TransferRecord, Want,
 };
 pub use shard::Shard;
 pub use snapshot::RestoreError;
@@ -53,3 +78,7 @@ pub use snapshot::RestoreError;
 pub type Timestamp = u64;
 /// A call, for ever; in text 16 lower-case hexadecimal digits.
 pub type CallId = u64;
+/// A name that many rows and records share.
+pub type Name = std::sync::Arc<str>;
+/// The latest rules this release knows.
+pub const RULES: u32 = 2;

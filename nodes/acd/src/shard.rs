@@ -1,42 +1,97 @@
 //! A shard's state and `apply`: control flow only; every rule is in the file of its noun.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::command::{Accepted, Command, Entry, Rejection, RejectionCode};
-use crate::deadlines::Deadline;
+use crate::alarms::Alarms;
+use crate::command::{Accepted, Command, CommandId, Entry, Rejection, RejectionCode};
+use crate::counts::Counts;
+use crate::demand::Demands;
+use crate::dice::Dice;
+use crate::document;
+use crate::hash::{ById, ByName};
 use crate::limits::{Limits, TIME_MAX};
 use crate::output::{Output, Record, RecordKind};
-use crate::rows::{Agent, Call, Gateway, Place, Queue, Rank};
+use crate::policy::CentrePolicy;
+use crate::rows::{Agent, Call, Gateway, Queue, Rank};
+use crate::schedule::Calendar;
 use crate::senders::{Recall, Senders};
+use crate::sticky::Memory;
 use crate::table::{AgentKey, CallKey, GatewayKey, QueueKey, Table};
-use crate::{CallId, Timestamp};
+use crate::{CallId, Name, Timestamp};
 
 /// One tenant shard's whole state.
 #[derive(Clone, Debug)]
 pub struct Shard {
     pub(crate) limits: Limits,
+    /// Version of the rules in force.
+    pub(crate) rules: u32,
     /// Shard time: the highest `at` seen.
     pub(crate) now: Timestamp,
     pub(crate) config_version: u64,
+    /// The documents in force, as they are kept in a snapshot.
+    pub(crate) documents: std::sync::Arc<[u8]>,
     /// Breaks ties of places and ranks.
     pub(crate) sequence: u64,
     /// Of the last order.
     pub(crate) revision: u64,
-    pub(crate) numbers: BTreeMap<String, QueueKey>,
+    /// Of the last ask.
+    pub(crate) asked: u64,
+    pub(crate) dice: Dice,
+    pub(crate) centre: CentrePolicy,
+    pub(crate) calendars: BTreeMap<String, Calendar>,
+    /// The centre's zone.
+    pub(crate) zone: Option<document::Zone>,
+    /// Every skill ever named; the index is its key.
+    pub(crate) skills: Vec<Name>,
+    pub(crate) demands: Demands,
+    pub(crate) numbers: BTreeMap<Name, NumberRow>,
+    /// Calling number to its rules.
+    pub(crate) callers: BTreeMap<String, document::Caller>,
+    /// Who served whom.
+    pub(crate) memory: Memory,
+    /// Callers in line who are to be called back, by calling number and queue.
+    pub(crate) callbacks: BTreeMap<(Name, QueueKey), CallKey>,
     pub(crate) queues: Table<QueueKey, Queue>,
-    pub(crate) queue_names: BTreeMap<String, QueueKey>,
+    pub(crate) queue_names: HashMap<Name, QueueKey, ByName>,
     pub(crate) agents: Table<AgentKey, Agent>,
-    pub(crate) agent_names: BTreeMap<String, AgentKey>,
+    pub(crate) agent_names: HashMap<Name, AgentKey, ByName>,
     pub(crate) calls: Table<CallKey, Call>,
-    pub(crate) call_ids: BTreeMap<CallId, CallKey>,
+    pub(crate) call_ids: HashMap<CallId, CallKey, ById>,
     pub(crate) gateways: Table<GatewayKey, Gateway>,
-    pub(crate) gateway_ids: BTreeMap<String, GatewayKey>,
-    pub(crate) deadlines: BTreeSet<(Timestamp, Deadline)>,
+    pub(crate) gateway_ids: BTreeMap<Name, GatewayKey>,
+    pub(crate) alarms: Alarms,
+    /// When the counting interval ends; 0 before the first entry.
+    pub(crate) interval_ends: Timestamp,
+    /// When the day of the centre's zone ends.
+    pub(crate) day_ends: Timestamp,
     pub(crate) senders: Senders,
-    /// Queues that `distribute` must look at. Empty between applies.
-    pub(crate) dirty: BTreeSet<QueueKey>,
+    /// The text of no characters, made once.
+    pub(crate) empty: Name,
+    /// A snapshot that is being written.
+    pub(crate) saving: Option<Box<crate::snapshot::Saving>>,
+    /// Agents who became available, calls that became matchable, queues to be looked through. Empty between applies.
+    pub(crate) fresh: Fresh,
     /// Legs whose order changed, with the revision. Empty between applies.
     pub(crate) touched: Vec<(u64, CallKey, u32)>,
+}
+
+/// What `distribute` has to look at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fresh {
+    pub(crate) agents: Vec<AgentKey>,
+    pub(crate) calls: Vec<CallKey>,
+    pub(crate) queues: BTreeSet<QueueKey>,
+}
+
+/// A number that callers dial.
+#[derive(Clone, Debug)]
+pub(crate) struct NumberRow {
+    pub(crate) policy: document::Number,
+    pub(crate) counts: Box<Counts>,
+    /// What calls by this number ask in a queue.
+    pub(crate) demands: Vec<(QueueKey, u32)>,
+    /// No document names it; it stays until its counts are written down.
+    pub(crate) removed: bool,
 }
 
 impl Default for Shard {
@@ -55,22 +110,38 @@ impl Shard {
     pub fn with_limits(limits: Limits) -> Self {
         Shard {
             limits,
+            rules: 1,
             now: 0,
             config_version: 0,
+            documents: Default::default(),
             sequence: 0,
             revision: 0,
+            asked: 0,
+            dice: Dice(0),
+            centre: CentrePolicy::default(),
+            calendars: BTreeMap::new(),
+            zone: None,
+            skills: Vec::new(),
+            demands: Demands::new(),
             numbers: BTreeMap::new(),
+            callers: BTreeMap::new(),
+            memory: Memory::default(),
+            callbacks: BTreeMap::new(),
             queues: Table::new(),
-            queue_names: BTreeMap::new(),
+            queue_names: HashMap::default(),
             agents: Table::new(),
-            agent_names: BTreeMap::new(),
+            agent_names: HashMap::default(),
             calls: Table::new(),
-            call_ids: BTreeMap::new(),
+            call_ids: HashMap::default(),
             gateways: Table::new(),
             gateway_ids: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            alarms: Alarms::default(),
+            interval_ends: 0,
+            day_ends: 0,
             senders: Senders::default(),
-            dirty: BTreeSet::new(),
+            empty: "".into(),
+            saving: None,
+            fresh: Fresh::default(),
             touched: Vec::new(),
         }
     }
@@ -90,35 +161,42 @@ impl Shard {
             self.prolong_offers(at - self.now);
         }
         self.now = at;
+        self.begin_interval();
         self.expire(out);
         let reply = self.perform(command, trace, out);
         self.expire(out);
         self.distribute(out);
         self.tell(out);
         self.remember(id, settled_below, &reply);
+        self.settle_alarms();
         reply
     }
 
     /// When the leader should propose `AdvanceClock`.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.alarms.first().map(|(at, _)| at)
     }
 
     fn perform(&mut self, command: Command, trace: Option<String>, out: &mut Output) -> Result<Accepted, Rejection> {
         match command {
-            Command::Configure { version, documents } => self.configure(version, &documents, out),
+            Command::Configure { version, documents } => self.configure(version, documents, out),
             Command::AttachGateway { gateway, incarnation, sip } => {
                 self.attach_gateway(&gateway, incarnation, sip, out)
             }
             Command::LoseGateway { gateway, incarnation } => self.lose_gateway(&gateway, incarnation, out),
             Command::OfferCall { call, gateway, incarnation, number, caller, caller_name } => {
-                let names = crate::calls::Names { number, caller, caller_name, trace };
+                let names = crate::calls::Names {
+                    number: number.into(),
+                    caller: caller.into(),
+                    caller_name: caller_name.into(),
+                    trace: trace.map(Into::into),
+                };
                 self.offer_call(call, &gateway, incarnation, names, out)
             }
             Command::AnswerLeg { call, leg, passport } => self.answer_leg(call, leg, passport, out),
             Command::ConfirmLeg { call, leg, passport } => self.confirm_leg(call, leg, passport),
             Command::EndLeg { call, leg, cause, sip_status: _ } => self.end_leg(call, leg, cause, out),
-            Command::PressDigits { call, leg, digits } => self.press_digits(call, leg, &digits),
+            Command::PressDigits { call, leg, digits } => self.press_digits(call, leg, &digits, out),
             Command::ClearCall { call, by } => self.clear_call(call, &by, out),
             Command::RegisterContact { agent, contact, expires_seconds, gateway } => {
                 self.register_contact(&agent, contact, expires_seconds, gateway)
@@ -126,57 +204,65 @@ impl Shard {
             Command::LogInAgent { agent } => self.log_in_agent(&agent, out),
             Command::LogOutAgent { agent } => self.log_out_agent(&agent, out),
             Command::MakeAgentReady { agent } => self.make_agent_ready(&agent, out),
-            Command::MakeAgentNotReady { agent, reason } => self.make_agent_not_ready(&agent, reason, out),
+            Command::MakeAgentNotReady { agent, reason } => self.make_agent_not_ready(&agent, &reason, out),
+            Command::SetRules { version } => self.set_rules(version),
+            Command::ExtendWrapUp { agent, seconds } => self.extend_wrap_up(&agent, seconds),
+            Command::PullCall { call, agent, by } => self.pull_call(call, &agent, &by, out),
+            Command::ChooseAgents { call, ask, agents } => self.choose_agents(call, ask, &agents, out),
+            Command::ChangeCall { call, priority, boost_seconds, move_to, by } => {
+                self.change_call(call, priority, boost_seconds, &move_to, &by, out)
+            }
+            Command::TransferCall { call, agent, target } => self.transfer_call(call, &agent, target, out),
+            Command::ConsultCall { call, agent, target } => self.consult_call(call, &agent, &target, out),
+            Command::ControlCall { call, agent, control } => self.control_call(call, &agent, control, out),
+            Command::RequestCallback { call, number } => self.request_callback(call, &number, out),
+            Command::CancelCallback { call, by } => self.cancel_callback(call, &by, out),
             Command::AdvanceClock | Command::TakeLead => Ok(Accepted),
         }
     }
 
-    fn recall(&mut self, id: crate::CommandId, settled_below: u64, at: Timestamp, command: &Command) -> Recall {
-        if id.sender == 0 {
-            return match command {
-                Command::Configure { .. } | Command::LoseGateway { .. } | Command::AdvanceClock | Command::TakeLead => {
-                    Recall::First
-                }
-                Command::AttachGateway { .. }
-                | Command::OfferCall { .. }
-                | Command::AnswerLeg { .. }
-                | Command::ConfirmLeg { .. }
-                | Command::EndLeg { .. }
-                | Command::PressDigits { .. }
-                | Command::ClearCall { .. }
-                | Command::RegisterContact { .. }
-                | Command::LogInAgent { .. }
-                | Command::LogOutAgent { .. }
-                | Command::MakeAgentReady { .. }
-                | Command::MakeAgentNotReady { .. } => {
-                    Recall::Again(Err(Rejection::new(RejectionCode::Invalid, "id.sender is 0")))
-                }
-            };
+    /// From now on these rules hold.
+    fn set_rules(&mut self, version: u32) -> Result<Accepted, Rejection> {
+        if version < self.rules {
+            return Err(Rejection::new(RejectionCode::Stale, "later rules are in force"));
         }
-        let (recall, forgotten) = self.senders.recall(id, settled_below, at, &self.limits);
-        if let Some((sender, check_at)) = forgotten {
-            self.deadlines.remove(&(check_at, Deadline::Sender(sender)));
+        if version > crate::RULES {
+            return Err(Rejection::new(RejectionCode::Invalid, "no such rules"));
         }
-        recall
+        self.rules = version;
+        Ok(Accepted)
     }
 
-    fn remember(&mut self, id: crate::CommandId, settled_below: u64, reply: &Result<Accepted, Rejection>) {
+    fn recall(&mut self, id: CommandId, settled_below: u64, at: Timestamp, command: &Command) -> Recall {
+        if id.sender == 0 {
+            return match command {
+                Command::Configure { .. }
+                | Command::LoseGateway { .. }
+                | Command::AdvanceClock
+                | Command::TakeLead
+                | Command::SetRules { .. } => Recall::First,
+                _ => Recall::Again(Err(Rejection::new(RejectionCode::Invalid, "id.sender is 0"))),
+            };
+        }
+        self.senders.recall(id, settled_below, at, &self.limits)
+    }
+
+    fn remember(&mut self, id: CommandId, settled_below: u64, reply: &Result<Accepted, Rejection>) {
         if id.sender == 0 {
             return;
         }
         if let Some(check_at) = self.senders.remember(id, settled_below, self.now, reply) {
-            self.deadlines.insert((check_at, Deadline::Sender(id.sender)));
+            self.alarms.set(check_at, crate::alarms::Alarm::Sender(id.sender));
         }
     }
 
-    pub(crate) fn next_place(&mut self) -> Place {
+    pub(crate) fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
-        Place { joined: self.now, sequence: self.sequence }
+        self.sequence
     }
 
     pub(crate) fn next_rank(&mut self) -> Rank {
-        self.sequence += 1;
-        Rank { since: self.now, sequence: self.sequence }
+        Rank { since: self.now, sequence: self.next_sequence() }
     }
 
     pub(crate) fn write(&self, kind: RecordKind, out: &mut Output) {
@@ -186,6 +272,14 @@ impl Shard {
     pub(crate) fn check_name(&self, field: &str, value: &str) -> Result<(), Rejection> {
         if value.len() > self.limits.name_bytes_max {
             return Err(Rejection::new(RejectionCode::Invalid, format!("{field} is too long")));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_digits(&self, digits: &str) -> Result<(), Rejection> {
+        self.check_name("digits", digits)?;
+        if !digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D')) {
+            return Err(Rejection::new(RejectionCode::Invalid, "digits are 0-9 * # A-D"));
         }
         Ok(())
     }

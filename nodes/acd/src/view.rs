@@ -37,6 +37,14 @@ pub struct QueueInfo {
     pub talk_ms_sum: u64,
     /// The strategy's name.
     pub strategy: String,
+    /// For a caller who joined now; `None` is unknown.
+    pub estimate: Option<crate::Estimate>,
+    /// In line without being on the phone.
+    pub callbacks: u32,
+    /// By its schedule.
+    pub open: bool,
+    /// Of the present interval.
+    pub counts: crate::counts::Counts,
 }
 
 /// One caller in line.
@@ -50,8 +58,20 @@ pub struct WaitingCall {
     pub waited_ms: u64,
     /// 1 is served next.
     pub position: u32,
-    /// An agent is ringing for it.
+    /// Something is under way for it: an agent rings, a chooser is asked, the caller is called back.
     pub offered: bool,
+    /// Its class, 1 first.
+    pub priority: u32,
+    /// Asked now, such as `billing:1 english:50`.
+    pub skills: String,
+    /// Open to it.
+    pub tier: u32,
+    /// The agent it waits for alone, empty when anyone may take it.
+    pub waits_for: String,
+    /// The caller is not on the phone but will be called back.
+    pub callback: bool,
+    /// `None` is unknown.
+    pub estimate: Option<crate::Estimate>,
 }
 
 /// A queue with who is in line and who serves it.
@@ -70,7 +90,7 @@ pub struct QueueDetail {
 pub struct AgentInfo {
     /// The name.
     pub name: String,
-    /// `logged-out`, `not-ready`, `ready`, `reserved`, `talking` or `wrap-up`.
+    /// One of [`STATES`].
     pub state: String,
     /// Of not ready; while talking what was asked for after the call; `unreachable` when ready without contact.
     pub reason: String,
@@ -84,14 +104,26 @@ pub struct AgentInfo {
     pub contacts: Vec<String>,
     /// Since first sight.
     pub calls_answered: u64,
+    /// With levels.
+    pub skills: Vec<(String, u32)>,
+    /// Milliseconds since the log-in by state, see [`STATES`].
+    pub state_ms: Vec<u64>,
+    /// Calls at once.
+    pub capacity: u32,
+    /// In hand, the oldest first.
+    pub calls: Vec<CallId>,
 }
+
+/// The states that times are kept of, in their order.
+pub const STATES: [&str; 8] =
+    ["logged-out", "not-ready", "ready", "reserved", "talking", "held", "consulting", "wrap-up"];
 
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallInfo {
     /// The call.
     pub call: CallId,
-    /// `waiting`, `offered`, `talking` or `ended`.
+    /// `waiting`, `asking`, `offered`, `calling`, `moving`, `talking`, `held`, `consulting`, `conference`, `leaving` or `ended`.
     pub state: String,
     /// Dialled.
     pub number: String,
@@ -191,7 +223,19 @@ pub fn in_words(want: &Want) -> String {
     match want {
         Want::Alert => "alert".to_owned(),
         Want::Ring(ring) => format!("ring {} at {}", ring.agent, ring.contact),
-        Want::Listen { prompt } => format!("listen to {prompt}"),
+        Want::Listen { prompt, announcement: None } => format!("listen to {prompt}"),
+        Want::Listen { prompt, announcement: Some(said) } => {
+            format!("listen to {prompt}, announcement {}: {}", said.number, said.parts.join(" "))
+        }
+        Want::Dial(dial) => {
+            let shown = if dial.hidden { "hidden" } else { &dial.caller };
+            format!("dial {} showing {shown}", dial.target)
+        }
+        Want::Quiet => "hear nothing".to_owned(),
+        Want::Meet { legs } => {
+            let legs: Vec<String> = legs.iter().map(ToString::to_string).collect();
+            format!("meet legs {}", legs.join(" "))
+        }
         Want::Join { leg } => format!("join leg {leg}"),
         Want::Gone { sip_status, reason } => format!("gone ({sip_status} {reason})"),
     }

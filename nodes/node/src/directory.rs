@@ -34,7 +34,7 @@ pub struct Identity {
     pub shards: Vec<u32>,
 }
 
-/// Orders documents as people read them: numbers, queues, agents, trunks, each by name.
+/// Orders documents as people read them: numbers, queues, agents, trunks and the rest, each by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u8, String);
 
@@ -122,7 +122,17 @@ impl Directory {
                     ha1_md5: agent.ha1_md5.clone(),
                     ha1_sha256: agent.ha1_sha256.clone(),
                 }),
-                Some(document::Kind::Agent(_) | document::Kind::Queue(_)) | None => {}
+                Some(
+                    document::Kind::Agent(_)
+                    | document::Kind::Queue(_)
+                    | document::Kind::Skill(_)
+                    | document::Kind::Schedule(_)
+                    | document::Kind::Zone(_)
+                    | document::Kind::Caller(_)
+                    | document::Kind::Forwarding(_)
+                    | document::Kind::Centre(_),
+                )
+                | None => {}
             }
         }
         Some(view)
@@ -172,6 +182,12 @@ pub fn kind_of(document: &Document) -> &'static str {
         Some(document::Kind::Queue(_)) => "Queue",
         Some(document::Kind::Agent(_)) => "Agent",
         Some(document::Kind::Trunk(_)) => "Trunk",
+        Some(document::Kind::Skill(_)) => "Skill",
+        Some(document::Kind::Schedule(_)) => "Schedule",
+        Some(document::Kind::Zone(_)) => "Zone",
+        Some(document::Kind::Caller(_)) => "Caller",
+        Some(document::Kind::Forwarding(_)) => "Forwarding",
+        Some(document::Kind::Centre(_)) => "Centre",
         None => "",
     }
 }
@@ -184,6 +200,12 @@ pub fn name_of(document: &Document) -> &str {
         Some(document::Kind::Queue(queue)) => &queue.name,
         Some(document::Kind::Agent(agent)) => &agent.name,
         Some(document::Kind::Trunk(trunk)) => &trunk.name,
+        Some(document::Kind::Skill(skill)) => &skill.name,
+        Some(document::Kind::Schedule(schedule)) => &schedule.name,
+        Some(document::Kind::Zone(zone)) => &zone.name,
+        Some(document::Kind::Caller(caller)) => &caller.name,
+        Some(document::Kind::Forwarding(forwarding)) => &forwarding.name,
+        Some(document::Kind::Centre(centre)) => &centre.name,
         None => "",
     }
 }
@@ -194,6 +216,12 @@ fn key_of(document: &Document) -> Option<Key> {
         document::Kind::Queue(_) => 1,
         document::Kind::Agent(_) => 2,
         document::Kind::Trunk(_) => 3,
+        document::Kind::Skill(_) => 4,
+        document::Kind::Schedule(_) => 5,
+        document::Kind::Zone(_) => 6,
+        document::Kind::Caller(_) => 7,
+        document::Kind::Forwarding(_) => 8,
+        document::Kind::Centre(_) => 9,
     };
     Some(Key(order, name_of(document).to_owned()))
 }
@@ -227,7 +255,13 @@ mod tests {
     }
 
     fn number(name: &str) -> Document {
-        Document { kind: Some(document::Kind::Number(Number { name: name.into(), queue: "support".into() })) }
+        Document {
+            kind: Some(document::Kind::Number(Number {
+                name: name.into(),
+                queue: "support".into(),
+                ..Number::default()
+            })),
+        }
     }
 
     #[test]

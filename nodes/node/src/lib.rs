@@ -10,7 +10,6 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod directory;
-pub mod documents;
 mod http;
 pub mod machine;
 pub mod members;

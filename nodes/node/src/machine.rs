@@ -123,10 +123,17 @@ impl Machine for ShardMachine {
         }
     }
 
-    fn save(&self) -> Vec<u8> {
+    fn begin_save(&mut self) {
+        // Both are saved in one slice, which comes before anything else is applied.
         match self {
-            Self::Directory(directory) => directory.save(),
-            Self::Tenant(shard) => shard.save(),
+            Self::Directory(_) | Self::Tenant(_) => {}
+        }
+    }
+
+    fn save_slice(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Self::Directory(directory) => Some(directory.save()),
+            Self::Tenant(shard) => Some(shard.save()),
         }
     }
 

@@ -11,7 +11,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     actor::ProposeDirectory,
-    documents,
     owners::Owners,
     shards::{Shards, Unreached},
 };

@@ -158,7 +158,8 @@ fn tag_of(record: &Record) -> Vec<u8> {
         Some(Kind::Call(call)) => call.call,
         Some(Kind::Agent(agent)) => agent.call,
         Some(Kind::Decision(decision)) => decision.call,
-        None => 0,
+        Some(Kind::Transfer(transfer)) => transfer.call,
+        Some(Kind::Interval(_)) | None => 0,
     };
     if call == 0 { Vec::new() } else { call.to_be_bytes().to_vec() }
 }

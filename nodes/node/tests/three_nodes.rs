@@ -4,10 +4,10 @@ use std::{net::TcpListener, path::Path, time::Duration};
 
 use node::NodeConfig;
 use proto::v1::{
-    AgentChange, AnswerLeg, ApplyRequest, CallOutcome, ChangeAgentRequest, Command, CommandId, EndCause, EndLeg,
-    GetCallRequest, GetQueueRequest, GetStatusRequest, ListShardsRequest, OfferCall, Order, SourceFile, Submission,
-    SubmitRequest, WatchRequest, admin_client::AdminClient, command, order, outcome, record, shard_client::ShardClient,
-    watch_reply,
+    AgentChange, AnswerLeg, ApplyRequest, AskRequest, CallOutcome, ChangeAgentRequest, Command, CommandId, EndCause,
+    EndLeg, GetCallRequest, GetDocumentsRequest, GetQueueRequest, GetStatusRequest, ListShardsRequest, OfferCall,
+    Order, SourceFile, Submission, SubmitRequest, WatchRequest, admin_client::AdminClient, ask_reply, ask_request,
+    command, document, order, outcome, query_client::QueryClient, record, shard_client::ShardClient, watch_reply,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -246,11 +246,49 @@ async fn a_call_is_answered_ended_and_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_brings_the_zones_that_its_schedules_need_and_shows_them_to_nobody() {
+    let mut cluster = Cluster::start().await;
+    apply(&cluster, "kind: Schedule\nname: office\nzone: Europe/Berlin\nhours: mon-fri 09:00-17:00\n").await;
+    let present = until("the directory's leader answers", async || {
+        for node in &cluster.nodes {
+            let about = Some(ask_request::About::Documents(GetDocumentsRequest::default()));
+            let mut query = QueryClient::connect(format!("http://{}", node.endpoint)).await.ok()?;
+            if let Ok(reply) = query.ask(AskRequest { shard: 0, about }).await {
+                return reply.into_inner().about;
+            }
+        }
+        None
+    })
+    .await;
+    let ask_reply::About::Documents(present) = present else { panic!("{present:?}") };
+    let zones: Vec<_> = present
+        .documents
+        .iter()
+        .filter_map(|document| match &document.kind {
+            Some(document::Kind::Zone(zone)) => Some((zone.name.as_str(), zone.changes.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(zones, [("Europe/Berlin", 160)]);
+    let mut admin = cluster.admin(0).await.expect("up");
+    let shown = admin.get_documents(GetDocumentsRequest::default()).await.expect("got").into_inner();
+    assert_eq!(shown.documents.len(), 1, "{:?}", shown.documents);
+    assert!(shown.yaml.contains("kind: Schedule") && !shown.yaml.contains("kind: Zone"), "{}", shown.yaml);
+    for index in 0..3 {
+        cluster.stop(index).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_line_survives_a_change_of_leader_and_a_restart_of_all() {
     let mut cluster = Cluster::start().await;
     apply(&cluster, CENTRE).await;
-    let change =
-        ChangeAgentRequest { name: "anna".into(), change: AgentChange::NotReady.into(), reason: "lunch".into() };
+    let change = ChangeAgentRequest {
+        name: "anna".into(),
+        change: AgentChange::NotReady.into(),
+        reason: "lunch".into(),
+        seconds: 0,
+    };
     cluster.admin(0).await.expect("up").change_agent(change).await.expect("changed");
     let leader = cluster.leader(&[0, 1, 2]).await;
     let (mut gateway, _) = Gateway::attach(&cluster.nodes[leader].endpoint, 0).await.expect("attached");

@@ -1,19 +1,23 @@
 //! Saved messages to rows, and the indices built from the rows; never trusts that rows fit together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
-use crate::CallId;
+use crate::alarms::Alarm;
 use crate::command::{Accepted, Rejection, RejectionCode};
-use crate::deadlines::Deadline;
-use crate::document::{AnswerMode, Strategy};
-use crate::output::{CallOutcome, CallRecord};
+use crate::counts::{Counts, Histogram};
+use crate::document::{self, AnswerMode, Document, Target};
+use crate::output::{CallOutcome, CallPart, CallRecord};
+use crate::policy::{Asked, QueuePolicy};
 use crate::rows::{
-    AfterCall, Agent, AgentState, Call, CallState, Class, Contact, Gateway, InLine, Leg, LegWant, Place, Queue,
-    QueueCounts, QueuePolicy, Rank, Release,
+    AfterCall, Agent, AgentPolicy, Aside, AsideStage, CALLER, Call, CallState, CallbackWish, Class, Contact, Gateway,
+    InLine, Leg, LegWant, Member, Move, MoveKind, Offer, Party, Place, Pool, Presence, Queue, QueueTotals, Rank,
+    Release, Ringing, Seat, Stage, Standing, State, TIERS, Talk, Tally, Wanted, Wish, Work,
 };
 use crate::senders::Sender;
+use crate::shard::NumberRow;
 use crate::table::{AgentKey, CallKey, GatewayKey, Key, QueueKey, Table};
+use crate::{Name, Timestamp};
 
 type Result<T> = std::result::Result<T, RestoreError>;
 const BROKEN: fn(&'static str) -> RestoreError = RestoreError::Broken;
@@ -21,174 +25,445 @@ const BROKEN: fn(&'static str) -> RestoreError = RestoreError::Broken;
 /// Slots are dense, so none is far beyond what the limits allow even after limits were lowered.
 const SLOTS_MAX: u32 = 1 << 24;
 
-pub(super) fn shard(saved: Saved, limits: Limits) -> Result<Shard> {
+pub(super) fn shard(mut saved: Saved, limits: Limits) -> Result<Shard> {
     let mut shard = Shard::with_limits(limits);
+    if saved.rules == 0 {
+        super::first::bring_up(&mut saved)?;
+    }
+    shard.rules = saved.rules;
     shard.now = saved.now;
     shard.config_version = saved.config_version;
     shard.sequence = saved.sequence;
     shard.revision = saved.revision;
-    shard.queues = rows(saved.queues.into_iter().map(queue), "queue slots")?;
+    shard.asked = saved.asked;
+    shard.dice.0 = saved.dice;
+    shard.interval_ends = saved.interval_ends;
+    shard.day_ends = saved.day_ends;
+    shard.skills = saved.skills.iter().map(|name| name.as_str().into()).collect();
+    for row in saved.served {
+        shard.memory.put(row.caller.into(), row.agent.into(), row.at);
+    }
+    let queues = saved.queues;
+    shard.queues = rows(queues.iter().map(|row| Ok((row.slot, queue(row)))), "queue slots")?;
     shard.gateways = rows(saved.gateways.into_iter().map(|row| Ok(gateway(row))), "gateway slots")?;
     shard.agents = rows(saved.agents.into_iter().map(agent), "agent slots")?;
-    let gateways = &shard.gateways;
-    shard.calls = rows(saved.calls.into_iter().map(|row| call(row, gateways)), "call slots")?;
+    let calls = saved.calls.into_iter().map(|row| call(row, &mut shard)).collect::<Result<Vec<_>>>()?;
+    shard.calls = Table::from_rows(calls, SLOTS_MAX).ok_or(BROKEN("call slots"))?;
     for number in saved.numbers {
-        shard.numbers.insert(number.name, QueueKey::from_slot(number.queue));
+        let row = NumberRow {
+            policy: document::Number { name: number.name.clone(), ..Default::default() },
+            counts: Box::new(counts(number.counts)),
+            demands: Vec::new(),
+            removed: number.removed,
+        };
+        shard.numbers.insert(number.name.into(), row);
     }
     for row in saved.senders {
         let (id, sender) = sender(row)?;
         shard.senders.rows.insert(id, sender);
     }
-    index(&mut shard)?;
+    names(&mut shard);
+    check_keys(&shard)?;
+    shard.documents = saved.documents.into();
+    let documents: Vec<Document> = match &*shard.documents {
+        [] => Vec::new(),
+        bytes => serde_json::from_slice(bytes).map_err(|error| RestoreError::Decode(error.to_string()))?,
+    };
+    let (interval_ends, day_ends) = (shard.interval_ends, shard.day_ends);
+    shard.interval_ends = 0; // so that a zone does not begin a day
+    shard.restore_documents(&documents).map_err(|_| BROKEN("documents"))?;
+    (shard.interval_ends, shard.day_ends) = (interval_ends, day_ends);
+    index(&mut shard, &queues)?;
     shard.audit().map_err(|_| BROKEN("rows disagree"))?;
     Ok(shard)
 }
 
-fn rows<K: Key, T>(rows: impl Iterator<Item = Result<(u32, T)>>, what: &'static str) -> Result<Table<K, T>> {
+fn rows<K: Key, T: Clone>(rows: impl Iterator<Item = Result<(u32, T)>>, what: &'static str) -> Result<Table<K, T>> {
     Table::from_rows(rows.collect::<Result<Vec<_>>>()?, SLOTS_MAX).ok_or(BROKEN(what))
 }
 
-fn queue(row: SavedQueue) -> Result<(u32, Queue)> {
-    let policy = QueuePolicy {
-        strategy: match row.strategy {
-            1 => Strategy::LongestIdle,
-            _ => return Err(BROKEN("queue strategy")),
-        },
-        answer: match row.answer {
-            1 => AnswerMode::OnEntry,
-            2 => AnswerMode::OnAgent,
-            _ => return Err(BROKEN("queue answer mode")),
-        },
+fn counts(saved: Option<SavedCounts>) -> Counts {
+    let Some(saved) = saved else { return Counts::default() };
+    let sum = |at: usize| saved.sums.get(at).copied().unwrap_or(0);
+    let mut state_ms = [0; crate::counts::STATES];
+    for (ms, saved) in state_ms.iter_mut().zip(&saved.state_ms) {
+        *ms = *saved;
+    }
+    Counts {
+        offered: sum(0),
+        answered: sum(1),
+        abandoned: sum(2),
+        abandoned_short: sum(3),
+        within_threshold: sum(4),
+        overflowed: sum(5),
+        refused: sum(6),
+        transferred_in: sum(7),
+        transferred_out: sum(8),
+        callbacks_asked: sum(9),
+        callbacks_done: sum(10),
+        rona: sum(11),
+        wait_ms: sum(12),
+        abandon_ms: sum(13),
+        talk_ms: sum(14),
+        hold_ms: sum(15),
+        wrap_up_ms: sum(16),
+        ring_ms: sum(17),
+        repeated_callers: sum(18),
+        abandoned_within_threshold: sum(19),
+        waits: Histogram::from_buckets(&saved.waits),
+        handles: Histogram::from_buckets(&saved.handles),
+        state_ms,
+    }
+}
+
+/// The policy of a queue that no document names any more; others get theirs from the document.
+fn queue(row: &SavedQueue) -> Queue {
+    let document = document::Queue {
+        name: row.name.clone(),
+        answer: if row.answer == 2 { AnswerMode::OnAgent } else { AnswerMode::OnEntry },
         ring_seconds: row.ring_seconds,
         wrap_up_seconds: row.wrap_up_seconds,
         waiting_max: row.waiting_max,
         wait_seconds_max: row.wait_seconds_max,
         busy_delay_seconds: row.busy_delay_seconds,
         unreachable_delay_seconds: row.unreachable_delay_seconds,
-        music: row.music,
+        music: row.music.clone(),
+        ..Default::default()
     };
-    let counts = QueueCounts {
-        offered: row.offered,
-        answered: row.answered,
-        abandoned: row.abandoned,
-        wait_ms: row.wait_ms,
-        talk_ms: row.talk_ms,
-    };
-    let queue = Queue {
-        name: row.name,
-        policy,
+    Queue {
+        name: row.name.as_str().into(),
+        policy: Box::new(QueuePolicy::new(&document, Vec::new(), None)),
         removed: row.removed,
-        waiting: BTreeMap::new(),
+        classes: BTreeMap::new(),
         offered: BTreeMap::new(),
         talking: 0,
-        ready: BTreeMap::new(),
-        members: [0; Class::COUNT],
-        counts,
-    };
-    Ok((row.slot, queue))
+        pools: Vec::new(),
+        members: Vec::new(),
+        staff: [[0; Class::COUNT]; TIERS],
+        cursor: row.cursor,
+        totals: QueueTotals {
+            offered: row.offered,
+            answered: row.answered,
+            abandoned: row.abandoned,
+            wait_ms: row.wait_ms,
+            talk_ms: row.talk_ms,
+        },
+        counts: Box::new(counts(row.counts.clone())),
+        handled: row.handled,
+        handle_ms: row.handle_ms,
+        callbacks: 0,
+        open: true,
+        alarm: None,
+    }
 }
 
 fn gateway(row: SavedGateway) -> (u32, Gateway) {
     let SavedGateway { slot, id, incarnation, former, sip, up, since } = row;
-    (slot, Gateway { id, incarnation, former, sip, up, since, calls: BTreeSet::new() })
+    (slot, Gateway { id: id.into(), incarnation, former, sip, up, since, calls: BTreeSet::new() })
 }
 
 fn agent(row: SavedAgent) -> Result<(u32, Agent)> {
+    let reason: Name = row.reason.into();
+    let presence = match (row.presence, row.until) {
+        (1, _) => Presence::LoggedOut,
+        (2, until) => Presence::NotReady { reason, until },
+        (3, _) => Presence::Ready,
+        (4, Some(until)) => Presence::WrapUp { until },
+        _ => return Err(BROKEN("agent presence")),
+    };
+    let after = match row.after {
+        0 => AfterCall::Ready,
+        1 => AfterCall::NotReady { reason: row.after_reason.into() },
+        2 => AfterCall::LoggedOut,
+        _ => return Err(BROKEN("agent after call")),
+    };
+    let work = row.work.iter().map(|work| {
+        let stage = match work.stage {
+            0 => Stage::Reserved,
+            1 => Stage::Talking,
+            2 => Stage::Held,
+            3 => Stage::Consulting,
+            _ => return Err(BROKEN("agent work")),
+        };
+        Ok(Work { call: CallKey::from_slot(work.call), stage })
+    });
+    let tally = |saved: Option<SavedTally>| {
+        let saved = saved.unwrap_or_default();
+        Tally { from: saved.from, calls: saved.calls, talk_ms: saved.talk_ms, busy_ms: saved.busy_ms }
+    };
+    let mut state_ms = [0; State::COUNT];
+    for (ms, saved) in state_ms.iter_mut().zip(&row.state_ms) {
+        *ms = *saved;
+    }
     let contacts = row.contacts.into_iter();
-    let agent = Agent {
-        name: row.name,
-        contact: row.contact,
-        queues: row.queues.into_iter().map(QueueKey::from_slot).collect(),
-        wrap_up_seconds: row.wrap_up_seconds,
+    let mut agent = Agent {
+        name: row.name.into(),
+        policy: AgentPolicy { capacity: 1, ..AgentPolicy::default() },
+        members: row
+            .members
+            .iter()
+            .map(|member| Member {
+                queue: QueueKey::from_slot(member.queue),
+                tier: member.tier.clamp(1, 9) as u8,
+                weight: member.weight.clamp(1, 100) as u8,
+                order: 0,
+                entry: (member.entry_calls, member.entry_talk_ms),
+            })
+            .collect(),
         removed: row.removed,
-        state: agent_state(row.state.ok_or(BROKEN("agent state"))?),
+        presence,
+        after,
+        work: work.collect::<Result<Vec<_>>>()?,
+        state: State::LoggedOut,
         since: row.since,
+        counted: row.counted,
+        rank: row.rank.as_ref().map(to_rank).unwrap_or_default(),
+        last_call_end: row.last_call_end,
+        rona: row.rona,
         contacts: contacts
             .map(|contact| Contact { uri: contact.uri, gateway: contact.gateway, expires: contact.expires })
             .collect(),
         answered: row.answered,
+        shift: tally(row.shift),
+        day: tally(row.day),
+        recent: row.recent.iter().map(|moment| (moment.at, moment.sequence)).collect::<VecDeque<_>>(),
+        state_ms,
+        counts: Box::new(counts(row.counts)),
+        closing: row.closing.map(|closing| (QueueKey::from_slot(closing.at as u32), closing.sequence)),
+        seats: row
+            .seats
+            .iter()
+            .map(|seat| Seat {
+                queue: QueueKey::from_slot(seat.queue),
+                pool: seat.pool as u16,
+                standing: Standing {
+                    tier: seat.tier.clamp(1, 9) as u8,
+                    key: seat.key,
+                    since: seat.since,
+                    sequence: seat.sequence,
+                },
+            })
+            .collect(),
+        able: Vec::new(),
+        own: Vec::new(),
+        alarm: row.alarm,
+        contacts_alarm: None,
     };
+    agent.state = agent.derived_state();
     Ok((row.slot, agent))
-}
-
-fn agent_state(state: SavedAgentState) -> AgentState {
-    match state {
-        SavedAgentState::LoggedOut(_) => AgentState::LoggedOut,
-        SavedAgentState::NotReady(row) => AgentState::NotReady { reason: row.reason, until: row.until },
-        SavedAgentState::Ready(row) => AgentState::Ready { rank: to_rank(&row) },
-        SavedAgentState::Reserved(row) => AgentState::Reserved {
-            call: CallKey::from_slot(row.call),
-            leg: row.leg,
-            until: row.until,
-            rank: to_rank(&row.rank),
-        },
-        SavedAgentState::Talking(row) => AgentState::Talking {
-            call: CallKey::from_slot(row.call),
-            leg: row.leg,
-            since: row.since,
-            after: match (row.after_logged_out, row.after_not_ready) {
-                (true, _) => AfterCall::LoggedOut,
-                (false, Some(reason)) => AfterCall::NotReady { reason },
-                (false, None) => AfterCall::Ready,
-            },
-        },
-        SavedAgentState::WrapUp(until) => AgentState::WrapUp { until },
-    }
 }
 
 fn to_rank(row: &SavedMoment) -> Rank {
     Rank { since: row.at, sequence: row.sequence }
 }
 
-fn line(row: &SavedLine) -> InLine {
-    let place = Place { joined: row.place.at, sequence: row.place.sequence };
-    InLine { queue: QueueKey::from_slot(row.queue), place }
+fn asked(saved: &[SavedAsked], shard: &Shard) -> Result<Vec<Asked>> {
+    let known = saved.iter().all(|asked| (asked.skill as usize) < shard.skills.len() && asked.level <= 100);
+    if !known {
+        return Err(BROKEN("skill"));
+    }
+    Ok(saved.iter().map(|asked| (asked.skill as u16, asked.level as u8)).collect())
 }
 
-fn call(row: SavedCall, gateways: &Table<GatewayKey, Gateway>) -> Result<(u32, Call)> {
+fn party(saved: &SavedParty) -> Party {
+    match saved.agent {
+        Some(agent) => Party::Agent(AgentKey::from_slot(agent)),
+        None => Party::Outside(saved.outside.as_str().into()),
+    }
+}
+
+fn in_line(row: SavedInLine, shard: &mut Shard) -> Result<InLine> {
+    let asked = asked(&row.demand, shard)?;
+    let (demand, _) = shard.demands.key(&asked, &shard.skills);
+    let wanted = match row.wanted {
+        None => None,
+        Some(wanted) => Some(Wanted {
+            agent: AgentKey::from_slot(wanted.agent),
+            until: wanted.until,
+            wish: match wanted.wish {
+                1 => Wish::Sticky,
+                2 => Wish::Direct,
+                3 => Wish::Pull,
+                _ => return Err(BROKEN("call wish")),
+            },
+        }),
+    };
+    Ok(InLine {
+        queue: QueueKey::from_slot(row.queue),
+        more: row.more.into_iter().map(QueueKey::from_slot).collect(),
+        place: Place { priority: row.priority.min(9) as u8, effective: row.effective, sequence: row.sequence },
+        joined: row.joined,
+        boost_ms: row.boost_ms,
+        demand,
+        tier: row.tier.clamp(1, 9) as u8,
+        wanted,
+        shuns: row.shuns.map(AgentKey::from_slot),
+        step: row.step as u16,
+        step_at: row.step_at,
+        tier_at: row.tier_at,
+        announce_at: row.announce_at.into_iter().map(|at| (at > 0).then_some(at)).collect(),
+        wait_until: row.wait_until,
+        callback: row.callback.map(|wish| {
+            Box::new(CallbackWish {
+                number: wish.number,
+                attempts: wish.attempts,
+                rest_until: wish.rest_until,
+                expires: wish.expires,
+            })
+        }),
+    })
+}
+
+fn call(row: SavedCall, shard: &mut Shard) -> Result<(u32, Call)> {
     let gateway = GatewayKey::from_slot(row.gateway);
-    gateways.get(gateway).ok_or(BROKEN("call gateway"))?;
+    shard.gateways.get(gateway).ok_or(BROKEN("call gateway"))?;
+    let parts: Vec<CallPart> = row
+        .parts
+        .into_iter()
+        .map(|part| CallPart {
+            agent: part.agent.into(),
+            queue: part.queue.into(),
+            from_ms: part.from_ms,
+            until_ms: part.until_ms,
+            hold_ms: part.hold_ms,
+            ring_ms: part.ring_ms,
+        })
+        .collect();
+    let (number, caller): (Name, Name) = (row.number.into(), row.caller.into());
     let state = match row.state.ok_or(BROKEN("call state"))? {
-        SavedCallState::Waiting(at) => CallState::Waiting { line: line(&at) },
-        SavedCallState::Offered(at) => {
-            CallState::Offered { line: line(&at), agent: AgentKey::from_slot(at.agent), leg: at.leg }
-        }
-        SavedCallState::Talking(at) => {
-            let agent = AgentKey::from_slot(at.agent);
-            CallState::Talking { line: line(&at), agent, leg: at.leg, since: at.since }
-        }
-        SavedCallState::Ended(record) => {
-            let record = CallRecord {
+        SavedCallState::Waits(_) => CallState::Waiting,
+        SavedCallState::Asking(row) => CallState::Asking { ask: row.ask, until: row.until },
+        SavedCallState::Rings(row) => CallState::Offered(Box::new(offer(&row)?)),
+        SavedCallState::Calling(row) => CallState::Calling {
+            agent: AgentKey::from_slot(row.agent),
+            leg: row.leg,
+            queue: QueueKey::from_slot(row.queue),
+            until: row.until,
+        },
+        SavedCallState::Moving(row) => CallState::Moving(Box::new(moving(row)?)),
+        SavedCallState::Talks(row) => CallState::Talking(Box::new(talk(row)?)),
+        SavedCallState::Leaving(until) => CallState::Leaving { until },
+        SavedCallState::Ended(record) => CallState::Ended {
+            record: Box::new(CallRecord {
                 call: row.id,
-                number: row.number.clone(),
-                caller: row.caller.clone(),
-                queue: record.queue,
-                agent: record.agent,
+                number: number.clone(),
+                caller: caller.clone(),
+                queue: record.queue.into(),
+                agent: record.agent.into(),
                 offered_ms: row.offered,
                 answered_ms: record.answered_ms,
                 ended_ms: record.ended_ms,
                 outcome: CallOutcome::from_number(record.outcome).ok_or(BROKEN("call outcome"))?,
-                ended_by: record.ended_by,
+                ended_by: record.ended_by.into(),
                 offers: row.offers,
-                gateway: record.gateway,
-            };
-            CallState::Ended { record: Box::new(record) }
+                gateway: record.gateway.into(),
+                parts: parts.clone(),
+                priority: record.priority,
+                callback: row.called_back,
+                skills: record.skills.into(),
+                waited_ms: row.waited_ms,
+            }),
+        },
+        SavedCallState::Waiting(_) | SavedCallState::Offered(_) | SavedCallState::Talking(_) => {
+            return Err(BROKEN("a state of the first rules"));
         }
     };
+    let line = row.in_line.map(|line| in_line(line, shard)).transpose()?;
     let call = Call {
         id: row.id,
         gateway,
-        number: row.number,
-        caller: row.caller,
-        caller_name: row.caller_name,
-        trace: row.trace,
+        number,
+        caller,
+        caller_name: row.caller_name.into(),
+        trace: row.trace.map(Into::into),
         offered: row.offered,
         offers: row.offers,
         legs_made: row.legs_made,
+        caller_leg: row.caller_leg.max(CALLER),
         legs: row.legs.into_iter().map(leg).collect::<Result<Vec<_>>>()?,
         state,
+        line: line.map(Box::new),
+        parts,
+        hops: row.hops as u8,
+        history: row.history,
+        waited_ms: row.waited_ms,
+        said: (row.said, row.said_parts),
+        called_back: row.called_back,
+        alarm: None,
     };
     Ok((row.slot, call))
+}
+
+fn offer(row: &SavedOffer) -> Result<Offer> {
+    let ringing = row.ringing.iter().map(|ringing| {
+        let agent = ringing.agent.ok_or(BROKEN("an offer rings nobody"))?;
+        Ok(Ringing { agent: AgentKey::from_slot(agent), leg: ringing.leg })
+    });
+    Ok(Offer {
+        ringing: ringing.collect::<Result<Vec<_>>>()?,
+        since: row.since,
+        until: row.until,
+        step: row.step as u16,
+        tried: row.tried.iter().map(|slot| AgentKey::from_slot(*slot)).collect(),
+        queue: QueueKey::from_slot(row.queue),
+        many: row.many,
+    })
+}
+
+fn moving(row: SavedMove) -> Result<Move> {
+    let next = row.next.into_iter().map(|target| {
+        let name = target.name;
+        let who = match target.kind {
+            1 => Target::Agent(name),
+            2 => Target::Queue(name),
+            3 => Target::Number(name),
+            4 => Target::Sip(name),
+            _ => return Err(BROKEN("call target")),
+        };
+        Ok((who, target.ring_ms))
+    });
+    Ok(Move {
+        kind: match row.kind {
+            1 => MoveKind::Blind,
+            2 => MoveKind::Forward,
+            3 => MoveKind::Overflow,
+            _ => return Err(BROKEN("call move")),
+        },
+        back: row.back.map(AgentKey::from_slot),
+        ringing: row.ringing.iter().map(|saved| (party(saved), saved.leg)).collect(),
+        until: row.until,
+        since: row.since,
+        next: next.collect::<Result<Vec<_>>>()?,
+    })
+}
+
+fn talk(row: SavedTalk) -> Result<Talk> {
+    let who = row.party.ok_or(BROKEN("call party"))?;
+    let aside = match row.aside {
+        None => None,
+        Some(aside) => Some(Box::new(Aside {
+            party: party(&aside.party.ok_or(BROKEN("aside party"))?),
+            legs: aside.legs,
+            stage: match aside.stage {
+                0 => AsideStage::Ringing { until: aside.until },
+                1 => AsideStage::Target,
+                2 => AsideStage::Caller,
+                3 => AsideStage::Conference,
+                _ => return Err(BROKEN("aside stage")),
+            },
+            since: aside.since,
+        })),
+    };
+    Ok(Talk {
+        party: party(&who),
+        leg: who.leg,
+        since: row.since,
+        held: row.held,
+        hold_ms: row.hold_ms,
+        ring_ms: row.ring_ms,
+        aside,
+        code: row.code,
+    })
 }
 
 fn leg(row: SavedLeg) -> Result<Leg> {
@@ -199,12 +474,15 @@ fn leg(row: SavedLeg) -> Result<Leg> {
         SavedWant::Join(leg) => LegWant::Join { leg },
         SavedWant::Gone(number) => {
             let release = Release::ALL.into_iter().find(|release| *release as i32 == number);
-            LegWant::Gone { release: release.ok_or(BROKEN("leg release"))? }
+            LegWant::Gone { release: release.ok_or(BROKEN("leg release"))?, status: row.status as u16 }
         }
+        SavedWant::Dial(target) => LegWant::Dial { target: target.into() },
+        SavedWant::Quiet(_) => LegWant::Quiet,
+        SavedWant::Meet(legs) => LegWant::Meet { legs: legs.legs.into() },
     };
     Ok(Leg {
         number: row.number,
-        agent: row.agent.map(Into::into),
+        party: row.agent.map(Into::into),
         answered: row.answered,
         want,
         revision: row.revision,
@@ -213,8 +491,7 @@ fn leg(row: SavedLeg) -> Result<Leg> {
 }
 
 fn sender(row: SavedSender) -> Result<(u64, Sender)> {
-    let mut replies = BTreeMap::new();
-    for reply in row.replies {
+    let replies = row.replies.into_iter().map(|reply| {
         let outcome = match reply.code {
             0 => Ok(Accepted),
             code => {
@@ -222,55 +499,129 @@ fn sender(row: SavedSender) -> Result<(u64, Sender)> {
                 Err(Rejection { code, detail: reply.detail })
             }
         };
-        replies.insert(reply.number, outcome);
+        Ok((reply.number, outcome))
+    });
+    let replies = replies.collect::<Result<VecDeque<_>>>()?;
+    let rising = replies.iter().zip(replies.iter().skip(1)).all(|(one, other)| one.0 < other.0);
+    if !rising {
+        return Err(BROKEN("replies out of order"));
     }
     let (last_seen, check_at, settled_below) = (row.last_seen, row.check_at, row.settled_below);
     Ok((row.id, Sender { last_seen, check_at, settled_below, replies }))
 }
 
-/// Builds everything that is not saved from what is.
-fn index(shard: &mut Shard) -> Result<()> {
-    let names = shard.queues.iter().map(|(key, row)| (row.name.clone(), key));
-    shard.queue_names = names.collect();
+fn names(shard: &mut Shard) {
+    shard.queue_names = shard.queues.iter().map(|(key, row)| (row.name.clone(), key)).collect();
     shard.gateway_ids = shard.gateways.iter().map(|(key, row)| (row.id.clone(), key)).collect();
     shard.agent_names = shard.agents.iter().map(|(key, row)| (row.name.clone(), key)).collect();
-    shard.call_ids = shard.calls.iter().map(|(key, row)| (row.id, key)).collect::<BTreeMap<CallId, CallKey>>();
-    for (id, sender) in &shard.senders.rows {
-        shard.deadlines.insert((sender.check_at, Deadline::Sender(*id)));
-    }
-    for (key, call) in shard.calls.iter() {
-        shard.gateways[call.gateway].calls.insert(key);
-        let Some(line) = call.line() else { continue };
-        shard.queues.get(line.queue).ok_or(BROKEN("call queue"))?;
-        let queue = &mut shard.queues[line.queue];
-        match call.state {
-            CallState::Waiting { .. } => {
-                queue.waiting.insert(line.place, key);
-                if let Some(at) = queue.policy.wait_until(line.place.joined) {
-                    shard.deadlines.insert((at, Deadline::Wait(key)));
-                }
-            }
-            CallState::Offered { .. } => {
-                queue.offered.insert(line.place, key);
-            }
-            CallState::Talking { .. } => queue.talking += 1,
-            CallState::Ended { .. } => {}
+    shard.call_ids = shard.calls.iter().map(|(key, row)| (row.id, key)).collect();
+}
+
+/// Every key in a row names a row: what is built on them may then be looked up.
+fn check_keys(shard: &Shard) -> Result<()> {
+    let queue = |key: QueueKey| shard.queues.get(key).map(|_| ()).ok_or(BROKEN("queue key"));
+    let agent = |key: AgentKey| shard.agents.get(key).map(|_| ()).ok_or(BROKEN("agent key"));
+    let somebody = |party: &Party| match party {
+        Party::Agent(key) => agent(*key),
+        Party::Outside(_) => Ok(()),
+    };
+    for (_, row) in shard.agents.iter() {
+        row.members.iter().try_for_each(|member| queue(member.queue))?;
+        row.seats.iter().try_for_each(|seat| queue(seat.queue))?;
+        row.closing.map_or(Ok(()), |(key, _)| queue(key))?;
+        for work in &row.work {
+            shard.calls.get(work.call).ok_or(BROKEN("agent call"))?;
         }
+    }
+    for (_, call) in shard.calls.iter() {
+        if let Some(line) = call.line.as_deref() {
+            queue(line.queue)?;
+            line.more.iter().try_for_each(|key| queue(*key))?;
+            line.wanted.map_or(Ok(()), |wanted| agent(wanted.agent))?;
+            line.shuns.map_or(Ok(()), agent)?;
+        }
+        match &call.state {
+            CallState::Offered(offer) => {
+                queue(offer.queue)?;
+                offer.ringing.iter().try_for_each(|ringing| agent(ringing.agent))?;
+                offer.tried.iter().try_for_each(|key| agent(*key))?;
+            }
+            CallState::Calling { agent: key, queue: at, .. } => {
+                agent(*key)?;
+                queue(*at)?;
+            }
+            CallState::Moving(moving) => {
+                moving.back.map_or(Ok(()), agent)?;
+                moving.ringing.iter().try_for_each(|(party, _)| somebody(party))?;
+            }
+            CallState::Talking(talk) => {
+                somebody(&talk.party)?;
+                talk.aside.as_ref().map_or(Ok(()), |aside| somebody(&aside.party))?;
+            }
+            CallState::Waiting | CallState::Asking { .. } if call.line.is_none() => return Err(BROKEN("call line")),
+            CallState::Waiting | CallState::Asking { .. } | CallState::Leaving { .. } | CallState::Ended { .. } => {}
+        }
+        if call.in_line().is_none() && matches!(call.state, CallState::Offered(_) | CallState::Calling { .. }) {
+            return Err(BROKEN("call line"));
+        }
+    }
+    Ok(())
+}
+
+/// Builds everything that is not saved from what is.
+fn index(shard: &mut Shard, saved: &[SavedQueue]) -> Result<()> {
+    shard.build_members();
+    for row in saved {
+        let key = QueueKey::from_slot(row.slot);
+        let mut pools = Vec::with_capacity(row.pools.len());
+        for pool in &row.pools {
+            let asked = asked(&pool.demand, shard)?;
+            let (demand, _) = shard.demands.key(&asked, &shard.skills);
+            pools.push(Pool { demand, luck: pool.luck, ready: BTreeMap::new() });
+        }
+        if pools.first().is_none_or(|pool| pool.demand != 0) {
+            return Err(BROKEN("queue pools"));
+        }
+        shard.queues[key].pools = pools;
+        shard.look_at_the_clock(key);
     }
     for key in shard.agents.keys() {
-        let agent = &shard.agents[key];
-        if agent.queues.iter().any(|queue| shard.queues.get(*queue).is_none()) {
-            return Err(BROKEN("agent queue"));
+        let met = shard.demands.met_by(&shard.agents[key].policy.skills);
+        shard.agents[key].able = met;
+        for seat in shard.agents[key].seats.clone() {
+            let pool = shard.queues[seat.queue].pools.get_mut(usize::from(seat.pool)).ok_or(BROKEN("agent seat"))?;
+            pool.ready.insert(seat.standing, key);
         }
-        if let Some(at) = agent.state.deadline() {
-            shard.deadlines.insert((at, Deadline::Agent(key)));
+        if let Some(at) = shard.agents[key].alarm {
+            shard.alarms.set(at, Alarm::Agent(key));
         }
-        if let Some(at) = agent.contacts_deadline() {
-            shard.deadlines.insert((at, Deadline::Contacts(key)));
-        }
-        shard.list(key);
+        shard.set_contacts_alarm(key);
     }
-    // What `list` marked was distributed before the snapshot.
-    shard.dirty.clear();
+    for key in shard.calls.keys() {
+        let gateway = shard.calls[key].gateway;
+        shard.gateways[gateway].calls.insert(key);
+        if let (CallState::Talking(_), Some(line)) = (&shard.calls[key].state, shard.calls[key].line.as_deref()) {
+            let queue = line.queue;
+            shard.queues[queue].talking += 1;
+        }
+        if shard.calls[key].in_line().is_some() {
+            shard.remember_callback(key);
+        }
+        shard.set_call_alarm(key);
+    }
+    shard.relist_calls();
+    for (id, check_at) in
+        shard.senders.rows.iter().map(|(id, row)| (*id, row.check_at)).collect::<Vec<(u64, Timestamp)>>()
+    {
+        shard.alarms.set(check_at, Alarm::Sender(id));
+    }
+    for at in [shard.interval_ends, shard.day_ends] {
+        if at > 0 {
+            shard.alarms.set(at, Alarm::Interval);
+        }
+    }
+    // What was listed here was distributed before the snapshot.
+    shard.fresh = Default::default();
+    shard.settle_alarms();
     Ok(())
 }

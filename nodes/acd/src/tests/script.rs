@@ -1,10 +1,11 @@
 //! The language of golden scripts: one command a line, what followed indented below it.
 //!
-//! `queue NAME key=value..`, `number N QUEUE`, `agent NAME QUEUE.. key=value..`, `remove NAME` edit documents;
-//! `configure` applies them. `offer c1`, `answer c1.2`, `end c1.1 hangup` are a gateway's reports. `wait 20s` lets the
-//! leader's clock run, each deadline on time; `jump 20s` makes it late; `outage 20s` is a time without a leader. `again` sends the last entry once more.
+//! Documents: see `script/documents.rs`. `offer c1`, `answer c1.2`, `end c1.1 hangup` are a gateway's reports. `hold c1 a1`,
+//! `transfer c1 a1 agent:a2` and the like are an agent's wishes. `wait 20s` lets the leader's clock run, each deadline on
+//! time; `jump 20s` makes it late; `outage 20s` is a time without a leader. `again` sends the last entry once more.
 //! `restart` goes through a snapshot. `show ..` looks.
 
+mod documents;
 mod show;
 
 use std::collections::BTreeMap;
@@ -45,20 +46,10 @@ impl Script {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (words, settings) = split_settings(&words);
         let setting = |name: &str| settings.get(name).copied().unwrap_or_default();
+        if self.edit(&words, &settings) {
+            return Vec::new();
+        }
         match words.as_slice() {
-            ["queue", name] => {
-                self.documents.insert((*name).to_owned(), Document::Queue(queue(name, &settings)));
-            }
-            ["number", name, queue] => {
-                let number = Number { name: (*name).to_owned(), queue: (*queue).to_owned() };
-                self.documents.insert((*name).to_owned(), Document::Number(number));
-            }
-            ["agent", name, queues @ ..] => {
-                self.documents.insert((*name).to_owned(), Document::Agent(agent(name, queues, &settings)));
-            }
-            ["remove", name] => {
-                self.documents.remove(*name).expect("only what is there is removed");
-            }
             ["configure"] => {
                 self.version += 1;
                 self.configure(self.version);
@@ -105,6 +96,57 @@ impl Script {
                 let (agent, reason) = ((*agent).to_owned(), (*reason).to_owned());
                 self.send(Command::MakeAgentNotReady { agent, reason });
             }
+            ["extend", agent, time] => {
+                let seconds = (milliseconds(time) / 1000) as u32;
+                self.send(Command::ExtendWrapUp { agent: (*agent).to_owned(), seconds });
+            }
+            ["pull", call, agent] => self.send(Command::PullCall {
+                call: call_of(call),
+                agent: (*agent).to_owned(),
+                by: setting("by").to_owned(),
+            }),
+            ["choose", call, ask, agents @ ..] => self.send(Command::ChooseAgents {
+                call: call_of(call),
+                ask: ask.parse().expect("the number of an ask"),
+                agents: agents.iter().map(|agent| (*agent).to_owned()).collect(),
+            }),
+            ["change", call] => self.send(Command::ChangeCall {
+                call: call_of(call),
+                priority: setting("priority").parse().unwrap_or(0),
+                boost_seconds: settings.get("boost").map_or(0, |time| (milliseconds(time) / 1000) as u32),
+                move_to: setting("move-to").to_owned(),
+                by: setting("by").to_owned(),
+            }),
+            ["transfer", call, agent, to] => self.send(Command::TransferCall {
+                call: call_of(call),
+                agent: (*agent).to_owned(),
+                target: documents::target(to),
+            }),
+            ["consult", call, agent, to] => self.send(Command::ConsultCall {
+                call: call_of(call),
+                agent: (*agent).to_owned(),
+                target: documents::target(to),
+            }),
+            [word @ ("hold" | "resume" | "complete" | "swap" | "conference" | "take-back" | "leave"), call, agent] => {
+                let control = match *word {
+                    "hold" => CallControl::Hold,
+                    "resume" => CallControl::Resume,
+                    "complete" => CallControl::Complete,
+                    "swap" => CallControl::Swap,
+                    "conference" => CallControl::Conference,
+                    "take-back" => CallControl::TakeBack,
+                    _ => CallControl::Leave,
+                };
+                self.send(Command::ControlCall { call: call_of(call), agent: (*agent).to_owned(), control });
+            }
+            ["callback", call] => {
+                let number = setting("number").to_owned();
+                self.send(Command::RequestCallback { call: call_of(call), number });
+            }
+            ["cancel-callback", call] => {
+                self.send(Command::CancelCallback { call: call_of(call), by: setting("by").to_owned() });
+            }
+            ["rules", version] => self.send(Command::SetRules { version: version.parse().expect("a version") }),
             ["wait", time] => self.wait(milliseconds(time)),
             ["jump", time] => {
                 self.clock += milliseconds(time);
@@ -182,9 +224,14 @@ impl Script {
         for record in out.records {
             self.lines.push(self.in_line(&record));
         }
+        for ask in out.asks {
+            let candidates: Vec<String> = ask.candidates.iter().map(|candidate| candidate.agent.to_string()).collect();
+            let (number, call, endpoint) = (ask.ask, ask.call, &ask.endpoint);
+            self.lines.push(format!("ask {number} for c{call} at {endpoint}: {}", candidates.join(", ")));
+        }
         for (gateway, order) in out.orders {
             let trace = order.trace.map(|trace| format!(" [{trace}]")).unwrap_or_default();
-            let at = if gateway == "g1" { String::new() } else { format!(" on {gateway}") };
+            let at = if &*gateway == "g1" { String::new() } else { format!(" on {gateway}") };
             self.lines.push(format!("! c{}.{} {}{at}{trace}", order.call, order.leg, in_words(&order.want)));
         }
     }
@@ -196,7 +243,14 @@ impl Script {
                 let reason = if change.reason.is_empty() { String::new() } else { format!(" ({})", change.reason) };
                 let until = self.shard.agent_names.get(&change.agent).and_then(|key| {
                     let agent = &self.shard.agents[*key];
-                    agent.state.deadline().filter(|_| agent.state.name() == change.to)
+                    let rings = agent.work.iter().find_map(|work| match &self.shard.calls[work.call].state {
+                        crate::rows::CallState::Offered(offer) => Some(offer.until),
+                        crate::rows::CallState::Moving(moving) => Some(moving.until),
+                        crate::rows::CallState::Calling { until, .. } => Some(*until),
+                        _ => None,
+                    });
+                    let until = if change.to == "reserved" { rings } else { agent.until() };
+                    until.filter(|_| agent.state.name() == change.to)
                 });
                 let until = until.map(|until| format!(" until {}", seconds(until - START))).unwrap_or_default();
                 let spent = seconds(change.spent_ms);
@@ -220,7 +274,13 @@ impl Script {
                 let candidates: Vec<String> = decision
                     .candidates
                     .iter()
-                    .map(|candidate| format!("{} idle {}", candidate.agent, seconds(candidate.figure)))
+                    .map(|candidate| match decision.strategy {
+                        "longest-idle" | "ring-all" | "progressive" | "external" | "random" | "weighted-random" => {
+                            format!("{} idle {}", candidate.agent, seconds(candidate.figure))
+                        }
+                        "least-talk" => format!("{} talked {}", candidate.agent, seconds(candidate.figure)),
+                        _ => format!("{} {}", candidate.agent, candidate.figure),
+                    })
                     .collect();
                 let mut line = format!("? c{} to {} of {}", decision.call, decision.chosen, candidates.join(", "));
                 if decision.candidates_total as usize > candidates.len() {
@@ -230,7 +290,37 @@ impl Script {
                     line += &format!("; not {} {}", exclusion.agents, exclusion.reason);
                 }
                 let tie = if decision.tie_break.is_empty() { "" } else { "; tie: " };
+                if !decision.also.is_empty() {
+                    line += &format!("; also {}", decision.also.join(" "));
+                }
+                if !decision.skills.is_empty() {
+                    line += &format!("; asks {}", decision.skills);
+                }
+                if decision.position > 1 {
+                    line += &format!("; position {}", decision.position);
+                }
+                if !decision.cause.is_empty() {
+                    line += &format!("; {}", decision.cause);
+                }
                 format!("{line}; waited {}{tie}{}", seconds(decision.waited_ms), decision.tie_break)
+            }
+            RecordKind::Interval(interval) => {
+                let counts = &interval.counts;
+                format!(
+                    "counted {} {}: {} offered, {} answered, {} abandoned, {} within, {} overflowed",
+                    interval.subject,
+                    interval.name,
+                    counts.offered,
+                    counts.answered,
+                    counts.abandoned,
+                    counts.within_threshold,
+                    counts.overflowed
+                )
+            }
+            RecordKind::Transfer(transfer) => {
+                let by = if transfer.agent.is_empty() { String::new() } else { format!(" by {}", transfer.agent) };
+                let to = if transfer.target.is_empty() { String::new() } else { format!(" to {}", transfer.target) };
+                format!("c{} {}{by}{to}: {}", transfer.call, transfer.kind, transfer.result)
             }
         }
     }
@@ -262,44 +352,6 @@ fn split_settings<'a>(words: &[&'a str]) -> (Vec<&'a str>, BTreeMap<&'a str, &'a
     let (settings, words): (Vec<&str>, Vec<&str>) =
         words.iter().partition(|word| word.contains('=') && !word.starts_with("sip:"));
     (words, settings.into_iter().filter_map(|setting| setting.split_once('=')).collect())
-}
-
-fn queue(name: &str, settings: &BTreeMap<&str, &str>) -> Queue {
-    let whole = |name: &str| settings.get(name).map_or(0, |value| value.parse().expect("a number"));
-    let time = |name: &str| settings.get(name).map_or(0, |value| (milliseconds(value) / 1000) as u32);
-    Queue {
-        name: name.to_owned(),
-        answer: match settings.get("answer") {
-            Some(&"on-agent") => AnswerMode::OnAgent,
-            Some(_) | None => AnswerMode::OnEntry,
-        },
-        ring_seconds: time("ring"),
-        wrap_up_seconds: time("wrap-up"),
-        waiting_max: whole("waiting-max"),
-        wait_seconds_max: time("wait-max"),
-        busy_delay_seconds: time("busy-delay"),
-        unreachable_delay_seconds: time("unreachable-delay"),
-        music: settings.get("music").copied().unwrap_or_default().to_owned(),
-        ..Queue::default()
-    }
-}
-
-fn agent(name: &str, queues: &[&str], settings: &BTreeMap<&str, &str>) -> Agent {
-    Agent {
-        name: name.to_owned(),
-        contact: match settings.get("contact") {
-            Some(&"none") => String::new(),
-            Some(contact) => (*contact).to_owned(),
-            None => format!("sip:{name}"),
-        },
-        queues: queues.iter().map(|queue| Membership { queue: (*queue).to_owned() }).collect(),
-        start: match settings.get("start") {
-            None | Some(&"ready") => StartState::Ready,
-            Some(&"not-ready") => StartState::NotReady,
-            Some(_) => StartState::LoggedOut,
-        },
-        wrap_up_seconds: settings.get("wrap-up").map_or(0, |value| (milliseconds(value) / 1000) as u32),
-    }
 }
 
 fn call_of(word: &str) -> CallId {

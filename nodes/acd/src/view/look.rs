@@ -1,8 +1,8 @@
 //! Filling the views from the rows; never changes one.
 
 use super::*;
-use crate::rows::{AfterCall, Agent, AgentState, Call, CallState, Class, LegWant, Place, Queue};
-use crate::table::CallKey;
+use crate::rows::{AfterCall, Agent, AsideStage, Call, CallState, Class, LegWant, Presence, Queue, State, TIERS};
+use crate::table::QueueKey;
 
 impl Shard {
     /// Shard time.
@@ -19,13 +19,13 @@ impl Shard {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for (_, queue) in self.queues.iter() {
-            totals.calls_waiting += queue.waiting.len() as u32;
+            totals.calls_waiting += queue.waiting() as u32;
             totals.calls_offered += queue.offered.len() as u32;
             totals.calls_talking += queue.talking;
         }
         for (_, agent) in self.agents.iter() {
             totals.agents_total += 1;
-            totals.agents_ready += u32::from(matches!(agent.state, AgentState::Ready { .. }));
+            totals.agents_ready += u32::from(agent.state == State::Ready);
         }
         for (_, gateway) in self.gateways.iter() {
             totals.gateways_total += 1;
@@ -36,19 +36,22 @@ impl Shard {
 
     /// All queues by name.
     pub fn queues(&self) -> Vec<QueueInfo> {
-        let queues = self.queue_names.values().map(|key| &self.queues[*key]);
-        queues.filter(|queue| !queue.removed).map(|queue| self.queue_info(queue)).collect()
+        let queues = self.queues.iter().filter(|(_, queue)| !queue.removed);
+        let mut queues: Vec<QueueInfo> = queues.map(|(key, queue)| self.queue_info(key, queue)).collect();
+        queues.sort_by(|one, other| one.name.cmp(&other.name));
+        queues
     }
 
     /// A queue; `limit` bounds the calls in line, 0 is all.
     pub fn queue(&self, name: &str, limit: usize) -> Option<QueueDetail> {
-        let queue = &self.queues[*self.queue_names.get(name)?];
+        let key = *self.queue_names.get(name)?;
+        let queue = &self.queues[key];
         if queue.removed {
             return None;
         }
         Some(QueueDetail {
-            info: self.queue_info(queue),
-            waiting: self.in_line(queue, limit),
+            info: self.queue_info(key, queue),
+            waiting: self.line_of(key, queue, limit),
             agents: self.agents(Some(name)),
         })
     }
@@ -59,10 +62,12 @@ impl Shard {
         let member = |agent: &Agent| match key {
             None => true,
             Some(None) => false,
-            Some(Some(key)) => agent.queues.contains(&key),
+            Some(Some(key)) => agent.member(key).is_some(),
         };
-        let agents = self.agent_names.values().map(|key| &self.agents[*key]);
-        agents.filter(|agent| member(agent)).map(|agent| self.agent_info(agent)).collect()
+        let agents = self.agents.iter().filter(|(_, agent)| member(agent));
+        let mut agents: Vec<AgentInfo> = agents.map(|(_, agent)| self.agent_info(agent)).collect();
+        agents.sort_by(|one, other| one.name.cmp(&other.name));
+        agents
     }
 
     /// An agent. One that was removed stays until the present call has ended.
@@ -75,7 +80,7 @@ impl Shard {
         let mut calls: Vec<(Timestamp, CallInfo)> = self
             .calls
             .iter()
-            .filter(|(_, call)| matches!(call.state, CallState::Ended { .. }) == filter.ended)
+            .filter(|(_, call)| call.is_ended() == filter.ended)
             .filter(|(_, call)| filter.queue.as_deref().is_none_or(|queue| self.queue_of(call) == queue))
             .map(|(_, call)| (call.offered, self.call_info(call)))
             .collect();
@@ -92,11 +97,11 @@ impl Shard {
         let call = &self.calls[*self.call_ids.get(&id)?];
         let record = match &call.state {
             CallState::Ended { record } => Some((**record).clone()),
-            CallState::Waiting { .. } | CallState::Offered { .. } | CallState::Talking { .. } => None,
+            _ => None,
         };
         let legs = call.legs.iter().map(|leg| LegInfo {
             leg: leg.number,
-            party: leg.agent.as_deref().unwrap_or("caller").to_owned(),
+            party: leg.party.as_deref().unwrap_or("caller").to_owned(),
             state: match (&leg.want, leg.answered) {
                 (LegWant::Gone { .. }, _) => "ending",
                 (_, true) => "answered",
@@ -106,7 +111,12 @@ impl Shard {
             wanted: in_words(&self.order(call, leg).want),
             revision: leg.revision,
         });
-        Some(CallDetail { info: self.call_info(call), legs: legs.collect(), trace: call.trace.clone(), record })
+        Some(CallDetail {
+            info: self.call_info(call),
+            legs: legs.collect(),
+            trace: call.trace.as_ref().map(ToString::to_string),
+            record,
+        })
     }
 
     /// All gateways by id.
@@ -114,7 +124,7 @@ impl Shard {
         let gateways = self.gateway_ids.values().map(|key| &self.gateways[*key]);
         gateways
             .map(|gateway| GatewayInfo {
-                id: gateway.id.clone(),
+                id: gateway.id.to_string(),
                 incarnation: gateway.incarnation,
                 sip: gateway.sip.clone(),
                 up: gateway.up,
@@ -124,112 +134,161 @@ impl Shard {
             .collect()
     }
 
-    fn queue_info(&self, queue: &Queue) -> QueueInfo {
-        let total: u32 = queue.members.iter().sum();
-        let oldest = [queue.waiting.first_key_value(), queue.offered.first_key_value()];
-        let joined = oldest.into_iter().flatten().map(|(place, _)| place.joined).min();
+    fn queue_info(&self, key: QueueKey, queue: &Queue) -> QueueInfo {
+        let logged_in: u32 = (1..TIERS as u8).map(|tier| queue.logged_in(tier)).sum();
+        // With one class of priority and no boost the first is the oldest; in general a few heads have to be seen.
+        let heads = queue.classes.values().filter_map(|line| line.first().map(|(_, call)| call));
+        let heads = heads.chain(queue.offered.values().copied());
+        let joined = heads.filter_map(|call| self.calls[call].line.as_deref().map(|line| line.joined)).min();
         QueueInfo {
-            name: queue.name.clone(),
-            waiting: queue.waiting.len() as u32,
+            name: queue.name.to_string(),
+            waiting: queue.waiting() as u32,
             offered: queue.offered.len() as u32,
             talking: queue.talking,
-            agents_ready: queue.ready.len() as u32,
-            agents_logged_in: total - queue.members[Class::LoggedOut as usize],
-            agents_total: total,
+            agents_ready: queue.count(Class::Ready),
+            agents_logged_in: logged_in,
+            agents_total: queue.members.len() as u32,
             longest_wait_ms: joined.map_or(0, |joined| self.now - joined),
-            calls_offered: queue.counts.offered,
-            calls_answered: queue.counts.answered,
-            calls_abandoned: queue.counts.abandoned,
-            wait_ms_sum: queue.counts.wait_ms,
-            talk_ms_sum: queue.counts.talk_ms,
-            strategy: queue.policy.strategy.name().to_owned(),
+            calls_offered: queue.totals.offered,
+            calls_answered: queue.totals.answered,
+            calls_abandoned: queue.totals.abandoned,
+            wait_ms_sum: queue.totals.wait_ms,
+            talk_ms_sum: queue.totals.talk_ms,
+            strategy: queue.policy.document.strategy.name().to_owned(),
+            estimate: self.estimate(key, queue.in_line()),
+            callbacks: queue.callbacks,
+            open: queue.open,
+            counts: (*queue.counts).clone(),
         }
     }
 
-    fn in_line(&self, queue: &Queue, limit: usize) -> Vec<WaitingCall> {
+    fn line_of(&self, key: QueueKey, queue: &Queue, limit: usize) -> Vec<WaitingCall> {
         let limit = if limit == 0 { usize::MAX } else { limit };
-        let mut waiting = queue.waiting.iter().peekable();
-        let mut offered = queue.offered.iter().peekable();
-        let mut line: Vec<(Place, CallKey, bool)> = Vec::new();
-        while line.len() < limit {
-            // Both are in order: merge them.
-            let offered_first = match (waiting.peek(), offered.peek()) {
-                (None, None) => break,
-                (Some((waits, _)), Some((rings, _))) => rings < waits,
-                (None, Some(_)) => true,
-                (Some(_), None) => false,
-            };
-            let next = if offered_first { offered.next() } else { waiting.next() };
-            line.extend(next.map(|(place, call)| (*place, *call, offered_first)));
-        }
-        let numbered = line.into_iter().zip(1..);
-        numbered
-            .map(|((place, call, offered), position)| WaitingCall {
-                call: self.calls[call].id,
-                caller: self.calls[call].caller.clone(),
-                waited_ms: self.now - place.joined,
-                position,
-                offered,
+        let everybody = queue.everybody().into_iter().take(limit).zip(1..);
+        everybody
+            .map(|((_, call), position)| {
+                let call = &self.calls[call];
+                let line = call.line.as_deref().expect("who is in line has a line");
+                WaitingCall {
+                    call: call.id,
+                    caller: call.caller.to_string(),
+                    waited_ms: self.now - line.joined,
+                    position,
+                    offered: call.state != CallState::Waiting,
+                    priority: u32::from(line.place.priority),
+                    skills: self.demands.get(line.demand).text.to_string(),
+                    tier: u32::from(queue.open_tier(line.tier)),
+                    waits_for: line.wanted.map(|wanted| self.agents[wanted.agent].name.to_string()).unwrap_or_default(),
+                    callback: line.callback.is_some(),
+                    estimate: self.estimate(key, position as usize - 1),
+                }
             })
             .collect()
     }
 
     fn agent_info(&self, agent: &Agent) -> AgentInfo {
-        let reason = match &agent.state {
-            AgentState::NotReady { reason, .. } => reason.as_str(),
-            AgentState::Talking { after: AfterCall::NotReady { reason }, .. } => reason.as_str(),
-            AgentState::Talking { after: AfterCall::LoggedOut, .. } => "logged-out",
-            AgentState::Ready { .. } if agent.reach().is_none() => "unreachable",
-            AgentState::Ready { .. }
-            | AgentState::Talking { .. }
-            | AgentState::LoggedOut
-            | AgentState::Reserved { .. }
-            | AgentState::WrapUp { .. } => "",
+        let reason = match (&agent.presence, &agent.after) {
+            (_, AfterCall::NotReady { reason }) => reason,
+            (_, AfterCall::LoggedOut) => "logged-out",
+            (Presence::NotReady { reason, .. }, AfterCall::Ready) => reason,
+            (Presence::Ready, AfterCall::Ready) if agent.work.is_empty() && !agent.reachable() => "unreachable",
+            (Presence::Ready | Presence::LoggedOut | Presence::WrapUp { .. }, AfterCall::Ready) => "",
         };
         let mut contacts: Vec<String> = agent.contacts.iter().map(|contact| contact.uri.clone()).collect();
-        contacts.extend((!agent.contact.is_empty()).then(|| agent.contact.clone()));
+        contacts.extend((!agent.policy.contact.is_empty()).then(|| agent.policy.contact.clone()));
+        let calls: Vec<CallId> = agent.work.iter().map(|work| self.calls[work.call].id).collect();
+        let skills = agent.policy.skills.iter();
         AgentInfo {
-            name: agent.name.clone(),
+            name: agent.name.to_string(),
             state: agent.state.name().to_owned(),
             reason: reason.to_owned(),
             in_state_ms: self.now - agent.since,
-            call: agent.state.call().map(|call| self.calls[call].id),
-            queues: agent.queues.iter().map(|queue| self.queues[*queue].name.clone()).collect(),
+            call: calls.last().copied(),
+            queues: agent.members.iter().map(|member| self.queues[member.queue].name.to_string()).collect(),
             contacts,
             calls_answered: agent.answered,
+            skills: skills
+                .map(|(skill, level)| (self.skills[usize::from(*skill)].to_string(), u32::from(*level)))
+                .collect(),
+            state_ms: agent.times(self.now)[..STATES.len()].to_vec(),
+            capacity: u32::from(agent.policy.capacity),
+            calls,
         }
     }
 
     fn queue_of<'a>(&'a self, call: &'a Call) -> &'a str {
-        match &call.state {
-            CallState::Waiting { line } | CallState::Offered { line, .. } | CallState::Talking { line, .. } => {
-                &self.queues[line.queue].name
-            }
-            CallState::Ended { record } => &record.queue,
+        match (&call.state, call.line.as_deref()) {
+            (CallState::Ended { record }, _) => &record.queue,
+            (_, Some(line)) => &self.queues[line.queue].name,
+            (_, None) => "",
         }
     }
 
     fn call_info(&self, call: &Call) -> CallInfo {
+        let name = |key: crate::table::AgentKey| self.agents[key].name.to_string();
         let (state, agent, waited_until, outcome) = match &call.state {
-            CallState::Waiting { .. } => ("waiting", "", self.now, ""),
-            CallState::Offered { agent, .. } => ("offered", self.agents[*agent].name.as_str(), self.now, ""),
-            CallState::Talking { agent, since, .. } => ("talking", self.agents[*agent].name.as_str(), *since, ""),
+            CallState::Waiting => ("waiting", String::new(), self.now, ""),
+            CallState::Asking { .. } => ("asking", String::new(), self.now, ""),
+            CallState::Offered(offer) => {
+                ("offered", offer.ringing.first().map(|ringing| name(ringing.agent)).unwrap_or_default(), self.now, "")
+            }
+            CallState::Calling { agent, .. } => ("calling", name(*agent), self.now, ""),
+            CallState::Moving(moving) => {
+                let first = moving.ringing.first().map(|(party, _)| self.party_name(party).to_string());
+                ("moving", first.unwrap_or_default(), self.now, "")
+            }
+            CallState::Talking(talk) => {
+                let state = match talk.aside.as_ref().map(|aside| aside.stage) {
+                    None if talk.held.is_some() => "held",
+                    None => "talking",
+                    Some(AsideStage::Conference) => "conference",
+                    Some(_) => "consulting",
+                };
+                let first = call.parts.first().map_or(talk.since, |part| part.from_ms);
+                (state, self.party_name(&talk.party).to_string(), first, "")
+            }
+            CallState::Leaving { .. } => ("leaving", String::new(), self.now, ""),
             CallState::Ended { record } => {
                 let until = if record.answered_ms > 0 { record.answered_ms } else { record.ended_ms };
-                ("ended", record.agent.as_str(), until, record.outcome.name())
+                ("ended", record.agent.to_string(), until, record.outcome.name())
             }
         };
         CallInfo {
             call: call.id,
             state: state.to_owned(),
-            number: call.number.clone(),
-            caller: call.caller.clone(),
+            number: call.number.to_string(),
+            caller: call.caller.to_string(),
             queue: self.queue_of(call).to_owned(),
-            agent: agent.to_owned(),
+            agent,
             age_ms: self.now - call.offered,
-            waited_ms: waited_until - call.offered,
-            gateway: self.gateways[call.gateway].id.clone(),
+            waited_ms: waited_until.saturating_sub(call.offered),
+            gateway: self.gateways[call.gateway].id.to_string(),
             outcome: outcome.to_owned(),
         }
+    }
+
+    /// Counts of the present interval, which began at the time that is given with them, of a `queue`, `agent` or `number`.
+    pub fn counts(&self, subject: &str) -> Vec<(String, Timestamp, crate::counts::Counts)> {
+        let from = self.interval_ends.saturating_sub(crate::limits::INTERVAL_MS);
+        match subject {
+            "queue" => self.queues.iter().map(|(_, row)| (row.name.to_string(), from, (*row.counts).clone())).collect(),
+            "number" => {
+                self.numbers.iter().map(|(name, row)| (name.to_string(), from, (*row.counts).clone())).collect()
+            }
+            "agent" => {
+                let agents = self.agents.iter().map(|(_, row)| {
+                    let mut counts = (*row.counts).clone();
+                    counts.state_ms[row.state as usize] += self.now - row.counted;
+                    (row.name.to_string(), from, counts)
+                });
+                agents.collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> u32 {
+        self.rules
     }
 }

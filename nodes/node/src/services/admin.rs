@@ -5,20 +5,20 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
 use proto::v1::{
-    AgentChange, AgentInfo, AgentList, ApplyReply, ApplyRequest, AskRequest, CallDetail, CallExplanation, CallList,
-    ChangeAgentRequest, ClearCall, DescribeRequest, DirectoryDocuments, Document, DocumentList, GatewayInfo,
-    GatewayList, GetAgentRequest, GetCallRequest, GetDocumentsRequest, GetQueueRequest, GetStatusRequest,
-    HangUpCallRequest, ListAgentsRequest, ListCallsRequest, ListGatewaysRequest, ListNodesRequest, ListQueuesRequest,
-    ListShardsRequest, LogInAgent, LogOutAgent, MakeAgentNotReady, MakeAgentReady, NodeDescription, NodeInfo, NodeList,
-    PutDocuments, QueueDetail, QueueList, Rejection, RejectionCode, ShardInfo, ShardList, Status as Overview,
-    TotalsRequest, admin_client::AdminClient, admin_server, ask_reply, ask_request::About, command, directory_entry,
+    ActOnCallRequest, AgentChange, AgentInfo, AgentList, ApplyReply, ApplyRequest, AskRequest, CallDetail,
+    CallExplanation, CallList, ChangeAgentRequest, ClearCall, DescribeRequest, DirectoryDocuments, Document,
+    DocumentList, GatewayInfo, GatewayList, GetAgentRequest, GetCallRequest, GetDocumentsRequest, GetQueueRequest,
+    GetStatusRequest, HangUpCallRequest, ListAgentsRequest, ListCallsRequest, ListGatewaysRequest, ListNodesRequest,
+    ListQueuesRequest, ListShardsRequest, LogInAgent, LogOutAgent, MakeAgentNotReady, MakeAgentReady, NodeDescription,
+    NodeInfo, NodeList, PutDocuments, QueueDetail, QueueList, RecordBatch, Rejection, RejectionCode, ShardInfo,
+    ShardList, StatsReply, StatsRequest, Status as Overview, StreamRecordsRequest, TotalsRequest,
+    admin_client::AdminClient, admin_server, ask_reply, ask_request::About, command, directory_entry,
     query_client::QueryClient,
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
     directory::{kind_of, name_of},
-    documents,
     members::Members,
     owners::Owners,
     pump,
@@ -268,6 +268,7 @@ impl admin_server::Admin for AdminService {
             AgentChange::NotReady => {
                 command::Kind::MakeAgentNotReady(MakeAgentNotReady { agent, reason: change.reason })
             }
+            AgentChange::ExtendWrapUp => return Err(Status::unimplemented("wrap-up cannot be extended yet")),
             AgentChange::Unspecified => return Err(Status::invalid_argument("say which change")),
         };
         self.change(shard, kind).await?;
@@ -327,8 +328,10 @@ impl admin_server::Admin for AdminService {
     async fn get_documents(&self, request: Request<GetDocumentsRequest>) -> Result<Response<DocumentList>, Status> {
         let GetDocumentsRequest { kind, name } = request.into_inner();
         let directory = self.directory().await?;
+        // Zones are ours, not people's.
         let wanted = |document: &Document| {
-            (kind.is_empty() || kind.eq_ignore_ascii_case(kind_of(document)))
+            kind_of(document) != "Zone"
+                && (kind.is_empty() || kind.eq_ignore_ascii_case(kind_of(document)))
                 && (name.is_empty() || name == name_of(document))
         };
         let documents: Vec<_> = directory.documents.into_iter().filter(wanted).collect();
@@ -336,6 +339,23 @@ impl admin_server::Admin for AdminService {
             return Err(missing("document", &name, "get"));
         }
         Ok(Response::new(DocumentList { version: directory.version, yaml: documents::to_yaml(&documents), documents }))
+    }
+
+    async fn act_on_call(&self, _: Request<ActOnCallRequest>) -> Result<Response<CallDetail>, Status> {
+        Err(Status::unimplemented("calls cannot be acted on yet"))
+    }
+
+    async fn get_stats(&self, _: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        Err(Status::unimplemented("there are no statistics yet"))
+    }
+
+    type StreamRecordsStream = futures::stream::Empty<Result<RecordBatch, Status>>;
+
+    async fn stream_records(
+        &self,
+        _: Request<StreamRecordsRequest>,
+    ) -> Result<Response<Self::StreamRecordsStream>, Status> {
+        Err(Status::unimplemented("records are not streamed yet"))
     }
 }
 

@@ -66,6 +66,16 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
         From::MakeAgentNotReady(v1::MakeAgentNotReady { agent, reason }) => To::MakeAgentNotReady { agent, reason },
         From::AdvanceClock(v1::AdvanceClock {}) => To::AdvanceClock,
         From::TakeLead(v1::TakeLead {}) => To::TakeLead,
+        From::SetRules(_)
+        | From::ExtendWrapUp(_)
+        | From::PullCall(_)
+        | From::ChooseAgents(_)
+        | From::ChangeCall(_)
+        | From::TransferCall(_)
+        | From::ConsultCall(_)
+        | From::ControlCall(_)
+        | From::RequestCallback(_)
+        | From::CancelCallback(_) => return Err(Unspeakable("a command of a later release")),
     })
 }
 
@@ -90,17 +100,35 @@ fn cause(cause: v1::EndCause) -> Result<acd::EndCause, Unspeakable> {
 fn document(document: v1::Document) -> Option<acd::Document> {
     use v1::document::Kind;
     Some(match document.kind? {
-        Kind::Number(v1::Number { name, queue }) => acd::Document::Number(acd::Number { name, queue }),
+        Kind::Number(v1::Number { name, queue, .. }) => acd::Document::Number(acd::Number { name, queue }),
         Kind::Queue(from) => acd::Document::Queue(queue(from)),
         Kind::Agent(from) => acd::Document::Agent(agent(from)),
         Kind::Trunk(v1::Trunk { name, addresses }) => acd::Document::Trunk(acd::Trunk { name, addresses }),
+        Kind::Skill(_)
+        | Kind::Schedule(_)
+        | Kind::Zone(_)
+        | Kind::Caller(_)
+        | Kind::Forwarding(_)
+        | Kind::Centre(_) => return None,
     })
 }
 
 fn queue(from: v1::Queue) -> acd::Queue {
     acd::Queue {
         strategy: match from.strategy() {
-            v1::Strategy::Unspecified | v1::Strategy::LongestIdle => acd::Strategy::LongestIdle,
+            v1::Strategy::Unspecified
+            | v1::Strategy::LongestIdle
+            | v1::Strategy::RoundRobin
+            | v1::Strategy::Linear
+            | v1::Strategy::FewestCalls
+            | v1::Strategy::LeastTalk
+            | v1::Strategy::LeastOccupied
+            | v1::Strategy::MostSkilled
+            | v1::Strategy::Random
+            | v1::Strategy::WeightedRandom
+            | v1::Strategy::RingAll
+            | v1::Strategy::Progressive
+            | v1::Strategy::External => acd::Strategy::LongestIdle,
         },
         answer: match from.answer() {
             v1::AnswerMode::Unspecified | v1::AnswerMode::OnEntry => acd::AnswerMode::OnEntry,

@@ -17,7 +17,7 @@ pub fn order(order: acd::Order) -> v1::Order {
             number: ring.number,
             queue: ring.queue,
         }),
-        Want::Listen { prompt } => To::Listen(v1::Listen { prompt }),
+        Want::Listen { prompt } => To::Listen(v1::Listen { prompt, ..v1::Listen::default() }),
         Want::Join { leg } => To::Join(v1::Join { leg }),
         Want::Gone { sip_status, reason } => To::Gone(v1::Gone { sip_status, reason }),
     };
@@ -55,6 +55,7 @@ pub fn record(record: acd::Record) -> v1::Record {
             ended_by: call.ended_by,
             offers: call.offers,
             gateway: call.gateway,
+            ..v1::CallRecord::default()
         }),
         RecordKind::Agent(agent) => Kind::Agent(v1::AgentRecord {
             agent: agent.agent,
@@ -83,6 +84,7 @@ pub fn record(record: acd::Record) -> v1::Record {
             waited_ms: decision.waited_ms,
             position: decision.position,
             tie_break: decision.tie_break.to_owned(),
+            ..v1::DecisionRecord::default()
         }),
     };
     v1::Record { at_ms: record.at, kind: Some(kind) }

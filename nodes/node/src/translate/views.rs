@@ -46,6 +46,7 @@ pub fn queue(queue: acd::view::QueueInfo, late_ms: u64) -> v1::QueueInfo {
         calls_answered: queue.calls_answered,
         calls_abandoned: queue.calls_abandoned,
         strategy: queue.strategy,
+        ..v1::QueueInfo::default()
     }
 }
 
@@ -58,6 +59,7 @@ pub fn queue_detail(detail: acd::view::QueueDetail, late_ms: u64) -> v1::QueueDe
         waited_ms: call.waited_ms + late_ms,
         position: call.position,
         offered: call.offered,
+        ..v1::WaitingCall::default()
     });
     v1::QueueDetail {
         info: Some(queue(detail.info, late_ms)),
@@ -78,6 +80,7 @@ pub fn agent(agent: acd::view::AgentInfo, late_ms: u64) -> v1::AgentInfo {
         queues: agent.queues,
         contacts: agent.contacts,
         calls_answered: agent.calls_answered,
+        ..v1::AgentInfo::default()
     }
 }
 

@@ -225,10 +225,10 @@ impl Trio {
 
     /// A number, a queue, three agents.
     pub(super) fn configure(&mut self) {
-        let queue = || Membership { queue: "q".into() };
+        let queue = || Membership { queue: "q".into(), ..Membership::default() };
         let mut kinds = vec![
             document::Kind::Queue(Queue { name: "q".into(), ring_seconds: 15, ..Queue::default() }),
-            document::Kind::Number(Number { name: "5000".into(), queue: "q".into() }),
+            document::Kind::Number(Number { name: "5000".into(), queue: "q".into(), ..Number::default() }),
         ];
         kinds.extend(["a1", "a2", "a3"].map(|name| {
             document::Kind::Agent(Agent {

@@ -10,6 +10,7 @@ use proto::v1::DocumentError;
 
 use super::{
     limits::ERRORS_KEPT_MAX,
+    readers::{name_of, number_of, span_of, text_of, whole_of},
     tree::{Entry, Node, Value},
 };
 
@@ -22,6 +23,11 @@ pub(super) struct Notes<'a> {
 }
 
 impl Notes<'_> {
+    /// The line of a field of this document that was there, or 0.
+    pub(super) fn line_of(&self, field: &str) -> u32 {
+        self.lines.iter().find(|(path, _)| path == field).map_or(0, |(_, line)| *line)
+    }
+
     /// Notes an error at a field.
     pub(super) fn refuse(&mut self, line: u32, field: &str, message: impl Display, allowed: impl Display) {
         if self.errors.len() >= ERRORS_KEPT_MAX {
@@ -42,8 +48,8 @@ impl Notes<'_> {
 pub(super) struct Fields {
     path: String,
     line: u32,
-    left: Vec<Entry>,
-    twice: Vec<Entry>,
+    pub(super) left: Vec<Entry>,
+    pub(super) twice: Vec<Entry>,
     asked: Vec<&'static str>,
 }
 
@@ -75,6 +81,16 @@ impl Fields {
     pub(super) fn path_of(&self, field: &str) -> String {
         let field = Plain(field);
         if self.path.is_empty() { field.to_string() } else { format!("{}.{field}", self.path) }
+    }
+
+    /// Where the mapping is.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
     }
 
     /// The line on which the mapping begins.
@@ -125,16 +141,54 @@ impl Fields {
         default: u32,
         notes: &mut Notes<'_>,
     ) -> u32 {
-        let Some((text, line)) = self.text(field, notes) else { return default };
-        match text.parse::<u32>() {
-            Ok(number) if range.contains(&number) => number,
-            parsed => {
-                let fault = if parsed.is_ok() || is_whole(&text) { "is out of range" } else { "is not a whole number" };
-                let allowed = format_args!("{} to {}", range.start(), range.end()).to_string();
-                notes.refuse(line, &self.path_of(field), format_args!("{} {fault}", Quoted(&text)), allowed);
-                default
-            }
-        }
+        let Some(node) = self.take(field, notes) else { return default };
+        let path = self.path_of(field);
+        whole_of(node, &path, range, notes).unwrap_or(default)
+    }
+
+    /// Yes or no.
+    pub(super) fn truth(&mut self, field: &'static str, notes: &mut Notes<'_>) -> bool {
+        self.choice(field, &[("true", true), ("false", false)], false, notes)
+    }
+
+    /// A span, such as `90s` or `1h30m`; the Ok is in seconds.
+    pub(super) fn span(
+        &mut self,
+        field: &'static str,
+        range: &RangeInclusive<u32>,
+        notes: &mut Notes<'_>,
+    ) -> Option<u32> {
+        let node = self.take(field, notes)?;
+        let path = self.path_of(field);
+        Some(span_of(node, &path, range, notes).unwrap_or(*range.start()))
+    }
+
+    /// The name of a document or a prompt; empty when it is not there.
+    pub(super) fn name(&mut self, field: &'static str, notes: &mut Notes<'_>) -> String {
+        let path = self.path_of(field);
+        self.take(field, notes).and_then(|node| name_of(node, &path, notes)).unwrap_or_default()
+    }
+
+    /// The same, and it must be there.
+    pub(super) fn required_name(&mut self, field: &'static str, allowed: &str, notes: &mut Notes<'_>) -> String {
+        let path = self.path_of(field);
+        self.require(field, allowed, notes).and_then(|node| name_of(node, &path, notes)).unwrap_or_default()
+    }
+
+    /// A number that is dialled or shown; empty when it is not there.
+    pub(super) fn dialled(&mut self, field: &'static str, notes: &mut Notes<'_>) -> String {
+        let path = self.path_of(field);
+        self.take(field, notes).and_then(|node| number_of(node, &path, notes)).unwrap_or_default()
+    }
+
+    /// Whether the field is there and not yet taken.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.left.iter().any(|entry| entry.key == field)
+    }
+
+    /// The line of a field that is there and not yet taken.
+    pub(super) fn line_of(&self, field: &str) -> Option<u32> {
+        self.left.iter().find(|entry| entry.key == field).map(|entry| entry.line)
     }
 
     /// One of a few words.
@@ -145,14 +199,24 @@ impl Fields {
         default: T,
         notes: &mut Notes<'_>,
     ) -> T {
-        let Some((text, line)) = self.text(field, notes) else { return default };
+        self.chosen(field, choices, notes).unwrap_or(default)
+    }
+
+    /// The same, when it is there.
+    pub(super) fn chosen<T: Copy>(
+        &mut self,
+        field: &'static str,
+        choices: &[(&str, T)],
+        notes: &mut Notes<'_>,
+    ) -> Option<T> {
+        let (text, line) = self.text(field, notes)?;
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
-            return *value;
+            return Some(*value);
         }
         let allowed: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         let message = format_args!("unknown value {}", Quoted(&text)).to_string();
         notes.refuse(line, &self.path_of(field), message, allowed.join(", "));
-        default
+        None
     }
 
     /// Refuses every field that nobody asked for, and every one that was there before.
@@ -167,32 +231,8 @@ impl Fields {
     }
 }
 
-/// A scalar's text.
-pub(super) fn text_of(node: Node, path: &str, notes: &mut Notes<'_>) -> Option<(String, u32)> {
-    match node.value {
-        Value::Text(text) => Some((text, node.line)),
-        Value::Broken => None,
-        other @ (Value::Null | Value::List(_) | Value::Map(_)) => {
-            notes.refuse(node.line, path, format_args!("{} where one value belongs", other.word()), "");
-            None
-        }
-    }
-}
-
-/// A sequence's items.
-pub(super) fn list_of(node: Node, path: &str, notes: &mut Notes<'_>) -> Vec<Node> {
-    match node.value {
-        Value::List(items) => items,
-        Value::Broken => Vec::new(),
-        other @ (Value::Null | Value::Text(_) | Value::Map(_)) => {
-            notes.refuse(node.line, path, format_args!("{} where a list belongs", other.word()), "");
-            Vec::new()
-        }
-    }
-}
-
 impl Value {
-    fn word(&self) -> &'static str {
+    pub(super) fn word(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Text(_) => "a single value",
@@ -201,11 +241,6 @@ impl Value {
             Self::Broken => "something unreadable",
         }
     }
-}
-
-fn is_whole(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 const QUOTED_CHARS_MAX: usize = 60;
@@ -218,6 +253,11 @@ impl Display for Quoted<'_> {
         let short: String = self.0.chars().take(QUOTED_CHARS_MAX).collect();
         write!(f, "{short:?}{}", if short.len() < self.0.len() { "..." } else { "" })
     }
+}
+
+/// A key as part of a path.
+pub(super) fn plain(key: &str) -> String {
+    Plain(key).to_string()
 }
 
 /// A key as part of a path: as it is when it is plain, quoted otherwise.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-use super::limits::CONTACT_CHARS_MAX;
+use super::limits::{CODE_DIGITS_MAX, CONTACT_CHARS_MAX, ENDPOINT_CHARS_MAX};
 
 /// The realm that agents' credentials are hashed with.
 pub const REALM: &str = "cordboard";
@@ -136,6 +136,27 @@ pub(super) fn check_network(text: &str) -> Result<String, String> {
         return Err(format!("has bits beyond its prefix; the network is {network}/{prefix}"));
     }
     Ok(format!("{address}/{prefix}"))
+}
+
+/// What a star code looks like, in words.
+pub(super) const CODE_ALLOWED: &str = "a star and 1 to 4 digits, such as *8";
+
+/// Whether `text` may be pressed to transfer a call.
+pub(super) fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix('*').unwrap_or_default();
+    (1..=CODE_DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What a chooser's endpoint looks like, in words.
+pub(super) const ENDPOINT_ALLOWED: &str = "http://HOST:PORT";
+
+/// Whether `text` may be called over gRPC: a host and a port, and nothing after them.
+pub(super) fn is_endpoint(text: &str) -> bool {
+    let Some((host, port)) = text.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':')) else { return false };
+    let named = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let addressed = bracketed.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+    text.len() <= ENDPOINT_CHARS_MAX && (named || addressed) && is_port(port)
 }
 
 /// HA1 of RFC 7616 section 3.4.2 in both digests: MD5 and SHA-256 of user, realm and password.

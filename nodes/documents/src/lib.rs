@@ -1,16 +1,29 @@
-//! Configuration documents: text in, checked documents and a plan out. Never does IO and never decides what is applied.
+//! Configuration documents: text in, checked documents and a plan out; time zones as data. Never does IO and never
+//! decides what is applied.
 //!
 //! [`check`] is the whole way from `cordctl apply` to what the directory may commit; [`parse`] and [`plan`] are its two
 //! halves. Every error of every document is reported, in the order of the files, each with file, line, field, what is
 //! wrong and what would be right.
 
+mod agents;
 mod fields;
 mod kinds;
 pub mod limits;
+mod loops;
+mod page;
 mod plan;
+mod printed;
+mod queues;
+mod readers;
+mod references;
+mod rules;
+mod schedules;
+mod times;
 mod tree;
 mod values;
+mod words;
 mod yaml;
+mod zones;
 
 #[cfg(test)]
 mod tests;
@@ -24,11 +37,12 @@ use fields::Notes;
 pub use kinds::KINDS;
 pub use values::REALM;
 pub use yaml::to_yaml;
+pub use zones::{FROM_SECONDS, TO_SECONDS, tzdb_version, zones};
 
 /// What names a document: no two documents have the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// One of [`KINDS`].
+    /// One of [`KINDS`], or `Zone`.
     pub kind: &'static str,
     /// Unique within the kind.
     pub name: String,
@@ -57,16 +71,25 @@ pub struct Source {
 }
 
 impl Source {
-    /// The line of a field, or of the document when the field is not there.
+    /// The line of a field, or of what it would be in when the field is not there.
     pub fn line_of(&self, field: &str) -> u32 {
-        self.lines.iter().find(|(path, _)| path == field).map_or(self.line, |(_, line)| *line)
+        self.place_of(field).map_or(self.line, |(_, line)| line)
+    }
+
+    /// The innermost that is there of a field and all it is in.
+    fn place_of<'a>(&self, field: &'a str) -> Option<(&'a str, u32)> {
+        let ends = field.rmatch_indices(['.', '[']).map(|(end, _)| end);
+        std::iter::once(field.len()).chain(ends).find_map(|end| {
+            let known = self.lines.iter().find(|(path, _)| *path == field[..end]);
+            known.map(|(_, line)| (&field[..end], *line))
+        })
     }
 }
 
 /// What an apply would do.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// Documents that are new or differ from the present ones.
+    /// Documents that are new or differ from the present ones, with the time zones that the whole needs.
     pub upserts: Vec<Document>,
     /// One per document that was given, in its order.
     pub changes: Vec<DocumentChange>,
@@ -116,6 +139,12 @@ pub fn key(document: &Document) -> Option<Key> {
         document::Kind::Queue(queue) => ("Queue", &queue.name),
         document::Kind::Agent(agent) => ("Agent", &agent.name),
         document::Kind::Trunk(trunk) => ("Trunk", &trunk.name),
+        document::Kind::Skill(skill) => ("Skill", &skill.name),
+        document::Kind::Schedule(schedule) => ("Schedule", &schedule.name),
+        document::Kind::Zone(zone) => ("Zone", &zone.name),
+        document::Kind::Caller(caller) => ("Caller", &caller.name),
+        document::Kind::Forwarding(forwarding) => ("Forwarding", &forwarding.name),
+        document::Kind::Centre(centre) => ("Centre", &centre.name),
     };
     Some(Key { kind, name: name.clone() })
 }
