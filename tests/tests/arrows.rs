@@ -10,10 +10,11 @@ use anyhow::{Context as _, ensure};
 use toml::{Table, Value};
 
 /// Who may use whom of ours; for tests of a package too, unless said below.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("proto", &[]),
     ("acd", &[]),
-    ("documents", &["proto"]),
+    ("documents", &["acd", "proto"]),
+    ("people", &["acd"]),
     ("sip", &[]),
     ("media", &[]),
     ("cluster", &["proto"]),

@@ -217,6 +217,20 @@ pub enum Kind {
     /// Who may bring calls in.
     #[value(alias = "trunks")]
     Trunk,
+    /// What agents can and calls ask for.
+    #[value(alias = "skills")]
+    Skill,
+    /// Business time.
+    #[value(alias = "schedules")]
+    Schedule,
+    /// Rules for single callers.
+    #[value(alias = "callers")]
+    Caller,
+    /// Where calls for an agent go.
+    #[value(alias = "forwardings")]
+    Forwarding,
+    /// What holds for the whole tenant.
+    Centre,
 }
 
 impl Kind {
@@ -227,6 +241,11 @@ impl Kind {
             Self::Queue => "Queue",
             Self::Agent => "Agent",
             Self::Trunk => "Trunk",
+            Self::Skill => "Skill",
+            Self::Schedule => "Schedule",
+            Self::Caller => "Caller",
+            Self::Forwarding => "Forwarding",
+            Self::Centre => "Centre",
         }
     }
 }

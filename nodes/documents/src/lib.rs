@@ -18,6 +18,7 @@ mod readers;
 mod references;
 mod rules;
 mod schedules;
+mod tenant;
 mod times;
 mod tree;
 mod values;
@@ -35,6 +36,7 @@ use proto::v1::{Document, DocumentChange, DocumentError, SourceFile, document};
 use fields::Notes;
 
 pub use kinds::KINDS;
+pub use tenant::{for_shard, target};
 pub use values::REALM;
 pub use yaml::to_yaml;
 pub use zones::{FROM_SECONDS, TO_SECONDS, tzdb_version, zones};

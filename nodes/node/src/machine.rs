@@ -3,9 +3,12 @@
 
 use cluster::{Machine, RestoreError};
 use prost::Message as _;
-use proto::v1::{Accepted, Batch, DirectoryEntry, Logged, Order, Record, Rejection, RejectionCode};
+use proto::v1::{Accepted, Ask, Batch, DirectoryEntry, Logged, Order, Record, Rejection, RejectionCode};
 
 use crate::{directory::Directory, translate};
+
+/// Rows that one slice of a snapshot writes: a few milliseconds.
+const SAVE_ROWS: usize = 4_096;
 
 /// The state machine of one shard.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct TenantOutput {
     pub orders: Vec<(String, Order)>,
     /// To be written down.
     pub records: Vec<Record>,
+    /// Questions to choosers.
+    pub asks: Vec<Ask>,
 }
 
 impl ShardMachine {
@@ -124,16 +129,17 @@ impl Machine for ShardMachine {
     }
 
     fn begin_save(&mut self) {
-        // Both are saved in one slice, which comes before anything else is applied.
         match self {
-            Self::Directory(_) | Self::Tenant(_) => {}
+            // Small: saved in one slice, which comes before anything else is applied.
+            Self::Directory(_) => {}
+            Self::Tenant(shard) => shard.begin_save(),
         }
     }
 
     fn save_slice(&mut self) -> Option<Vec<u8>> {
         match self {
             Self::Directory(directory) => Some(directory.save()),
-            Self::Tenant(shard) => Some(shard.save()),
+            Self::Tenant(shard) => shard.save_slice(SAVE_ROWS),
         }
     }
 
@@ -170,8 +176,9 @@ fn apply_batch(shard: &mut acd::Shard, batch: Batch) -> TenantOutput {
     }
     TenantOutput {
         outcomes,
-        orders: out.orders.into_iter().map(|(gateway, order)| (gateway, translate::order(order))).collect(),
+        orders: out.orders.into_iter().map(|(gateway, order)| (gateway.to_string(), translate::order(order))).collect(),
         records: out.records.into_iter().map(translate::record).collect(),
+        asks: out.asks.into_iter().map(translate::ask).collect(),
     }
 }
 

@@ -6,5 +6,5 @@ mod outward;
 mod views;
 
 pub use inward::{Unspeakable, command, entry};
-pub use outward::{order, record, rejection};
+pub use outward::{ask, counts, order, record, rejection};
 pub use views::{agent, call, call_info, gateway, hex, id_from_hex, queue, queue_detail, totals};

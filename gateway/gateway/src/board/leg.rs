@@ -26,8 +26,13 @@ pub(super) enum Want {
     Alert,
     Ring,
     Listen(Arc<str>),
+    /// Answered, and hears nothing.
+    Quiet,
     Join(u32),
-    Gone { status: u16, reason: Box<str> },
+    Gone {
+        status: u16,
+        reason: Box<str>,
+    },
 }
 
 /// What the media plane has been told.

@@ -58,7 +58,7 @@ impl Board {
         leg.revision = order.revision;
         leg.standing = Standing::Known;
         let Some(want) = order.want else { return };
-        leg.want = Some(want_of(want));
+        leg.want = Some(want_of(key.leg, want));
         if first && let Some(leg) = self.legs.get(&key) {
             self.config.tracing.order(span_name(leg.want.as_ref()), key.leg, order.trace.as_ref());
         }
@@ -80,13 +80,35 @@ impl Board {
                 leg.ordered_by = parent;
                 self.ring(now_ms, key, shard, ring);
             }
-            Some(Told::Alert(_) | Told::Listen(_) | Told::Join(_) | Told::Gone(_)) => {
+            Some(Told::Dial(dial)) => {
+                self.config.tracing.order("ring", key.leg, order.trace.as_ref());
+                let leg = self.insert(key, shard, Standing::Known, LegPhase::Ringing);
+                leg.revision = order.revision;
+                leg.want = Some(Want::Ring);
+                self.dial(now_ms, key, shard, dial);
+            }
+            Some(Told::Alert(_) | Told::Listen(_) | Told::Join(_) | Told::Gone(_) | Told::Quiet(_) | Told::Meet(_)) => {
                 self.config.metrics.legs_lost.inc();
                 self.insert(key, shard, Standing::Known, LegPhase::Answered).revision = order.revision;
                 self.ended(key, v1::EndCause::Lost, 0);
             }
             None => {}
         }
+    }
+
+    /// Calls a SIP address outside. A number needs a trunk to go out by, which this release does not have: the shard is told
+    /// that it cannot be reached and returns the call.
+    fn dial(&mut self, now_ms: u64, key: MediaKey, shard: u32, dial: v1::Dial) {
+        if !dial.target.starts_with("sip:") {
+            return self.ended(key, v1::EndCause::Unreachable, 0);
+        }
+        let ring = v1::Ring {
+            contact: dial.target,
+            caller: dial.caller,
+            caller_name: dial.caller_name,
+            ..v1::Ring::default()
+        };
+        self.ring(now_ms, key, shard, ring);
     }
 
     fn ring(&mut self, now_ms: u64, key: MediaKey, shard: u32, ring: v1::Ring) {
@@ -120,6 +142,15 @@ impl Board {
             Some(Want::Listen(prompt)) => {
                 if self.ensure_answered(now_ms, key) {
                     self.listen(key, &prompt);
+                }
+            }
+            Some(Want::Quiet) => {
+                if self.ensure_answered(now_ms, key)
+                    && self.legs.get(&key).is_some_and(|leg| leg.hears != Hears::Nothing)
+                {
+                    self.unhook(key);
+                    self.media.silence(key);
+                    self.hear(key, Hears::Nothing);
                 }
             }
             Some(Want::Join(other)) => {
@@ -216,12 +247,19 @@ impl Board {
     }
 }
 
-fn want_of(told: Told) -> Want {
+/// What is wanted of the leg with this number.
+fn want_of(leg: u32, told: Told) -> Want {
     match told {
         Told::Alert(_) => Want::Alert,
-        Told::Ring(_) => Want::Ring,
+        Told::Ring(_) | Told::Dial(_) => Want::Ring,
         Told::Listen(listen) => Want::Listen(listen.prompt.into()),
         Told::Join(join) => Want::Join(join.leg),
+        Told::Quiet(_) => Want::Quiet,
+        // Media does not mix yet: of a conference the two first legs hear each other.
+        Told::Meet(meet) => match meet.legs.iter().copied().min() {
+            Some(other) if meet.legs.iter().any(|third| *third > leg) => Want::Join(other),
+            Some(_) | None => Want::Quiet,
+        },
         Told::Gone(gone) => {
             // Only a final status may refuse an INVITE.
             let status = u16::try_from(gone.sip_status).ok().filter(|status| (400..700).contains(status));
@@ -236,6 +274,7 @@ fn span_name(want: Option<&Want>) -> &'static str {
         Some(Want::Ring) => "ring",
         Some(Want::Listen(_)) => "answer",
         Some(Want::Join(_)) => "join",
+        Some(Want::Quiet) => "hold",
         Some(Want::Gone { .. }) => "end",
         None => "order",
     }

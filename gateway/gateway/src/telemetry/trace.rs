@@ -170,7 +170,17 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
             | Kind::LogOutAgent(_)
             | Kind::MakeAgentReady(_)
             | Kind::MakeAgentNotReady(_)
-            | Kind::AdvanceClock(_),
+            | Kind::AdvanceClock(_)
+            | Kind::SetRules(_)
+            | Kind::ExtendWrapUp(_)
+            | Kind::PullCall(_)
+            | Kind::ChooseAgents(_)
+            | Kind::ChangeCall(_)
+            | Kind::TransferCall(_)
+            | Kind::ConsultCall(_)
+            | Kind::ControlCall(_)
+            | Kind::RequestCallback(_)
+            | Kind::CancelCallback(_),
         )
         | Some(Kind::TakeLead(_))
         | None => "other",

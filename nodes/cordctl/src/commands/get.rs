@@ -52,7 +52,7 @@ fn values(yaml: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
 
 fn row(document: &Document) -> Option<[String; 3]> {
     let (kind, name, what) = match document.kind.as_ref()? {
-        document::Kind::Number(Number { name, queue }) => ("Number", name, format!("to queue {queue}")),
+        document::Kind::Number(Number { name, queue, .. }) => ("Number", name, format!("to queue {queue}")),
         document::Kind::Queue(queue) => ("Queue", &queue.name, what_of(queue)),
         document::Kind::Agent(Agent { name, contact, queues, .. }) => {
             let queues: Vec<_> = queues.iter().map(|membership| membership.queue.as_str()).collect();
@@ -60,6 +60,15 @@ fn row(document: &Document) -> Option<[String; 3]> {
             ("Agent", name, format!("{contact}, queues {}", queues.join(",")))
         }
         document::Kind::Trunk(Trunk { name, addresses }) => ("Trunk", name, addresses.join(",")),
+        document::Kind::Skill(skill) => ("Skill", &skill.name, String::new()),
+        document::Kind::Schedule(schedule) => ("Schedule", &schedule.name, format!("in {}", schedule.zone)),
+        document::Kind::Caller(caller) => ("Caller", &caller.name, format!("{} numbers", caller.numbers.len())),
+        document::Kind::Forwarding(forwarding) => {
+            ("Forwarding", &forwarding.name, format!("of {}, {} rules", forwarding.agent, forwarding.rules.len()))
+        }
+        document::Kind::Centre(centre) => ("Centre", &centre.name, format!("zone {}", centre.zone)),
+        // Made by the directory, not by people.
+        document::Kind::Zone(_) => return None,
     };
     Some([kind.to_owned(), name.clone(), what])
 }

@@ -33,7 +33,7 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
     Ok(match kind {
         From::Configure(from) => To::Configure {
             version: from.version,
-            documents: from.documents.into_iter().filter_map(document).collect(),
+            documents: from.documents.into_iter().filter_map(documents::for_shard).collect(),
         },
         From::AttachGateway(v1::AttachGateway { gateway, incarnation, sip }) => {
             To::AttachGateway { gateway, incarnation, sip }
@@ -66,16 +66,23 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
         From::MakeAgentNotReady(v1::MakeAgentNotReady { agent, reason }) => To::MakeAgentNotReady { agent, reason },
         From::AdvanceClock(v1::AdvanceClock {}) => To::AdvanceClock,
         From::TakeLead(v1::TakeLead {}) => To::TakeLead,
-        From::SetRules(_)
-        | From::ExtendWrapUp(_)
-        | From::PullCall(_)
-        | From::ChooseAgents(_)
-        | From::ChangeCall(_)
-        | From::TransferCall(_)
-        | From::ConsultCall(_)
-        | From::ControlCall(_)
-        | From::RequestCallback(_)
-        | From::CancelCallback(_) => return Err(Unspeakable("a command of a later release")),
+        From::SetRules(v1::SetRules { version }) => To::SetRules { version },
+        From::ExtendWrapUp(v1::ExtendWrapUp { agent, seconds }) => To::ExtendWrapUp { agent, seconds },
+        From::PullCall(v1::PullCall { call, agent, by }) => To::PullCall { call, agent, by },
+        From::ChooseAgents(v1::ChooseAgents { call, ask, agents }) => To::ChooseAgents { call, ask, agents },
+        From::ChangeCall(v1::ChangeCall { call, priority, boost_seconds, move_to, by }) => {
+            To::ChangeCall { call, priority, boost_seconds, move_to, by }
+        }
+        From::TransferCall(from) => {
+            To::TransferCall { call: from.call, agent: from.agent, target: target(from.target)? }
+        }
+        From::ConsultCall(from) => To::ConsultCall { call: from.call, agent: from.agent, target: target(from.target)? },
+        From::ControlCall(from) => {
+            let control = control(from.control())?;
+            To::ControlCall { call: from.call, agent: from.agent, control }
+        }
+        From::RequestCallback(v1::RequestCallback { call, number }) => To::RequestCallback { call, number },
+        From::CancelCallback(v1::CancelCallback { call, by }) => To::CancelCallback { call, by },
     })
 }
 
@@ -97,64 +104,21 @@ fn cause(cause: v1::EndCause) -> Result<acd::EndCause, Unspeakable> {
     })
 }
 
-fn document(document: v1::Document) -> Option<acd::Document> {
-    use v1::document::Kind;
-    Some(match document.kind? {
-        Kind::Number(v1::Number { name, queue, .. }) => acd::Document::Number(acd::Number { name, queue }),
-        Kind::Queue(from) => acd::Document::Queue(queue(from)),
-        Kind::Agent(from) => acd::Document::Agent(agent(from)),
-        Kind::Trunk(v1::Trunk { name, addresses }) => acd::Document::Trunk(acd::Trunk { name, addresses }),
-        Kind::Skill(_)
-        | Kind::Schedule(_)
-        | Kind::Zone(_)
-        | Kind::Caller(_)
-        | Kind::Forwarding(_)
-        | Kind::Centre(_) => return None,
+fn target(target: Option<v1::Target>) -> Result<acd::Target, Unspeakable> {
+    target.and_then(documents::target).ok_or(Unspeakable("a target that names nobody"))
+}
+
+fn control(control: v1::CallControl) -> Result<acd::CallControl, Unspeakable> {
+    use acd::CallControl as To;
+    use v1::CallControl as From;
+    Ok(match control {
+        From::Unspecified => return Err(Unspeakable("a ControlCall without a control")),
+        From::Hold => To::Hold,
+        From::Resume => To::Resume,
+        From::Complete => To::Complete,
+        From::Swap => To::Swap,
+        From::Conference => To::Conference,
+        From::TakeBack => To::TakeBack,
+        From::Leave => To::Leave,
     })
-}
-
-fn queue(from: v1::Queue) -> acd::Queue {
-    acd::Queue {
-        strategy: match from.strategy() {
-            v1::Strategy::Unspecified
-            | v1::Strategy::LongestIdle
-            | v1::Strategy::RoundRobin
-            | v1::Strategy::Linear
-            | v1::Strategy::FewestCalls
-            | v1::Strategy::LeastTalk
-            | v1::Strategy::LeastOccupied
-            | v1::Strategy::MostSkilled
-            | v1::Strategy::Random
-            | v1::Strategy::WeightedRandom
-            | v1::Strategy::RingAll
-            | v1::Strategy::Progressive
-            | v1::Strategy::External => acd::Strategy::LongestIdle,
-        },
-        answer: match from.answer() {
-            v1::AnswerMode::Unspecified | v1::AnswerMode::OnEntry => acd::AnswerMode::OnEntry,
-            v1::AnswerMode::OnAgent => acd::AnswerMode::OnAgent,
-        },
-        name: from.name,
-        ring_seconds: from.ring_seconds,
-        wrap_up_seconds: from.wrap_up_seconds,
-        waiting_max: from.waiting_max,
-        wait_seconds_max: from.wait_seconds_max,
-        busy_delay_seconds: from.busy_delay_seconds,
-        unreachable_delay_seconds: from.unreachable_delay_seconds,
-        music: from.music,
-    }
-}
-
-fn agent(from: v1::Agent) -> acd::Agent {
-    acd::Agent {
-        start: match from.start() {
-            v1::StartState::Unspecified | v1::StartState::LoggedOut => acd::StartState::LoggedOut,
-            v1::StartState::NotReady => acd::StartState::NotReady,
-            v1::StartState::Ready => acd::StartState::Ready,
-        },
-        name: from.name,
-        contact: from.contact,
-        queues: from.queues.into_iter().map(|member| acd::Membership { queue: member.queue }).collect(),
-        wrap_up_seconds: from.wrap_up_seconds,
-    }
 }

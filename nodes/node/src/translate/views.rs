@@ -46,7 +46,11 @@ pub fn queue(queue: acd::view::QueueInfo, late_ms: u64) -> v1::QueueInfo {
         calls_answered: queue.calls_answered,
         calls_abandoned: queue.calls_abandoned,
         strategy: queue.strategy,
-        ..v1::QueueInfo::default()
+        estimate_low_ms: queue.estimate.map_or(0, |estimate| estimate.low_ms),
+        estimate_high_ms: queue.estimate.map_or(0, |estimate| estimate.high_ms),
+        callbacks: queue.callbacks,
+        open: queue.open,
+        now: Some(super::counts(&queue.counts)),
     }
 }
 
@@ -59,7 +63,13 @@ pub fn queue_detail(detail: acd::view::QueueDetail, late_ms: u64) -> v1::QueueDe
         waited_ms: call.waited_ms + late_ms,
         position: call.position,
         offered: call.offered,
-        ..v1::WaitingCall::default()
+        priority: call.priority,
+        skills: call.skills,
+        tier: call.tier,
+        waits_for: call.waits_for,
+        callback: call.callback,
+        estimate_low_ms: call.estimate.map_or(0, |estimate| estimate.low_ms),
+        estimate_high_ms: call.estimate.map_or(0, |estimate| estimate.high_ms),
     });
     v1::QueueDetail {
         info: Some(queue(detail.info, late_ms)),
@@ -80,7 +90,10 @@ pub fn agent(agent: acd::view::AgentInfo, late_ms: u64) -> v1::AgentInfo {
         queues: agent.queues,
         contacts: agent.contacts,
         calls_answered: agent.calls_answered,
-        ..v1::AgentInfo::default()
+        skills: agent.skills.into_iter().map(|(skill, level)| v1::SkillLevel { skill, level }).collect(),
+        state_ms: agent.state_ms,
+        capacity: agent.capacity,
+        calls: agent.calls.into_iter().map(hex).collect(),
     }
 }
 
@@ -88,7 +101,7 @@ pub fn agent(agent: acd::view::AgentInfo, late_ms: u64) -> v1::AgentInfo {
 #[must_use]
 pub fn call_info(call: acd::view::CallInfo, late_ms: u64) -> v1::CallInfo {
     let late_ms = if call.state == "ended" { 0 } else { late_ms };
-    let still_waits = call.state == "waiting" || call.state == "offered";
+    let still_waits = matches!(call.state.as_str(), "waiting" | "asking" | "offered" | "calling" | "moving");
     v1::CallInfo {
         call: hex(call.call),
         state: call.state,
