@@ -32,12 +32,13 @@ pub(crate) struct Coat {
     node: usize,
     facts: Option<Facts>,
     mutant: Option<Mutant>,
-    older: Vec<u8>,
+    /// A snapshot was asked for and is taken after the next entry.
+    save_is_due: bool,
 }
 
 impl Coat {
     pub(crate) fn new(node: usize, facts: Option<Facts>, mutant: Option<Mutant>) -> Self {
-        Self { inner: ShardMachine::new(SHARD), node, facts, mutant, older: Vec::new() }
+        Self { inner: ShardMachine::new(SHARD), node, facts, mutant, save_is_due: false }
     }
 
     /// The tenant's state.
@@ -156,23 +157,28 @@ impl Machine for Coat {
     type Output = Output;
 
     fn apply(&mut self, index: u64, data: &[u8]) -> Output {
-        if self.mutant == Some(Mutant::OldSnapshot) {
-            self.older = self.inner.save();
-        }
         let batch = Batch::decode(data).expect("a committed entry is one of ours");
         let output = self.apply_batch(index, batch);
         if let Some(facts) = &self.facts {
             let hash = self.tenant().hash();
             facts.borrow_mut().push(Fact { node: self.node, index, data: data.to_vec(), hash });
         }
+        if std::mem::take(&mut self.save_is_due) {
+            self.inner.begin_save();
+        }
         Output::Tenant(output)
     }
 
-    fn save(&self) -> Vec<u8> {
-        if self.mutant == Some(Mutant::OldSnapshot) && !self.older.is_empty() {
-            return self.older.clone();
+    fn begin_save(&mut self) {
+        if self.mutant == Some(Mutant::LateSnapshot) {
+            self.save_is_due = true;
+        } else {
+            self.inner.begin_save();
         }
-        self.inner.save()
+    }
+
+    fn save_slice(&mut self) -> Option<Vec<u8>> {
+        if self.save_is_due { None } else { self.inner.save_slice() }
     }
 
     fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {

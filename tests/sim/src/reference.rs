@@ -85,6 +85,7 @@ impl Reference {
             record::Kind::Call(call) => self.picture.lines.retain(|line| line.call != call.call),
             record::Kind::Agent(change) => self.changed(change)?,
             record::Kind::Decision(decision) => self.decided(decision)?,
+            record::Kind::Interval(_) | record::Kind::Transfer(_) => {}
         }
         Ok(())
     }
@@ -139,7 +140,7 @@ impl Reference {
         let ring_ms = self.picture.ring_ms(&decision.queue);
         let until_ms = self.picture.now_ms + ring_ms;
         self.picture.stage(decision.call, Stage::Offered);
-        for agent in std::iter::once(&decision.chosen) {
+        for agent in std::iter::once(&decision.chosen).chain(&decision.also) {
             if let Some(agent) = self.picture.agent_mut(agent) {
                 agent.reserved_until_ms = until_ms;
             }

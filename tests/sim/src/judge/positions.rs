@@ -20,7 +20,7 @@ impl Positions {
             let Some(detail) = step.shard.queue(&queue.name, 0) else { continue };
             lines.insert(queue.name, detail.waiting.iter().map(|waiting| waiting.call).collect::<Vec<_>>());
         }
-        let ruled = matches!(step.kind, Some(Kind::Configure(_)));
+        let ruled = matches!(step.kind, Some(Kind::Configure(_) | Kind::ChangeCall(_)));
         for (name, line) in lines.iter().filter(|_| !ruled) {
             let Some(before) = self.lines.get(name) else { continue };
             let stayed: Vec<_> = before.iter().filter(|call| line.contains(call)).collect();

@@ -47,7 +47,7 @@ impl Rings {
         self.capacities = documents
             .iter()
             .filter_map(|document| match &document.kind {
-                Some(document::Kind::Agent(agent)) => Some((agent.name.clone(), 1)),
+                Some(document::Kind::Agent(agent)) => Some((agent.name.clone(), agent.capacity.max(1) as usize)),
                 _ => None,
             })
             .collect();
@@ -65,7 +65,9 @@ impl Rings {
                 Some(record::Kind::Decision(decision)) => Some(decision),
                 _ => None,
             })
-            .map(|decision| (decision.call, decision.chosen.as_str()))
+            .flat_map(|decision| {
+                std::iter::once(&decision.chosen).chain(&decision.also).map(|agent| (decision.call, agent.as_str()))
+            })
             .collect();
         for (_, order) in &step.output.orders {
             let Some(Want::Ring(ring)) = &order.want else { continue };

@@ -126,8 +126,8 @@ impl Picture {
             call,
             queue: number.queue.clone(),
             stage: Stage::Waiting,
-            class: 5,
-            boost_ms: 0,
+            class: if number.priority == 0 { 5 } else { number.priority },
+            boost_ms: u64::from(number.boost_seconds) * 1_000,
             joined_ms: self.now_ms,
             number: self.count,
         });
