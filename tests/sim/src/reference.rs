@@ -19,6 +19,9 @@ pub(crate) struct Reference {
     picture: Picture,
     /// Decisions held against the model.
     pub(crate) decisions: u64,
+    mixed: bool,
+    /// The agent of the last change was rung by a queue that rings step by step.
+    rung_by_steps: bool,
     /// Until when the agent of the last change was to be rung.
     rung_until_ms: u64,
 }
@@ -26,6 +29,8 @@ pub(crate) struct Reference {
 impl Reference {
     pub(crate) fn step(&mut self, step: &Step<'_>) -> Check {
         self.picture.now_ms = self.picture.now_ms.max(step.at_ms);
+        self.mixed = matches!(step.kind, Some(Kind::Configure(_)));
+        self.picture.open_tiers();
         if matches!(step.kind, Some(Kind::TakeLead(_))) {
             self.picture.prolong(step.at_ms);
         }
@@ -45,6 +50,7 @@ impl Reference {
             self.record(record)?;
             if let record::Kind::Agent(change) = record
                 && change.reason == "rona"
+                && !self.rung_by_steps
                 && !matches!(step.kind, Some(Kind::EndLeg(_)))
             {
                 let early = self.rung_until_ms.saturating_sub(self.picture.now_ms);
@@ -116,6 +122,16 @@ impl Reference {
             && agent.until_ms.is_some_and(|until_ms| until_ms > now_ms);
         hold!(!early || agent.asked, Deadlines, "{}'s wrap-up is over before its time", agent.name);
         self.rung_until_ms = agent.reserved_until_ms;
+        let queue = picture.lines.iter().find(|line| line.call == change.call).map(|line| line.queue.clone());
+        self.rung_by_steps = queue.is_some_and(|queue| picture.rings_many(&queue));
+        let Some(agent) = picture.agent_mut(&change.agent) else { return Ok(()) };
+        if matches!(change.from.as_str(), "talking" | "held") && change.to != "held" && change.to != "talking" {
+            agent.last_talk_ms = now_ms;
+            agent.talks = (agent.talks.0 + 1, agent.talks.1 + change.spent_ms);
+        }
+        if change.from == "reserved" && change.to != "talking" {
+            agent.call = 0;
+        }
         agent.state.clone_from(&change.to);
         agent.since_ms = now_ms;
         agent.until_ms = None;
@@ -126,7 +142,9 @@ impl Reference {
         }
         match (change.from.as_str(), change.to.as_str()) {
             ("reserved", "talking") => picture.stage(call, Stage::Talking),
+            ("reserved", _) if picture.agents.iter().any(|other| other.state == "reserved" && other.call == call) => {}
             ("reserved", _) => picture.stage(call, Stage::Waiting),
+            ("logged-out", "not-ready" | "ready") => picture.begin_shift(&change.agent),
             (_, "wrap-up") => picture.begin_wrap_up(&change.agent, call),
             (_, "absent") => picture.leave(&change.agent),
             _ => {}
@@ -136,14 +154,20 @@ impl Reference {
 
     fn decided(&mut self, decision: &DecisionRecord) -> Check {
         self.decisions += 1;
-        choose::check(&self.picture, decision)?;
+        choose::check(&self.picture, decision, self.mixed)?;
         let ring_ms = self.picture.ring_ms(&decision.queue);
         let until_ms = self.picture.now_ms + ring_ms;
         self.picture.stage(decision.call, Stage::Offered);
         for agent in std::iter::once(&decision.chosen).chain(&decision.also) {
             if let Some(agent) = self.picture.agent_mut(agent) {
                 agent.reserved_until_ms = until_ms;
+                agent.call = decision.call;
             }
+        }
+        if decision.also.is_empty() && !self.picture.rings_many(&decision.queue) {
+            let place = self.picture.members(&decision.queue).iter().position(|name| *name == decision.chosen);
+            self.picture.cursors.retain(|(queue, _)| *queue != decision.queue);
+            self.picture.cursors.extend(place.map(|place| (decision.queue.clone(), place)));
         }
         Ok(())
     }

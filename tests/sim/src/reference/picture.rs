@@ -19,6 +19,10 @@ pub(super) struct Line {
     /// 1 is served first.
     pub(super) class: u32,
     pub(super) boost_ms: u64,
+    /// Skills and levels that the number asks.
+    pub(super) skills: Vec<(String, u32)>,
+    /// Up to which tier time has opened.
+    pub(super) tier: u32,
     pub(super) joined_ms: u64,
     /// Counts joinings.
     pub(super) number: u64,
@@ -45,6 +49,13 @@ pub(super) struct Agent {
     pub(super) until_ms: Option<u64>,
     /// An own command ended the state.
     pub(super) asked: bool,
+    /// The call that rings or talks.
+    pub(super) call: u64,
+    pub(super) last_talk_ms: u64,
+    /// Talks and their milliseconds since the log-in.
+    pub(super) talks: (u64, u64),
+    /// What a newcomer to a queue is taken to have done: queue, talks, milliseconds.
+    pub(super) entries: Vec<(String, u64, u64)>,
     /// Registered contacts: address and when it expires.
     pub(super) contacts: Vec<(String, u64)>,
 }
@@ -60,6 +71,8 @@ pub(super) struct Picture {
     configured: Vec<v1::Agent>,
     pub(super) agents: Vec<Agent>,
     pub(super) lines: Vec<Line>,
+    /// Of each queue the place in the list of the last one offered.
+    pub(super) cursors: Vec<(String, usize)>,
 }
 
 impl Picture {
@@ -97,6 +110,10 @@ impl Picture {
             reserved_until_ms: 0,
             until_ms: None,
             asked: false,
+            call: 0,
+            last_talk_ms: 0,
+            talks: (0, 0),
+            entries: Vec::new(),
             contacts: Vec::new(),
         });
         self.rank(name);
@@ -128,6 +145,8 @@ impl Picture {
             stage: Stage::Waiting,
             class: if number.priority == 0 { 5 } else { number.priority },
             boost_ms: u64::from(number.boost_seconds) * 1_000,
+            skills: asked(&number.skills),
+            tier: 1,
             joined_ms: self.now_ms,
             number: self.count,
         });
@@ -157,7 +176,89 @@ impl Picture {
         self.queues.iter().find(|queue| queue.name == name)
     }
 
+    /// The members of a queue, from the top of the list.
+    pub(super) fn members(&self, queue: &str) -> Vec<String> {
+        let mut members: Vec<(u32, u32, String)> = Vec::new();
+        for agent in &self.agents {
+            for member in agent.rules.queues.iter().filter(|member| member.queue == queue) {
+                members.push((member.tier.max(1), 255 - member.weight.max(1), agent.name.clone()));
+            }
+        }
+        members.sort();
+        members.into_iter().map(|(.., name)| name).collect()
+    }
+
+    pub(super) fn membership(agent: &Agent, queue: &str) -> Option<(u32, u32)> {
+        let member = agent.rules.queues.iter().find(|member| member.queue == queue)?;
+        Some((member.tier.max(1), member.weight.max(1)))
+    }
+
+    /// Up to which tier a call may go now: the next one opens with the one before it when it has no time of its own, and at
+    /// once when that one has nobody logged in.
+    pub(super) fn open_tier(&self, line: &Line) -> u32 {
+        let Some(queue) = self.queue(&line.queue) else { return line.tier };
+        let mut open = line.tier;
+        while open < 9 {
+            let own_time = queue.tiers.iter().any(|tier| tier.tier == open + 1);
+            let staffed = self.agents.iter().any(|agent| {
+                agent.state != "logged-out"
+                    && Self::membership(agent, &line.queue).is_some_and(|(tier, _)| tier == open)
+            });
+            if own_time && staffed {
+                return open;
+            }
+            open += 1;
+        }
+        open
+    }
+
+    /// Opens the tiers whose time has come.
+    pub(super) fn open_tiers(&mut self) {
+        let (now_ms, queues) = (self.now_ms, self.queues.clone());
+        for line in &mut self.lines {
+            let Some(queue) = queues.iter().find(|queue| queue.name == line.queue) else { continue };
+            for tier in &queue.tiers {
+                if line.joined_ms + u64::from(tier.after_seconds) * 1_000 <= now_ms {
+                    line.tier = line.tier.max(tier.tier);
+                }
+            }
+        }
+    }
+
+    /// A shift begins: nothing was done, and in each queue that counts no less than the least of the others.
+    pub(super) fn begin_shift(&mut self, name: &str) {
+        let Some(agent) = self.agents.iter().find(|agent| agent.name == name) else { return };
+        let mut entries = Vec::new();
+        for member in &agent.rules.queues {
+            let others = self.agents.iter().filter(|other| other.name != name && other.state != "logged-out");
+            let others: Vec<_> = others.filter(|other| Self::membership(other, &member.queue).is_some()).collect();
+            let counts = self.queue(&member.queue).is_some_and(|queue| {
+                matches!(super::choose::single(queue), v1::Strategy::FewestCalls | v1::Strategy::LeastTalk)
+            });
+            if counts {
+                let done = |other: &&Agent| super::choose::done(other, &member.queue);
+                let talks = others.iter().copied().map(|other| done(&other).0).min().unwrap_or(0);
+                let ms = others.iter().copied().map(|other| done(&other).1).min().unwrap_or(0);
+                entries.push((member.queue.clone(), talks, ms));
+            }
+        }
+        if let Some(agent) = self.agent_mut(name) {
+            agent.talks = (0, 0);
+            agent.entries = entries;
+        }
+    }
+
+    /// Whether the queue may ring many phones at once.
+    pub(super) fn rings_many(&self, queue: &str) -> bool {
+        let many = |queue: &v1::Queue| matches!(queue.strategy(), v1::Strategy::RingAll | v1::Strategy::Progressive);
+        self.queue(queue).is_some_and(many)
+    }
+
     pub(super) fn ring_ms(&self, queue: &str) -> u64 {
+        if let Some(queue) = self.queue(queue).filter(|queue| queue.strategy() == v1::Strategy::Progressive) {
+            // Each step has its own time; all of them together are the bound.
+            return queue.steps.iter().map(|step| u64::from(step.seconds.max(1)) * 1_000).sum();
+        }
         let seconds = self.queue(queue).map_or(0, |queue| queue.ring_seconds);
         u64::from(if seconds == 0 { 15 } else { seconds }) * 1_000
     }
@@ -192,4 +293,9 @@ impl Picture {
         self.agents.iter_mut().for_each(|agent| agent.asked = false);
         self.last_ms = self.now_ms;
     }
+}
+
+/// Skills and the levels that are asked.
+pub(super) fn asked(demands: &[v1::SkillDemand]) -> Vec<(String, u32)> {
+    demands.iter().map(|demand| (demand.skill.clone(), demand.level.max(1))).collect()
 }

@@ -1,7 +1,9 @@
 //! The configuration of a simulated centre, and the changes it sees while calls wait.
 
 use fastrand::Rng;
-use proto::v1::{Agent, AnswerMode, Document, Membership, Number, Queue, Strategy, document::Kind};
+use proto::v1::{
+    Agent, AnswerMode, Document, IdleSince, Membership, Number, ProgressiveStep, Queue, Strategy, Tier, document::Kind,
+};
 
 /// Documents of a centre, and how many queues it has.
 pub(super) fn first(dice: &mut Rng, agents: usize) -> (Vec<Document>, usize) {
@@ -9,7 +11,13 @@ pub(super) fn first(dice: &mut Rng, agents: usize) -> (Vec<Document>, usize) {
     let mut documents = Vec::new();
     for at in 0..queues {
         documents.push(Kind::Queue(queue(dice, at)));
-        documents.push(Kind::Number(Number { name: format!("500{at}"), queue: name_of(at), ..Number::default() }));
+        documents.push(Kind::Number(Number {
+            name: format!("500{at}"),
+            queue: name_of(at),
+            priority: if dice.u8(0..3) == 0 { dice.u32(1..9) } else { 0 },
+            boost_seconds: if dice.u8(0..3) == 0 { dice.u32(1..20) } else { 0 },
+            ..Number::default()
+        }));
     }
     for at in 0..agents {
         documents.push(Kind::Agent(agent(dice, at, queues)));
@@ -69,10 +77,39 @@ fn name_of(at: usize) -> String {
     format!("q{}", at + 1)
 }
 
+/// Strategies that rank single agents.
+const SINGLES: [Strategy; 9] = [
+    Strategy::LongestIdle,
+    Strategy::RoundRobin,
+    Strategy::Linear,
+    Strategy::FewestCalls,
+    Strategy::LeastTalk,
+    Strategy::LeastOccupied,
+    Strategy::MostSkilled,
+    Strategy::Random,
+    Strategy::WeightedRandom,
+];
+
+fn steps(dice: &mut Rng) -> Vec<ProgressiveStep> {
+    (0..dice.usize(1..4)).map(|_| ProgressiveStep { agents: dice.u32(1..3), seconds: dice.u32(1..5) }).collect()
+}
+
 fn queue(dice: &mut Rng, at: usize) -> Queue {
+    let strategy = match dice.usize(0..SINGLES.len() + 2) {
+        at if at < SINGLES.len() => SINGLES[at],
+        at if at == SINGLES.len() => Strategy::RingAll,
+        _ => Strategy::Progressive,
+    };
     Queue {
         name: name_of(at),
-        strategy: Strategy::LongestIdle.into(),
+        strategy: strategy.into(),
+        order: SINGLES[dice.usize(0..SINGLES.len())].into(),
+        steps: (strategy == Strategy::Progressive).then(|| steps(dice)).unwrap_or_default(),
+        ring_max: dice.u32(0..4),
+        ring_one_tier: dice.bool(),
+        idle_since: if dice.bool() { IdleSince::Ready.into() } else { IdleSince::LastCall.into() },
+        ageing_permille: [0, 500, 2_000][dice.usize(0..3)],
+        tiers: if dice.bool() { vec![Tier { tier: 2, after_seconds: dice.u32(1..10) }] } else { Vec::new() },
         answer: if dice.bool() { AnswerMode::OnEntry.into() } else { AnswerMode::OnAgent.into() },
         ring_seconds: dice.u32(2..8),
         wrap_up_seconds: dice.u32(0..4),
@@ -98,5 +135,5 @@ fn memberships(dice: &mut Rng, names: &[String]) -> Vec<Membership> {
     let mut names = names.to_vec();
     dice.shuffle(&mut names);
     names.truncate(dice.usize(1..=names.len()));
-    names.into_iter().map(|queue| Membership { queue, ..Membership::default() }).collect()
+    names.into_iter().map(|queue| Membership { queue, tier: dice.u32(1..3), weight: dice.u32(1..3) }).collect()
 }
