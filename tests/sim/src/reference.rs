@@ -20,8 +20,7 @@ pub(crate) struct Reference {
     /// Decisions held against the model.
     pub(crate) decisions: u64,
     mixed: bool,
-    /// The agent of the last change was rung by a queue that rings step by step.
-    rung_by_steps: bool,
+    rung_roughly: bool,
     /// Until when the agent of the last change was to be rung.
     rung_until_ms: u64,
 }
@@ -50,7 +49,7 @@ impl Reference {
             self.record(record)?;
             if let record::Kind::Agent(change) = record
                 && change.reason == "rona"
-                && !self.rung_by_steps
+                && !self.rung_roughly
                 && !matches!(step.kind, Some(Kind::EndLeg(_)))
             {
                 let early = self.rung_until_ms.saturating_sub(self.picture.now_ms);
@@ -122,9 +121,7 @@ impl Reference {
             && agent.until_ms.is_some_and(|until_ms| until_ms > now_ms);
         hold!(!early || agent.asked, Deadlines, "{}'s wrap-up is over before its time", agent.name);
         self.rung_until_ms = agent.reserved_until_ms;
-        let queue = picture.lines.iter().find(|line| line.call == change.call).map(|line| line.queue.clone());
-        self.rung_by_steps = queue.is_some_and(|queue| picture.rings_many(&queue));
-        let Some(agent) = picture.agent_mut(&change.agent) else { return Ok(()) };
+        self.rung_roughly = agent.roughly;
         if matches!(change.from.as_str(), "talking" | "held") && change.to != "held" && change.to != "talking" {
             agent.last_talk_ms = now_ms;
             agent.talks = (agent.talks.0 + 1, agent.talks.1 + change.spent_ms);
@@ -158,9 +155,11 @@ impl Reference {
         let ring_ms = self.picture.ring_ms(&decision.queue);
         let until_ms = self.picture.now_ms + ring_ms;
         self.picture.stage(decision.call, Stage::Offered);
+        let many = self.picture.rings_many(&decision.queue);
         for agent in std::iter::once(&decision.chosen).chain(&decision.also) {
             if let Some(agent) = self.picture.agent_mut(agent) {
                 agent.reserved_until_ms = until_ms;
+                agent.roughly = many;
                 agent.call = decision.call;
             }
         }

@@ -1,6 +1,6 @@
 //! One agent: says what is wanted until the desk says that it is done, answers, refuses or lets ring, hangs up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 
@@ -25,6 +25,8 @@ pub(super) struct Worker {
     number: u64,
     ringing: BTreeMap<LegKey, (Us, Option<u32>)>,
     talking: BTreeMap<LegKey, Us>,
+    /// Legs that ring this phone, or did until it was lifted.
+    rung: BTreeSet<LegKey>,
 }
 
 impl Worker {
@@ -48,9 +50,9 @@ impl Worker {
             at_us += RETURN_US;
         }
         wishes.retain(|(at_us, rank), _| *at_us < plan.ends_us || *rank == 9);
-        let (ringing, talking) = (BTreeMap::new(), BTreeMap::new());
+        let (ringing, talking, rung) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let dice = Rng::with_seed(seed ^ salt);
-        Self { plan, dice, wishes, said: None, number: 0, ringing, talking }
+        Self { plan, dice, wishes, said: None, number: 0, ringing, talking, rung }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -99,6 +101,7 @@ impl Worker {
     }
 
     pub(super) fn rings(&mut self, now_us: Us, leg: LegKey) {
+        self.rung.insert(leg);
         let draw = self.dice.u32(0..100);
         let after_us = self.dice.u64(100 * MILLI..1_800 * MILLI);
         // One ear: a second call is refused as busy.
@@ -115,10 +118,13 @@ impl Worker {
     }
 
     pub(super) fn talks(&mut self, now_us: Us, leg: LegKey) {
-        self.talking.entry(leg).or_insert(now_us + self.plan.talk_us);
+        if self.rung.contains(&leg) {
+            self.talking.entry(leg).or_insert(now_us + self.plan.talk_us);
+        }
     }
 
     pub(super) fn over(&mut self, leg: LegKey) {
+        self.rung.remove(&leg);
         self.ringing.remove(&leg);
         self.talking.remove(&leg);
     }

@@ -2,7 +2,7 @@
 
 use proto::v1::{DecisionRecord, IdleSince, Queue, Strategy};
 
-use super::picture::{Agent, Line, Picture, Stage, asked};
+use super::picture::{Agent, Line, Picture, Stage, ageing, asked};
 use crate::verdict::{Check, hold};
 
 /// Everybody who could take the call.
@@ -79,13 +79,21 @@ pub(super) fn check(picture: &Picture, decision: &DecisionRecord, mixed: bool) -
         hold!(!single || best[0] == chosen, Reference, "call {call:x} goes to {chosen} and belongs to {best:?}");
     }
     let Some(agent) = picture.agents.iter().find(|agent| agent.name == *chosen) else { return Ok(()) };
-    if mixed || goes_on {
+    // An offer that goes on by steps takes whoever is there, whatever else they could take.
+    if mixed || queue.strategy() == Strategy::Progressive {
         return Ok(());
     }
     // Of all that this agent could take, nobody has a better claim.
     for other in picture.lines.iter().filter(|other| other.stage == Stage::Waiting && can_take(picture, agent, other)) {
-        let first = claim(picture, agent, line) <= claim(picture, agent, other);
-        hold!(first, Order, "{chosen} gets call {call:x} and {:x} in {} comes first", other.call, other.queue);
+        let (mine, theirs) = (claim(picture, agent, line), claim(picture, agent, other));
+        let (queue, other) = (&other.queue, other.call);
+        let claims = format!("{mine:?} against {theirs:?}");
+        let of = &line.queue;
+        hold!(
+            mine <= theirs,
+            Order,
+            "{chosen} gets call {call:x} of {of} and {other:x} in {queue} comes first: {claims}"
+        );
     }
     Ok(())
 }
@@ -119,10 +127,8 @@ fn number(queue: &Queue, able: &[&Agent], rung: usize, decision: &DecisionRecord
 /// Less is served first by this agent, over all queues.
 fn claim(picture: &Picture, agent: &Agent, line: &Line) -> (u32, u32, i128, u64) {
     let weight = Picture::membership(agent, &line.queue).map_or(0, |(_, weight)| weight);
-    let ageing = picture
-        .queue(&line.queue)
-        .map_or(1_000, |queue| if queue.ageing_permille == 0 { 1_000 } else { queue.ageing_permille });
-    let waited = i128::from(picture.now_ms) - i128::from(line.joined_ms) + i128::from(line.boost_ms);
+    let ageing = picture.queue(&line.queue).map_or(1_000, ageing);
+    let waited = i128::from(picture.now_ms) - line.effective_ms;
     (255 - weight, line.class, -waited * i128::from(ageing), line.number)
 }
 

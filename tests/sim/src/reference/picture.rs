@@ -2,6 +2,9 @@
 
 use proto::v1::{self, Document, document::Kind};
 
+/// A step-by-step offer is over within this after its steps, whatever rules it began under.
+const STEPS_SLACK_MS: u64 = 20_000;
+
 /// Where a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -18,7 +21,8 @@ pub(super) struct Line {
     pub(super) stage: Stage,
     /// 1 is served first.
     pub(super) class: u32,
-    pub(super) boost_ms: u64,
+    /// Counts as the moment of joining: a boost is worth more where waiting counts less.
+    pub(super) effective_ms: i128,
     /// Skills and levels that the number asks.
     pub(super) skills: Vec<(String, u32)>,
     /// Up to which tier time has opened.
@@ -31,7 +35,7 @@ pub(super) struct Line {
 impl Line {
     /// Less is served first among the calls of one queue, where waiting counts equally.
     pub(super) fn claim(&self) -> (u32, i128, u64) {
-        (self.class, i128::from(self.joined_ms) - i128::from(self.boost_ms), self.number)
+        (self.class, self.effective_ms, self.number)
     }
 }
 
@@ -45,6 +49,8 @@ pub(super) struct Agent {
     /// When the idle time began: moment and order.
     pub(super) rank: (u64, u64),
     pub(super) reserved_until_ms: u64,
+    /// Rung by steps, or under rules that have changed since: the moment is a bound only.
+    pub(super) roughly: bool,
     /// End of a wrap-up.
     pub(super) until_ms: Option<u64>,
     /// An own command ended the state.
@@ -91,6 +97,10 @@ impl Picture {
             .filter_map(|kind| if let Kind::Agent(agent) = kind { Some(agent) } else { None })
             .collect();
         for agent in &mut self.agents {
+            if agent.state == "reserved" {
+                agent.roughly = true;
+                agent.reserved_until_ms += STEPS_SLACK_MS;
+            }
             match self.configured.iter().find(|rules| rules.name == agent.name) {
                 Some(rules) => agent.rules = rules.clone(),
                 // Gone after the present call; member of nothing until then.
@@ -108,6 +118,7 @@ impl Picture {
             since_ms: self.now_ms,
             rank: (0, 0),
             reserved_until_ms: 0,
+            roughly: false,
             until_ms: None,
             asked: false,
             call: 0,
@@ -139,12 +150,14 @@ impl Picture {
     pub(super) fn join(&mut self, call: u64, dialled: &str) {
         let Some(number) = self.numbers.iter().find(|number| number.name == dialled) else { return };
         self.count += 1;
+        let ageing = self.queue(&number.queue).map_or(1_000, ageing);
+        let boost_ms = i128::from(number.boost_seconds) * 1_000 * 1_000 / i128::from(ageing);
         self.lines.push(Line {
             call,
             queue: number.queue.clone(),
             stage: Stage::Waiting,
             class: if number.priority == 0 { 5 } else { number.priority },
-            boost_ms: u64::from(number.boost_seconds) * 1_000,
+            effective_ms: i128::from(self.now_ms) - boost_ms,
             skills: asked(&number.skills),
             tier: 1,
             joined_ms: self.now_ms,
@@ -256,8 +269,9 @@ impl Picture {
 
     pub(super) fn ring_ms(&self, queue: &str) -> u64 {
         if let Some(queue) = self.queue(queue).filter(|queue| queue.strategy() == v1::Strategy::Progressive) {
-            // Each step has its own time; all of them together are the bound.
-            return queue.steps.iter().map(|step| u64::from(step.seconds.max(1)) * 1_000).sum();
+            // Each step has its own time, and steps go on when the rules change: this is a bound, not the moment.
+            let all: u64 = queue.steps.iter().map(|step| u64::from(step.seconds.max(1)) * 1_000).sum();
+            return 2 * all + STEPS_SLACK_MS;
         }
         let seconds = self.queue(queue).map_or(0, |queue| queue.ring_seconds);
         u64::from(if seconds == 0 { 15 } else { seconds }) * 1_000
@@ -298,4 +312,9 @@ impl Picture {
 /// Skills and the levels that are asked.
 pub(super) fn asked(demands: &[v1::SkillDemand]) -> Vec<(String, u32)> {
     demands.iter().map(|demand| (demand.skill.clone(), demand.level.max(1))).collect()
+}
+
+/// How fast waiting counts in a queue, in permille.
+pub(super) fn ageing(queue: &v1::Queue) -> u32 {
+    if queue.ageing_permille == 0 { 1_000 } else { queue.ageing_permille }
 }

@@ -92,7 +92,7 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
         let for_us = match kind {
             FaultKind::Pause(_) => between(dice, 300 * MILLI, 6 * SECOND),
             FaultKind::Isolate(_) | FaultKind::Deafen(_) | FaultKind::Mute(_) => between(dice, 800 * MILLI, 8 * SECOND),
-            FaultKind::IsolateGateway(_) | FaultKind::DeafenGateway(_) => between(dice, SECOND, 9 * SECOND),
+            FaultKind::IsolateGateway(_) | FaultKind::DeafenGateway(_) => between(dice, 2 * SECOND, 9 * SECOND),
             FaultKind::Crash(_) | FaultKind::PowerCut => between(dice, 50 * MILLI, 5 * SECOND),
             FaultKind::Vanish(_) => between(dice, 50 * MILLI, 12 * SECOND),
             FaultKind::Noise(_) | FaultKind::SlowDisk(_) => between(dice, SECOND, 10 * SECOND),
