@@ -209,7 +209,8 @@ impl Shard {
             let name = &queue.name;
             for (class, line) in &queue.classes {
                 let wanted = classes.remove(&(key, *class)).unwrap_or_default();
-                ensure!(line.iter().eq(wanted.into_iter()), "queue {name}: class {class:?}");
+                let listed: Vec<_> = line.iter().map(|(_, call)| call).collect();
+                ensure!(line.iter().eq(wanted.clone()), "queue {name}: class {class:?}: {listed:?} for {wanted:?}");
                 if let ClassKey::Own(agent) = class {
                     let known = self.agents.get(*agent).is_some_and(|agent| agent.own.contains(&key));
                     ensure!(known, "queue {name}: an agent does not know of own calls");

@@ -365,8 +365,8 @@ impl Shard {
         self.queues[former.queue].counts.overflowed += 1;
         self.count_offered(key, queue);
         self.remember_callback(key);
-        self.open_tiers(key);
         self.stand_in_line(key);
+        self.open_tiers(key);
         self.change_music(key);
         self.drop_queue_when_done(former.queue);
     }

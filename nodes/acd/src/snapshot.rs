@@ -53,7 +53,7 @@ impl Shard {
         self.agents.begin_freeze();
         self.calls.begin_freeze();
         let bytes = write::head(self).encode_to_vec();
-        self.saving = Some(Box::new(Saving { bytes, agents_done: false }));
+        self.saving = Some(Box::new(Saving { bytes, agents_done: false, demands: self.demands.clone() }));
     }
 
     /// Writes up to so many rows more. `None`: there are more to do, or no save was begun.
@@ -64,7 +64,7 @@ impl Shard {
             saving.agents_done = !self.agents.freeze_rows(rows_max, |slot, row| write::append_agent(slot, row, bytes));
             return None;
         }
-        let demands = &self.demands;
+        let demands = &saving.demands;
         if self.calls.freeze_rows(rows_max, |slot, row| write::append_call(slot, row, demands, bytes)) {
             return None;
         }
@@ -111,6 +111,8 @@ impl Shard {
 pub(crate) struct Saving {
     bytes: Vec<u8>,
     agents_done: bool,
+    /// A configuration numbers them anew; the rows of the begin have the numbers of then.
+    demands: crate::demand::Demands,
 }
 
 #[derive(Clone, PartialEq, Message)]
