@@ -28,7 +28,8 @@ pub(crate) struct Reference {
 impl Reference {
     pub(crate) fn step(&mut self, step: &Step<'_>) -> Check {
         self.picture.now_ms = self.picture.now_ms.max(step.at_ms);
-        self.mixed = matches!(step.kind, Some(Kind::Configure(_)));
+        // Here many agents become free at once.
+        self.mixed = matches!(step.kind, Some(Kind::Configure(_) | Kind::LoseGateway(_) | Kind::AttachGateway(_)));
         self.picture.open_tiers();
         if matches!(step.kind, Some(Kind::TakeLead(_))) {
             self.picture.prolong(step.at_ms);

@@ -78,6 +78,9 @@ pub(super) fn check(picture: &Picture, decision: &DecisionRecord, mixed: bool) -
         hold!(wanted == taken, Reference, "call {call:x} goes to {taken:?} and belongs to {best:?} ({strategy})");
         hold!(!single || best[0] == chosen, Reference, "call {call:x} goes to {chosen} and belongs to {best:?}");
     }
+    if single(queue) == Strategy::LeastOccupied && queue.strategy() == Strategy::LeastOccupied {
+        least_occupied(picture, queue, decision)?;
+    }
     let Some(agent) = picture.agents.iter().find(|agent| agent.name == *chosen) else { return Ok(()) };
     // An offer that goes on by steps takes whoever is there, whatever else they could take.
     if mixed || queue.strategy() == Strategy::Progressive {
@@ -121,6 +124,22 @@ fn number(queue: &Queue, able: &[&Agent], rung: usize, decision: &DecisionRecord
         _ => 1,
     };
     hold!(rung == due, Reference, "{rung} phones ring for call {:x}, and {due} should", decision.call);
+    Ok(())
+}
+
+/// Shares of time are those of the record; the choice among them is held against the rule.
+fn least_occupied(picture: &Picture, queue: &Queue, decision: &DecisionRecord) -> Check {
+    let tier = |name: &str| {
+        let agent = picture.agents.iter().find(|agent| agent.name == name);
+        agent.and_then(|agent| Picture::membership(agent, &queue.name)).map_or(0, |(tier, _)| tier)
+    };
+    let chosen = decision.candidates.iter().find(|candidate| candidate.agent == decision.chosen);
+    let Some(chosen) = chosen.map(|candidate| (tier(&candidate.agent), candidate.figure)) else { return Ok(()) };
+    for other in &decision.candidates {
+        let (agent, figure) = (&other.agent, other.figure);
+        let call = decision.call;
+        hold!(chosen <= (tier(agent), figure), Reference, "call {call:x} goes past {agent}, who is less occupied");
+    }
     Ok(())
 }
 
