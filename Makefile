@@ -5,7 +5,7 @@ DIR ?= dev
 SEED ?=
 CARGO ?= cargo
 
-.PHONY: help build dev test check fix load packages
+.PHONY: help build dev test check fix sim sim-long load packages
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ check: ## Formatting, lints, documents
 fix: ## Format and mend what can be mended by a machine
 	$(CARGO) fmt --all
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+sim: ## 200 bad minutes of a whole system in one thread; make sim SEED=42 plays one and tells its story
+	$(CARGO) run -q --locked -p sim -- $(if $(SEED),--seed $(SEED))
+
+sim-long: ## The same with ten bad minutes each, as long as you like: make sim-long SEEDS=5000
+	$(CARGO) run -q --release --locked -p sim -- --long --seeds $(or $(SEEDS),1000)
 
 load: packages build ## Figures of docs/performance.md, side by side in one run
 	$(CARGO) run --release --locked -p tests --bin load

@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("gateway", &["sip", "media", "proto"]),
     ("cordctl", &["documents", "people", "proto"]),
     ("cordboard", &["node", "gateway", "sip", "media", "proto"]),
+    ("sim", &["node", "cluster", "acd", "proto"]),
     ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway"]),
 ];
 
