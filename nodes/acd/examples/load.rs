@@ -39,7 +39,8 @@ impl Load {
         let mut dice = fastrand::Rng::with_seed(7);
         let skill = |number: usize| format!("skill{number:02}");
         let queue = |number: usize| format!("queue{number:03}");
-        let mut documents: Vec<Document> = (0..SKILLS).map(|number| Document::Skill(Skill { name: skill(number) })).collect();
+        let mut documents: Vec<Document> =
+            (0..SKILLS).map(|number| Document::Skill(Skill { name: skill(number) })).collect();
         for number in 0..QUEUES {
             documents.push(Document::Queue(Box::new(Queue {
                 name: queue(number),
@@ -75,7 +76,11 @@ impl Load {
                 contact: format!("sip:agent{number:05}@127.0.0.1:15080"),
                 queues: queues
                     .into_iter()
-                    .map(|number| Membership { queue: queue(number), tier: 1 + dice.u32(..2), weight: 1 + dice.u32(..3) })
+                    .map(|number| Membership {
+                        queue: queue(number),
+                        tier: 1 + dice.u32(..2),
+                        weight: 1 + dice.u32(..3),
+                    })
                     .collect(),
                 skills: skills
                     .into_iter()
@@ -214,9 +219,14 @@ fn resident() -> usize {
 
 fn main() {
     println!("{AGENTS} agents, {SKILLS} skills, {QUEUES} queues, {WAITING} waiting; {COMMANDS} commands each");
-    println!("{:>16} {:>12} {:>10} {:>10} {:>10} {:>10}", "strategy", "commands/s", "decisions", "p50 us", "p99 us", "max us");
+    println!(
+        "{:>16} {:>12} {:>10} {:>10} {:>10} {:>10}",
+        "strategy", "commands/s", "decisions", "p50 us", "p99 us", "max us"
+    );
     let (mut slowest, mut worst_p99) = (f64::MAX, 0.0_f64);
-    for strategy in Strategy::ALL.into_iter().filter(|strategy| std::env::args().nth(1).is_none_or(|only| only == strategy.name())) {
+    for strategy in
+        Strategy::ALL.into_iter().filter(|strategy| std::env::args().nth(1).is_none_or(|only| only == strategy.name()))
+    {
         let mut load = Load::new(strategy, AGENTS);
         load.fill(WAITING);
         load.run(COMMANDS / 4);
@@ -227,7 +237,12 @@ fn main() {
         load.applies.sort_unstable();
         let at = |share: f64| f64::from(load.applies[((load.applies.len() - 1) as f64 * share) as usize]) / 1000.0;
         let name = strategy.name();
-        println!("{name:>16} {per_second:>12.0} {decisions:>10} {:>10.2} {:>10.2} {:>10.1}", at(0.5), at(0.99), at(1.0));
+        println!(
+            "{name:>16} {per_second:>12.0} {decisions:>10} {:>10.2} {:>10.2} {:>10.1}",
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
         let kinds: Vec<String> = load
             .kinds
             .iter()

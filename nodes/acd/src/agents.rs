@@ -393,7 +393,12 @@ impl Shard {
         agent.rona = 0;
         for index in 0..self.agents[key].members.len() {
             let queue = self.agents[key].members[index].queue;
-            let entry = self.least_figures(queue, key);
+            let (calls, talk_ms) = self.least_figures(queue, key);
+            let window = self.queues[queue].policy.document.window;
+            self.agents[key].members[index].entry = (0, 0);
+            let agent = &self.agents[key];
+            let own = crate::pools::done(agent, &agent.members[index], window, now);
+            let entry = (calls.saturating_sub(own.0), talk_ms.saturating_sub(own.1));
             self.agents[key].members[index].entry = entry;
         }
     }

@@ -22,6 +22,12 @@ use crate::table::{AgentKey, QueueKey};
 
 use wanted::Wanted;
 
+/// What held before, as far as a change of it concerns those who wait.
+struct Former {
+    queues: BTreeMap<QueueKey, QueuePolicy>,
+    classes: BTreeMap<crate::CallId, (u8, u64)>,
+}
+
 impl Shard {
     pub(crate) fn configure(
         &mut self,
@@ -43,15 +49,18 @@ impl Shard {
         self.documents = kept.into();
         self.config_version = version;
         let former_centre = self.centre.clone();
+        let former = Former {
+            queues: self.queues.iter().map(|(key, queue)| (key, (*queue.policy).clone())).collect(),
+            classes: self.classes_by_documents(),
+        };
         self.put_all(&wanted, out);
-        let former = self.former_policies();
         self.put_queues(&wanted);
         for agent in wanted.agents.values() {
             self.put_agent(agent, &wanted, out);
         }
         self.build_pools();
         self.review_calls(&former);
-        self.review_legs(&former, &former_centre);
+        self.review_legs(&former.queues, &former_centre);
         for key in self.agents.keys() {
             if !wanted.agents.contains_key(&*self.agents[key].name) {
                 self.remove_agent(key, out);
@@ -141,8 +150,10 @@ impl Shard {
         self.memory.window_ms = u64::from(windows.max().unwrap_or(0)) * 1000;
     }
 
-    fn former_policies(&self) -> BTreeMap<QueueKey, QueuePolicy> {
-        self.queues.iter().map(|(key, queue)| (key, (*queue.policy).clone())).collect()
+    /// What documents say of the class and the boost of each call in line.
+    fn classes_by_documents(&self) -> BTreeMap<crate::CallId, (u8, u64)> {
+        let in_line = self.calls.iter().filter(|(_, call)| call.in_line().is_some());
+        in_line.map(|(key, call)| (call.id, self.class_and_boost(key))).collect()
     }
 
     fn policy_of(&self, document: &document::Queue) -> QueuePolicy {
@@ -362,12 +373,12 @@ impl Shard {
     }
 
     /// New policy for those who are in line: limits and steps count from their joining, places stay unless the queue says so.
-    fn review_calls(&mut self, former: &BTreeMap<QueueKey, QueuePolicy>) {
+    fn review_calls(&mut self, former: &Former) {
         for key in self.calls.keys() {
             let Some(line) = self.calls[key].in_line() else { continue };
             let (queue, joined, is_callback) = (line.queue, line.joined, line.callback.is_some());
             let policy = &self.queues[queue].policy;
-            let old = former.get(&queue);
+            let old = former.queues.get(&queue);
             let same = |one: &dyn Fn(&QueuePolicy) -> bool| old.is_some_and(one);
             let skills_same = same(&|old| old.skills == policy.skills);
             let steps_same = same(&|old| old.document.overflow == policy.document.overflow);
@@ -375,13 +386,17 @@ impl Shard {
             let sounds_same =
                 same(&|old| old.music() == policy.music() && old.document.answer == policy.document.answer);
             let reorder = policy.document.reorder;
+            let wait_same = same(&|old| old.document.wait_seconds_max == policy.document.wait_seconds_max);
             let wait_until = policy.wait_until(joined);
             let (steps, said) = (policy.document.overflow.clone(), policy.document.announcements.clone());
             let relaxed = line.step > 0;
             let now = self.now;
+            let reorder = reorder && former.classes.get(&self.calls[key].id) != Some(&self.class_and_boost(key));
             let fresh = self.new_line(key, queue, joined);
             self.reclass(key, |line| {
-                line.wait_until = wait_until;
+                if !wait_same {
+                    line.wait_until = wait_until;
+                }
                 line.tier_at = fresh.tier_at;
                 if !skills_same && !relaxed {
                     line.demand = fresh.demand;

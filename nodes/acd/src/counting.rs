@@ -137,10 +137,13 @@ impl Shard {
                 let agent = &mut self.agents[key];
                 agent.count_time(now);
                 agent.day = Tally { from: now, ..Tally::default() };
-                for member in &mut agent.members {
-                    member.entry = (0, 0);
+                for index in 0..agent.members.len() {
+                    let queue = self.agents[key].members[index].queue;
+                    if self.queues[queue].policy.document.window == crate::document::Window::Day {
+                        self.agents[key].members[index].entry = (0, 0);
+                    }
                 }
-                if !agent.seats.is_empty() {
+                if !self.agents[key].seats.is_empty() {
                     self.join_pools(key);
                 }
             }

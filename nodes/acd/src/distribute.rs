@@ -72,7 +72,13 @@ impl Shard {
             return;
         }
         self.leave_if_nobody(key, out);
-        let Some(queue) = self.queues.get(key) else { return };
+        if self.queues.get(key).is_none() {
+            return;
+        }
+        if self.queues[key].policy.document.leave.is_some() {
+            self.look_at_the_clock(key);
+        }
+        let queue = &self.queues[key];
         self.fresh.calls.extend(queue.classes.values().flat_map(|line| line.iter().map(|(_, call)| call)));
     }
 
@@ -326,7 +332,8 @@ impl Shard {
             }
             Some(_) | None => {
                 let agent = &self.agents[first];
-                let standing = imagined(queue, agent, agent.member(queue_key), self.now);
+                let asked = &self.demands.get(line.demand).asked;
+                let standing = imagined(queue, agent, agent.member(queue_key), asked, self.now);
                 (vec![Candidate { agent: name(first), figure: figure(strategy, &standing, self.now) }], 1)
             }
         };

@@ -39,6 +39,7 @@ impl Shard {
         let row = &self.agents[agent];
         let contacts: Vec<Name> = row.reach().cloned().collect();
         let name = row.name.clone();
+        self.agents[agent].counts.offered += 1;
         self.take_work(agent, key, Stage::Reserved, out);
         for contact in contacts {
             let leg = self.add_leg(key, Some(name.clone()), LegWant::Ring { contact });
@@ -136,10 +137,10 @@ impl Shard {
     /// A direct call that its agent did not answer goes where the agent's rule says.
     fn forward_unanswered(&mut self, key: CallKey, direct: Option<AgentKey>, out: &mut Output) {
         let Some(agent) = direct.filter(|agent| self.agents.get(*agent).is_some()) else { return };
-        let Some((_, targets, _)) = self.no_answer_rule(agent) else { return };
+        let Some((_, targets, group)) = self.no_answer_rule(agent) else { return };
         let name = self.agents[agent].name.to_string();
         self.calls[key].history.push(name);
-        self.move_out(key, &targets, crate::rows::MoveKind::Forward, None, out);
+        self.forward_out(key, targets, group, out);
     }
 
     /// All phones stop; who rang did not answer.
@@ -241,10 +242,12 @@ impl Shard {
         let ask = self.asked;
         self.calls[key].state = CallState::Asking { ask, until: self.now.saturating_add(deadline_ms) };
         self.set_call_alarm(key);
+        let demand = self.calls[key].line.as_ref().map_or(0, |line| line.demand);
+        let asked = self.demands.get(demand).asked.clone();
         let row = &self.queues[queue];
         let candidates = agents.iter().map(|agent| {
             let agent = &self.agents[*agent];
-            let standing = imagined(row, agent, agent.member(queue), self.now);
+            let standing = imagined(row, agent, agent.member(queue), &asked, self.now);
             Candidate { agent: agent.name.clone(), figure: figure(row.policy.single(), &standing, self.now) }
         });
         let candidates = candidates.collect();

@@ -159,7 +159,12 @@ impl Shard {
 /// (calls, talk milliseconds) of an agent in a queue's window, as counted for that queue.
 pub(crate) fn done(agent: &Agent, member: &Member, window: Window, now: Timestamp) -> (u32, u64) {
     let Tally { calls, talk_ms, .. } = tally(agent, window, now);
-    (calls.saturating_add(member.entry.0), talk_ms.saturating_add(member.entry.1))
+    let entry = match window {
+        // Who entered before the window began has no need of it any more.
+        Window::Minutes(minutes) if agent.shift.from + u64::from(minutes) * 60_000 <= now => (0, 0),
+        Window::Shift | Window::Day | Window::Minutes(_) => member.entry,
+    };
+    (calls.saturating_add(entry.0), talk_ms.saturating_add(entry.1))
 }
 
 fn tally(agent: &Agent, window: Window, now: Timestamp) -> Tally {
@@ -215,7 +220,7 @@ fn standing(
 
 fn idle_since(queue: &Queue, agent: &Agent) -> Timestamp {
     match queue.policy.document.idle_since {
-        IdleSince::LastCall if agent.last_call_end > 0 => agent.last_call_end,
+        IdleSince::LastCall if agent.last_call_end > agent.shift.from => agent.last_call_end,
         IdleSince::LastCall | IdleSince::Ready => agent.rank.since,
     }
 }
@@ -239,11 +244,18 @@ pub(crate) fn figure(strategy: Strategy, standing: &Standing, now: Timestamp) ->
 }
 
 /// The standing that an agent without a seat would have, for a decision record.
-pub(crate) fn imagined(queue: &Queue, agent: &Agent, member: Option<&Member>, now: Timestamp) -> Standing {
+pub(crate) fn imagined(
+    queue: &Queue,
+    agent: &Agent,
+    member: Option<&Member>,
+    asked: &[Asked],
+    now: Timestamp,
+) -> Standing {
     let key = match (queue.policy.single(), member) {
         (Strategy::RoundRobin | Strategy::Linear, Some(member)) => u64::from(member.order),
         (Strategy::FewestCalls, Some(member)) => u64::from(done(agent, member, queue.policy.document.window, now).0),
         (Strategy::LeastTalk, Some(member)) => done(agent, member, queue.policy.document.window, now).1,
+        (Strategy::MostSkilled, _) => LEVELS_MAX - sum_of_levels(agent, asked),
         (Strategy::LeastOccupied, Some(_)) => occupancy(agent, queue.policy.document.window, now),
         _ => 0,
     };

@@ -5,7 +5,7 @@ use crate::demand::both;
 use crate::document::{Action, SkillDemand};
 use crate::output::Output;
 use crate::policy::{boost_in_line, priority};
-use crate::rows::{Call, CallState, ClassKey, InLine, Place, Release, Wanted, Wish};
+use crate::rows::{AfterCall, Call, CallState, ClassKey, InLine, Place, Presence, Release, Wanted, Wish};
 use crate::shard::Shard;
 use crate::table::{CallKey, QueueKey};
 use crate::{CallId, Timestamp};
@@ -79,6 +79,16 @@ impl Shard {
         self.turn_away(key, Some(queue), Release::Overflow, 0, out);
     }
 
+    /// Whether the queue takes nobody just now: out of hours or full.
+    pub(crate) fn is_shut(&self, queue: QueueKey) -> bool {
+        let row = &self.queues[queue];
+        let own_max = row.policy.document.waiting_max as usize;
+        let limit = self.limits.waiting_per_queue_max;
+        let waiting_max = if own_max == 0 { limit } else { own_max.min(limit) };
+        // Somebody who is ready for this queue takes the caller, so nobody has to wait.
+        !row.open || (row.waiting() >= waiting_max && row.pools.first().is_none_or(|pool| pool.ready.is_empty()))
+    }
+
     /// Whether there was room.
     fn join(&mut self, key: CallKey, queue: QueueKey, out: &mut Output) -> bool {
         self.count_offered(key, queue);
@@ -97,22 +107,16 @@ impl Shard {
         self.calls[key].state = CallState::Waiting;
         self.inherit_callback(key, queue, out);
         self.stand_in_line(key);
+        if self.queues[queue].policy.document.leave.is_some() {
+            self.fresh.queues.insert(queue);
+        }
         true
     }
 
     /// The terms on which a call stands in a queue's line.
     pub(crate) fn new_line(&mut self, key: CallKey, queue: QueueKey, joined: Timestamp) -> InLine {
         let demand = self.demand_of(key, queue);
-        let call = &self.calls[key];
-        let number = self.numbers.get(&call.number).map(|row| &row.policy);
-        let caller = self.callers.get(&*call.caller);
-        let class = match caller.map(|caller| caller.priority) {
-            Some(class) if class > 0 => class.min(9) as u8,
-            Some(_) | None => number.map_or(crate::limits::PRIORITY_DEFAULT as u8, priority),
-        };
-        let boost = number.map_or(0, |number| u64::from(number.boost_seconds))
-            + caller.map_or(0, |caller| u64::from(caller.boost_seconds));
-        let boost_ms = boost * 1000;
+        let (class, boost_ms) = self.class_and_boost(key);
         let row = &self.queues[queue];
         let place = Place {
             priority: class,
@@ -142,6 +146,20 @@ impl Shard {
         line.tier_at = self.tier_opens_at(&line);
         line.place.sequence = self.next_sequence();
         line
+    }
+
+    /// The class of a call and its boost in milliseconds, by the documents of its number and caller.
+    pub(crate) fn class_and_boost(&self, key: CallKey) -> (u8, u64) {
+        let call = &self.calls[key];
+        let number = self.numbers.get(&call.number).map(|row| &row.policy);
+        let caller = self.callers.get(&*call.caller);
+        let class = match caller.map(|caller| caller.priority) {
+            Some(class) if class > 0 => class.min(9) as u8,
+            Some(_) | None => number.map_or(crate::limits::PRIORITY_DEFAULT as u8, priority),
+        };
+        let boost = number.map_or(0, |number| u64::from(number.boost_seconds))
+            + caller.map_or(0, |caller| u64::from(caller.boost_seconds));
+        (class, boost * 1000)
     }
 
     /// The agent whom the caller asks for or is used to.
@@ -450,6 +468,19 @@ impl Shard {
             _ => return Err(Rejection::new(RejectionCode::WrongState, "the call does not wait")),
         }
         let queue = self.calls[key].line.as_deref().expect("a call in line").queue;
+        // Who pulls a call out of a break or a wrap-up talks now, and goes back to the break after it.
+        match self.agents[agent].presence.clone() {
+            Presence::NotReady { reason, until: None } => {
+                self.set_presence(agent, Presence::Ready, "pull", id, None, out);
+                self.give(key, queue, agent, Wish::Pull.cause(), out);
+                self.agents[agent].after = AfterCall::NotReady { reason };
+                return Ok(Accepted);
+            }
+            Presence::NotReady { .. } | Presence::WrapUp { .. } => {
+                self.set_presence(agent, Presence::Ready, "pull", id, None, out);
+            }
+            Presence::Ready | Presence::LoggedOut => {}
+        }
         self.give(key, queue, agent, Wish::Pull.cause(), out);
         Ok(Accepted)
     }

@@ -196,7 +196,10 @@ impl Shard {
             Command::LoseGateway { gateway, incarnation } => self.lose_gateway(&gateway, incarnation, out),
             Command::OfferCall { call, gateway, incarnation, number, caller, caller_name } => {
                 let names = crate::calls::Names {
-                    number: self.numbers.get(number.as_str()).map_or_else(|| number.as_str().into(), |row| row.name.clone()),
+                    number: self
+                        .numbers
+                        .get(number.as_str())
+                        .map_or_else(|| number.as_str().into(), |row| row.name.clone()),
                     caller: caller.into(),
                     caller_name: caller_name.into(),
                     trace: trace.map(Into::into),

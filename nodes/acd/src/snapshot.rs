@@ -254,6 +254,8 @@ struct SavedQueue {
     handle_ms: u64,
     #[prost(message, repeated, tag = "22")]
     pools: Vec<SavedPool>,
+    #[prost(uint64, optional, tag = "23")]
+    alarm: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -9,6 +9,9 @@ use crate::shard::Shard;
 use crate::table::{CallKey, QueueKey};
 use crate::{CallId, Timestamp};
 
+/// Less than the time that a schedule looks ahead.
+const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
+
 impl Shard {
     /// When the call wants to be looked at.
     pub(crate) fn call_due(&self, call: &Call) -> Option<Timestamp> {
@@ -212,7 +215,7 @@ impl Shard {
         self.want_caller(key, LegWant::Listen);
     }
 
-    /// Says what is due. Of several only the last is heard: they would speak over each other.
+    /// Says what is due, one after the other.
     fn announce(&mut self, key: CallKey) {
         let now = self.now;
         let line = self.calls[key].line.as_deref().expect("a call in line");
@@ -340,6 +343,9 @@ impl Shard {
                 }
             }
         }
+        if self.queues.get(key).is_some_and(|queue| queue.policy.document.leave.is_some()) {
+            self.fresh.queues.insert(key);
+        }
     }
 
     /// Whether the queue is open now, and when to look again.
@@ -348,6 +354,13 @@ impl Shard {
         let calendar = self.queues[key].policy.calendar.as_ref();
         let open = calendar.is_none_or(|calendar| calendar.is_open(now));
         let next = calendar.and_then(|calendar| calendar.next_change(now));
+        // Nothing tells of a schedule that has no change within a year: it is looked at again before.
+        let next = next.or_else(|| calendar.map(|_| now + YEAR_MS));
+        // A condition for leaving may come true without anybody's doing.
+        let queue = &self.queues[key];
+        let again = (queue.policy.document.leave.is_some() && !queue.classes.is_empty())
+            .then(|| now + u64::from(STEP_SECONDS) * 1000);
+        let next = [next, again].into_iter().flatten().min();
         self.queues[key].open = open;
         self.set_queue_alarm(key, next);
     }

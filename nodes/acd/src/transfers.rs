@@ -86,11 +86,23 @@ impl Shard {
         back: Option<AgentKey>,
         out: &mut Output,
     ) {
+        self.begin_move(key, targets.to_vec(), kind, back, out);
+        self.try_next(key, "unreachable", out);
+    }
+
+    fn begin_move(
+        &mut self,
+        key: CallKey,
+        next: Vec<(Target, u64)>,
+        kind: MoveKind,
+        back: Option<AgentKey>,
+        out: &mut Output,
+    ) {
         if self.calls[key].in_line().is_some() && self.calls[key].line.is_some() {
             self.withdraw_all(key, "call moved", out);
             self.leave_line(key);
         }
-        let moving = Move { kind, back, ringing: Vec::new(), until: self.now, since: self.now, next: targets.to_vec() };
+        let moving = Move { kind, back, ringing: Vec::new(), until: self.now, since: self.now, next };
         self.calls[key].state = CallState::Moving(Box::new(moving));
         if self.calls[key].caller_leg().is_some_and(|leg| !matches!(leg.want, LegWant::Alert | LegWant::Gone { .. })) {
             self.want_caller(key, LegWant::Listen);
@@ -99,7 +111,6 @@ impl Shard {
                 self.say(key, vec![prompt]);
             }
         }
-        self.try_next(key, "unreachable", out);
     }
 
     /// Tries the targets that are left. `why` is what became of the one before.
@@ -129,35 +140,8 @@ impl Shard {
                     }
                 }
                 Try::Leads(group, true) => {
-                    let mut longest = 0;
-                    let mut later = Vec::new();
-                    for (target, ring_ms) in group {
-                        if matches!(target, Target::Queue(_)) {
-                            later.push((target, ring_ms)); // takes the call when nobody who rings does
-                            continue;
-                        }
-                        match self.try_target(key, &target, ring_ms, out) {
-                            Try::Rings(ringing, ring_ms) => {
-                                longest = ring_ms.max(longest);
-                                if let CallState::Moving(moving) = &mut self.calls[key].state {
-                                    moving.ringing.extend(ringing);
-                                }
-                            }
-                            Try::Leads(instead, _) => later.extend(instead),
-                            Try::Joined => return,
-                            Try::No(reason) => why = reason,
-                        }
-                    }
-                    if let CallState::Moving(moving) = &mut self.calls[key].state {
-                        moving.next.splice(0..0, later);
-                    }
-                    if longest > 0 {
-                        let until = self.now.saturating_add(longest);
-                        if let CallState::Moving(moving) = &mut self.calls[key].state {
-                            moving.until = until;
-                            moving.since = self.now;
-                        }
-                        return self.set_call_alarm(key);
+                    if self.try_all(key, group, out) {
+                        return;
                     }
                 }
                 Try::Joined => return,
@@ -166,11 +150,52 @@ impl Shard {
         }
     }
 
+    /// Rings all of these at once. Whether anybody rings.
+    fn try_all(&mut self, key: CallKey, group: Vec<(Target, u64)>, out: &mut Output) -> bool {
+        let mut longest = 0;
+        let mut later = Vec::new();
+        for (target, ring_ms) in group {
+            if matches!(target, Target::Queue(_)) {
+                later.push((target, ring_ms)); // takes the call when nobody who rings does
+                continue;
+            }
+            match self.try_target(key, &target, ring_ms, out) {
+                Try::Rings(ringing, ring_ms) => {
+                    longest = ring_ms.max(longest);
+                    if let CallState::Moving(moving) = &mut self.calls[key].state {
+                        moving.ringing.extend(ringing);
+                    }
+                }
+                Try::Leads(instead, _) => later.extend(instead),
+                Try::Joined => return true,
+                Try::No(_) => {}
+            }
+        }
+        if let CallState::Moving(moving) = &mut self.calls[key].state {
+            moving.next.splice(0..0, later);
+        }
+        if longest == 0 {
+            return false;
+        }
+        let until = self.now.saturating_add(longest);
+        if let CallState::Moving(moving) = &mut self.calls[key].state {
+            moving.until = until;
+            moving.since = self.now;
+        }
+        self.set_call_alarm(key);
+        true
+    }
+
     fn try_target(&mut self, key: CallKey, target: &Target, ring_ms: u64, out: &mut Output) -> Try {
         let ring_ms = if ring_ms == 0 { self.centre.target_ring_ms() } else { ring_ms };
         match target {
             Target::Queue(name) => {
                 let Ok(queue) = self.queue_key(name) else { return Try::No("unreachable") };
+                // Who has talked or waited already is not turned away at the door: the move fails and the call returns.
+                let known = !self.calls[key].parts.is_empty() || self.calls[key].line.is_some();
+                if known && self.is_shut(queue) {
+                    return Try::No("refused");
+                }
                 self.write_move(key, name, "done", out);
                 let back = match &self.calls[key].state {
                     CallState::Moving(moving) => moving.back,
@@ -255,10 +280,21 @@ impl Shard {
             return;
         }
         let Some(wanted) = line.wanted.filter(|wanted| wanted.wish == Wish::Direct) else { return };
-        if let Some((targets, _)) = self.forward_now(wanted.agent) {
+        if let Some((targets, group)) = self.forward_now(wanted.agent) {
             let name = self.agents[wanted.agent].name.to_string();
             self.calls[key].history.push(name);
-            self.move_out(key, &targets, MoveKind::Forward, None, out);
+            self.forward_out(key, targets, group, out);
+        }
+    }
+
+    /// A call in line goes where its agent's rule says, one target after the other or all at once.
+    pub(crate) fn forward_out(&mut self, key: CallKey, targets: Vec<(Target, u64)>, group: bool, out: &mut Output) {
+        if !group {
+            return self.move_out(key, &targets, MoveKind::Forward, None, out);
+        }
+        self.begin_move(key, Vec::new(), MoveKind::Forward, None, out);
+        if !self.try_all(key, targets, out) {
+            self.try_next(key, "unreachable", out);
         }
     }
 

@@ -288,8 +288,12 @@ pub(crate) struct Leg {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LegWant {
     Alert,
-    Ring { contact: Name },
-    Dial { target: Name },
+    Ring {
+        contact: Name,
+    },
+    Dial {
+        target: Name,
+    },
     Listen,
     Quiet,
     Join {

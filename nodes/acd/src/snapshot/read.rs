@@ -584,7 +584,9 @@ fn index(shard: &mut Shard, saved: &[SavedQueue]) -> Result<()> {
             return Err(BROKEN("queue pools"));
         }
         shard.queues[key].pools = pools;
-        shard.look_at_the_clock(key);
+        let calendar = shard.queues[key].policy.calendar.as_ref();
+        shard.queues[key].open = calendar.is_none_or(|calendar| calendar.is_open(shard.now));
+        shard.set_queue_alarm(key, row.alarm);
     }
     for key in shard.agents.keys() {
         let met = shard.demands.met_by(&shard.agents[key].policy.skills);

@@ -130,6 +130,7 @@ fn queue(slot: u32, row: &Queue, demands: &Demands) -> SavedQueue {
             .iter()
             .map(|pool| SavedPool { demand: asked(&demands.get(pool.demand).asked), luck: pool.luck })
             .collect(),
+        alarm: row.alarm,
     }
 }
 
