@@ -182,9 +182,9 @@ impl Shard {
         };
         let rona_max = policy.document.rona_max;
         let agent = &mut self.agents[key];
-        if miss == Miss::NoAnswer {
+        if miss == Miss::NoAnswer && !many {
             agent.counts.rona += 1;
-            agent.rona += u32::from(!many);
+            agent.rona += 1;
             self.queues[queue].counts.rona += 1;
         }
         let others = agent.work.iter().any(|work| work.call != call);

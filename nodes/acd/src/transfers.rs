@@ -171,6 +171,9 @@ impl Shard {
         match target {
             Target::Queue(name) => {
                 let Ok(queue) = self.queue_key(name) else { return Try::No("unreachable") };
+                if self.turns_away(queue) {
+                    return Try::No("busy");
+                }
                 self.write_move(key, name, "done", out);
                 let back = match &self.calls[key].state {
                     CallState::Moving(moving) => moving.back,
@@ -180,7 +183,8 @@ impl Shard {
                 self.calls[key].state = CallState::Waiting;
                 self.enter_queue(key, queue, out);
                 if self.calls.get(key).is_some_and(|call| call.in_line().is_some()) {
-                    self.reclass(key, |line| line.shuns = back);
+                    self.reclass(key, |line| line.shun(back));
+                    self.change_music(key);
                 }
                 if let Some(former) = former {
                     self.drop_queue_when_done(former);
