@@ -183,9 +183,9 @@ impl Shard {
         };
         let rona_max = policy.document.rona_max;
         let agent = &mut self.agents[key];
-        if miss == Miss::NoAnswer {
+        if miss == Miss::NoAnswer && !many {
             agent.counts.rona += 1;
-            agent.rona += u32::from(!many);
+            agent.rona += 1;
             self.queues[queue].counts.rona += 1;
         }
         let others = agent.work.iter().any(|work| work.call != call);
@@ -368,6 +368,7 @@ impl Shard {
         let agent = self.agents.remove(key);
         self.agent_names.remove(&agent.name);
         self.write_arrival(agent.name, agent.state.name(), ABSENT, self.now - agent.since, call, out);
+        self.build_members();
     }
 
     pub(crate) fn write_arrival(

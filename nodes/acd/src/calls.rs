@@ -117,6 +117,7 @@ impl Shard {
         } else {
             self.want_caller(key, LegWant::Gone { release, status });
         }
+        self.set_call_alarm(key);
     }
 
     fn call_record(&self, key: CallKey, queue: Name, outcome: CallOutcome, ended_by: Name) -> Arc<CallRecord> {

@@ -261,7 +261,11 @@ impl Shard {
         let line = self.calls[call].line.as_deref().expect("a call to be matched is in line");
         let (demand, tier, shuns) = (line.demand, line.tier, line.shuns);
         let open = self.queues[queue].open_tier(tier);
-        (self.pool(queue, demand), open, shuns)
+        let pool = self.pool(queue, demand);
+        if self.queues[queue].policy.single() == Strategy::LeastOccupied {
+            self.refresh_occupancy(queue, pool);
+        }
+        (pool, open, shuns)
     }
 
     /// Offers the call to one agent.
@@ -338,6 +342,10 @@ impl Shard {
             }
         };
         let tied = candidates.len() > 1 && candidates[0].figure == candidates[1].figure;
+        let tier_of = |name: &crate::Name| {
+            let member = self.agent_names.get(name).and_then(|key| self.agents[*key].member(queue_key));
+            member.map_or(0, |member| member.tier)
+        };
         let mut exclusions: Vec<Exclusion> = Class::EXCLUDED
             .iter()
             .map(|(class, reason)| Exclusion { reason, agents: queue.count(*class) })
@@ -358,13 +366,16 @@ impl Shard {
             queue: queue.name.clone(),
             strategy: queue.policy.document.strategy.name(),
             chosen: name(first),
-            candidates,
             candidates_total: total as u32,
             exclusions,
             waited_ms: self.now - line.joined,
             position: queue.before(line.place) as u32 + 1,
-            tie_break: if !tied {
+            tie_break: if candidates.len() > 1 && matches!(strategy, Strategy::Random | Strategy::WeightedRandom) {
+                "dice"
+            } else if !tied {
                 ""
+            } else if tier_of(&candidates[0].agent) != tier_of(&candidates[1].agent) {
+                "tier"
             } else if strategy == Strategy::LongestIdle {
                 "first to become ready"
             } else {
@@ -375,6 +386,7 @@ impl Shard {
             tier: self.agents[first].member(queue_key).map_or(0, |member| u32::from(member.tier)),
             skills: self.demands.get(line.demand).text.clone(),
             cause,
+            candidates,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! | longest-idle | nothing: idle since decides |
 //! | round-robin, linear | place in the list of members |
 //! | fewest-calls, least-talk | calls, talk milliseconds in the window |
-//! | least-occupied | occupancy in permille when the agent became ready |
+//! | least-occupied | occupancy in permille, taken anew for each choice |
 //! | most-skilled | 25,500,000 less the sum of levels |
 //! | random, weighted-random | a throw of the dice, see `dice.rs` |
 //!
@@ -119,6 +119,25 @@ impl Shard {
         }
         if !self.agents[key].seats.is_empty() {
             self.join_pools(key);
+        }
+    }
+
+    /// Occupancy falls while nothing happens, and not evenly: it is taken when it is asked for.
+    pub(crate) fn refresh_occupancy(&mut self, queue: QueueKey, pool: usize) {
+        let window = self.queues[queue].policy.document.window;
+        let ready = self.queues[queue].pools[pool].ready.iter();
+        let fresh = ready.map(|(standing, agent)| {
+            (*standing, Standing { key: occupancy(&self.agents[*agent], window, self.now), ..*standing }, *agent)
+        });
+        let changed: Vec<_> = fresh.filter(|(old, new, _)| old != new).collect();
+        for (old, new, agent) in changed {
+            let ready = &mut self.queues[queue].pools[pool].ready;
+            ready.remove(&old);
+            ready.insert(new, agent);
+            let mut seats = self.agents[agent].seats.iter_mut();
+            if let Some(seat) = seats.find(|seat| seat.queue == queue && usize::from(seat.pool) == pool) {
+                seat.standing = new;
+            }
         }
     }
 

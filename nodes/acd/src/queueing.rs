@@ -79,25 +79,34 @@ impl Shard {
         self.turn_away(key, Some(queue), Release::Overflow, 0, out);
     }
 
-    /// Whether the queue takes nobody just now: out of hours or full.
-    pub(crate) fn is_shut(&self, queue: QueueKey) -> bool {
+    /// Whether a call that comes from elsewhere would be let go here: then it stays where it is.
+    pub(crate) fn turns_away(&self, queue: QueueKey) -> bool {
+        let row = &self.queues[queue];
+        let document = &row.policy.document;
+        if !row.open {
+            return document.closed.as_ref().is_none_or(|action| matches!(action, Action::HangUp { .. }));
+        }
+        let rule = document.join.iter().find(|rule| self.holds_condition(queue, &rule.when));
+        match rule.map(|rule| &rule.action) {
+            Some(Action::HangUp { .. }) => true,
+            Some(Action::MoveTo(_) | Action::Forward(_)) => false,
+            Some(_) | None => self.is_full(queue),
+        }
+    }
+
+    fn is_full(&self, queue: QueueKey) -> bool {
         let row = &self.queues[queue];
         let own_max = row.policy.document.waiting_max as usize;
         let limit = self.limits.waiting_per_queue_max;
         let waiting_max = if own_max == 0 { limit } else { own_max.min(limit) };
         // Somebody who is ready for this queue takes the caller, so nobody has to wait.
-        !row.open || (row.waiting() >= waiting_max && row.pools.first().is_none_or(|pool| pool.ready.is_empty()))
+        row.waiting() >= waiting_max && row.pools.first().is_none_or(|pool| pool.ready.is_empty())
     }
 
     /// Whether there was room.
     fn join(&mut self, key: CallKey, queue: QueueKey, out: &mut Output) -> bool {
         self.count_offered(key, queue);
-        let row = &self.queues[queue];
-        let own_max = row.policy.document.waiting_max as usize;
-        let limit = self.limits.waiting_per_queue_max;
-        let waiting_max = if own_max == 0 { limit } else { own_max.min(limit) };
-        // Somebody who is ready for this queue takes the caller, so nobody has to wait.
-        if row.waiting() >= waiting_max && row.pools.first().is_none_or(|pool| pool.ready.is_empty()) {
+        if self.is_full(queue) {
             self.turn_away(key, Some(queue), Release::QueueFull, 0, out);
             return false;
         }
@@ -373,7 +382,7 @@ impl Shard {
         let mut line = self.new_line(key, queue, former.joined);
         line.place.priority = former.place.priority.min(line.place.priority);
         line.place.sequence = former.place.sequence;
-        line.shuns = former.shuns;
+        line.shun(former.shuns);
         // Rules of the new queue count from now on: its steps and announcements are not those of the past.
         let document = &self.queues[queue].policy.document;
         line.step_at = document.overflow.first().map(|step| self.now + u64::from(step.after_seconds) * 1000);

@@ -19,6 +19,9 @@ use crate::sticky::Memory;
 use crate::table::{AgentKey, CallKey, GatewayKey, QueueKey, Table};
 use crate::{CallId, Name, Timestamp};
 
+/// Distribution and what is due after it are repeated so many times in one apply; the rest is left to the next.
+const ROUNDS_MAX: usize = 16;
+
 /// One tenant shard's whole state.
 #[derive(Clone, Debug)]
 pub struct Shard {
@@ -176,6 +179,14 @@ impl Shard {
         let reply = self.perform(command, trace, out);
         self.expire(out);
         self.distribute(out);
+        for _ in 0..ROUNDS_MAX {
+            // A call that distribution moved on may be due at once in its new place.
+            if self.next_deadline().is_none_or(|at| at > self.now) {
+                break;
+            }
+            self.expire(out);
+            self.distribute(out);
+        }
         self.tell(out);
         self.remember(id, settled_below, &reply);
         self.settle_alarms();

@@ -139,7 +139,12 @@ impl Shard {
                 }
             }
             Action::MoveTo(name) => {
-                if let Ok(queue) = self.queue_key(name) {
+                let call = &self.calls[key];
+                // Queues whose rules move calls to each other must not do so for ever.
+                if u32::from(call.hops) < self.centre.hops_max()
+                    && let Ok(queue) = self.queue_key(name)
+                {
+                    self.calls[key].hops += 1;
                     self.move_to_queue(key, queue, out);
                 }
             }

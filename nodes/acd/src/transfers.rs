@@ -193,8 +193,8 @@ impl Shard {
                 let Ok(queue) = self.queue_key(name) else { return Try::No("unreachable") };
                 // Who has talked or waited already is not turned away at the door: the move fails and the call returns.
                 let known = !self.calls[key].parts.is_empty() || self.calls[key].line.is_some();
-                if known && self.is_shut(queue) {
-                    return Try::No("refused");
+                if known && self.turns_away(queue) {
+                    return Try::No("busy");
                 }
                 self.write_move(key, name, "done", out);
                 let back = match &self.calls[key].state {
@@ -205,7 +205,8 @@ impl Shard {
                 self.calls[key].state = CallState::Waiting;
                 self.enter_queue(key, queue, out);
                 if self.calls.get(key).is_some_and(|call| call.in_line().is_some()) {
-                    self.reclass(key, |line| line.shuns = back);
+                    self.reclass(key, |line| line.shun(back));
+                    self.change_music(key);
                 }
                 if let Some(former) = former {
                     self.drop_queue_when_done(former);

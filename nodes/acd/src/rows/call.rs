@@ -65,6 +65,14 @@ pub(crate) struct InLine {
     pub(crate) callback: Option<Box<CallbackWish>>,
 }
 
+impl InLine {
+    /// Not to this agent, who has just sent the call on, however used the caller is to them.
+    pub(crate) fn shun(&mut self, agent: Option<AgentKey>) {
+        self.shuns = agent;
+        self.wanted = self.wanted.filter(|wanted| Some(wanted.agent) != agent);
+    }
+}
+
 /// A caller who is to be called back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallbackWish {
