@@ -38,7 +38,6 @@ pub(crate) type Verdict = Result<(), RejectionCode>;
 pub(crate) struct Step<'a> {
     /// World time.
     pub(crate) now_us: Us,
-    pub(crate) at_ms: u64,
     /// `None` when only the clock moved.
     pub(crate) kind: Option<&'a Kind>,
     /// Whether it did something for the first time and was not refused.
@@ -164,7 +163,7 @@ impl Judge {
         }
         let kind = logged.and_then(|logged| logged.command.as_ref()).and_then(|command| command.kind.as_ref());
         let shard = self.machine.tenant();
-        let step = Step { now_us: self.now_us, at_ms, kind, done: first && accepted, output: &output, shard };
+        let step = Step { now_us: self.now_us, kind, done: first && accepted, output: &output, shard };
         self.calls.step(&step)?;
         self.rings.step(&step)?;
         self.positions.step(&step)?;

@@ -41,7 +41,6 @@ pub fn run(scenario: &Scenario, mutant: Option<Mutant>) -> Result<Figures, Failu
 }
 
 /// Plays a scenario and tells what happened.
-#[must_use]
 pub fn tell(scenario: &Scenario, mutant: Option<Mutant>) -> (Result<Figures, Failure>, Vec<(Us, String)>) {
     play(scenario, mutant, true)
 }

@@ -177,7 +177,7 @@ impl Link {
         }
         self.tries += 1;
         self.hint = hint.filter(|_| !self.tries.is_multiple_of(4));
-        let pause_us = if self.tries <= 1 || self.hint.is_some() { 0 } else { 20 * MILLI << self.tries.min(5) };
+        let pause_us = if self.tries <= 1 || self.hint.is_some() { 0 } else { (20 * MILLI) << self.tries.min(5) };
         self.state = State::Idle { until_us: now_us + pause_us.min(250 * MILLI) };
     }
 

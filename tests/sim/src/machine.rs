@@ -7,7 +7,8 @@ use cluster::{Machine, RestoreError};
 use node::machine::{Output, Replica, ShardMachine, TenantOutput};
 use prost::Message as _;
 use proto::v1::{
-    AdvanceClock, Batch, Command, CommandId, Join, Logged, MakeAgentReady, command::Kind, order::Want, record,
+    AdvanceClock, Batch, Command, CommandId, Join, LogOutAgent, Logged, MakeAgentReady, command::Kind, order::Want,
+    record,
 };
 
 use crate::{link::SHARD, mutant::Mutant};
@@ -32,13 +33,11 @@ pub(crate) struct Coat {
     node: usize,
     facts: Option<Facts>,
     mutant: Option<Mutant>,
-    /// A snapshot was asked for and is taken after the next entry.
-    save_is_due: bool,
 }
 
 impl Coat {
     pub(crate) fn new(node: usize, facts: Option<Facts>, mutant: Option<Mutant>) -> Self {
-        Self { inner: ShardMachine::new(SHARD), node, facts, mutant, save_is_due: false }
+        Self { inner: ShardMachine::new(SHARD), node, facts, mutant }
     }
 
     /// The tenant's state.
@@ -163,26 +162,26 @@ impl Machine for Coat {
             let hash = self.tenant().hash();
             facts.borrow_mut().push(Fact { node: self.node, index, data: data.to_vec(), hash });
         }
-        if std::mem::take(&mut self.save_is_due) {
-            self.inner.begin_save();
-        }
         Output::Tenant(output)
     }
 
     fn begin_save(&mut self) {
-        if self.mutant == Some(Mutant::LateSnapshot) {
-            self.save_is_due = true;
-        } else {
-            self.inner.begin_save();
-        }
+        self.inner.begin_save();
     }
 
     fn save_slice(&mut self) -> Option<Vec<u8>> {
-        if self.save_is_due { None } else { self.inner.save_slice() }
+        self.inner.save_slice()
     }
 
     fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {
-        self.inner.restore(data)
+        self.inner.restore(data)?;
+        if self.mutant == Some(Mutant::WrongRestore) {
+            let id = Some(CommandId { sender: 0xbad, number: 1 });
+            let command = Some(Command { kind: Some(Kind::LogOutAgent(LogOutAgent { agent: "a1".into() })) });
+            let commands = vec![Logged { id, settled_below: 0, trace: None, command }];
+            self.plainly(0, &Batch { at_ms: 0, commands });
+        }
+        Ok(())
     }
 }
 

@@ -23,8 +23,8 @@ pub enum Mutant {
     ForgottenLease,
     /// Machine: one replica takes its own idea of the time.
     OwnClock,
-    /// Machine: snapshots hold one entry more than they say.
-    LateSnapshot,
+    /// Machine: who restores a snapshot takes the first agent for absent.
+    WrongRestore,
     /// Machine: whoever is withdrawn is joined instead of sent away.
     JoinedLoser,
     /// Machine: the record of a call is written twice.
@@ -57,7 +57,7 @@ impl Mutant {
         Self::ForgottenBreak,
         Self::ForgottenLease,
         Self::OwnClock,
-        Self::LateSnapshot,
+        Self::WrongRestore,
         Self::JoinedLoser,
         Self::DoubleRecord,
         Self::ForgottenWrapUp,

@@ -27,12 +27,15 @@ pub(crate) struct Reference {
 
 impl Reference {
     pub(crate) fn step(&mut self, step: &Step<'_>) -> Check {
-        self.picture.now_ms = self.picture.now_ms.max(step.at_ms);
-        // Here many agents become free at once.
-        self.mixed = matches!(step.kind, Some(Kind::Configure(_) | Kind::LoseGateway(_) | Kind::AttachGateway(_)));
+        // A command that is answered from memory does not even move the shard's time.
+        self.picture.now_ms = step.shard.now();
+        // Where several become free at once, the first takes a call and the call's queue says which of them it is.
+        let freed = |record: &&proto::v1::Record| matches!(&record.kind, Some(record::Kind::Agent(change)) if change.to == "ready");
+        let several = step.output.records.iter().filter(freed).count() > 1;
+        self.mixed = several || matches!(step.kind, Some(Kind::Configure(_)));
         self.picture.open_tiers();
         if matches!(step.kind, Some(Kind::TakeLead(_))) {
-            self.picture.prolong(step.at_ms);
+            self.picture.prolong();
         }
         match step.kind {
             // Before its records: they tell of agents that only the new rules know.

@@ -73,7 +73,8 @@ pub(super) fn check(picture: &Picture, decision: &DecisionRecord, mixed: bool) -
         let mut taken: Vec<&str> = std::iter::once(chosen).chain(&decision.also).map(String::as_str).collect();
         let single = rung == 1;
         let mut wanted = best.clone();
-        (wanted.sort_unstable(), taken.sort_unstable());
+        wanted.sort_unstable();
+        taken.sort_unstable();
         let strategy = &decision.strategy;
         hold!(wanted == taken, Reference, "call {call:x} goes to {taken:?} and belongs to {best:?} ({strategy})");
         hold!(!single || best[0] == chosen, Reference, "call {call:x} goes to {chosen} and belongs to {best:?}");

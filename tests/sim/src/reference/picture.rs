@@ -288,8 +288,8 @@ impl Picture {
     }
 
     /// A leader began: whoever rings has the time that was lost.
-    pub(super) fn prolong(&mut self, at_ms: u64) {
-        let lost_ms = at_ms.saturating_sub(self.last_ms);
+    pub(super) fn prolong(&mut self) {
+        let lost_ms = self.now_ms.saturating_sub(self.last_ms);
         for agent in self.agents.iter_mut().filter(|agent| agent.state == "reserved") {
             agent.reserved_until_ms += lost_ms;
         }

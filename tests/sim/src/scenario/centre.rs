@@ -104,7 +104,7 @@ fn queue(dice: &mut Rng, at: usize) -> Queue {
         name: name_of(at),
         strategy: strategy.into(),
         order: SINGLES[dice.usize(0..SINGLES.len())].into(),
-        steps: (strategy == Strategy::Progressive).then(|| steps(dice)).unwrap_or_default(),
+        steps: if strategy == Strategy::Progressive { steps(dice) } else { Vec::new() },
         ring_max: dice.u32(0..4),
         ring_one_tier: dice.bool(),
         idle_since: if dice.bool() { IdleSince::Ready.into() } else { IdleSince::LastCall.into() },
