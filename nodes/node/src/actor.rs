@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use cluster::{LogHandle, PeerMessage, Persisted, peers::PeerClient};
 use proto::v1::{
-    CommandId, DirectoryEntry, DirectoryView, NotLeader, Rejection, Submission, SubmitReply, WatchReply, WatchRequest,
+    CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
+    WatchRequest,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -40,6 +41,8 @@ pub struct Shell {
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
     pub gained: mpsc::UnboundedSender<u32>,
+    /// Questions to choosers, with their shard.
+    pub asks: mpsc::Sender<(u32, proto::v1::Ask)>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Spans.
@@ -64,7 +67,7 @@ pub struct ShardActor {
 /// What became of a change of the directory, or who leads.
 type Decided = Result<Result<(), Rejection>, NotLeader>;
 
-type Question = Box<dyn FnOnce(Result<&ShardMachine, NotLeader>) + Send>;
+type Question = Box<dyn FnOnce(Result<&Core, NotLeader>) + Send>;
 
 impl ShardActor {
     /// An actor over a core; it starts to tick once it runs.
@@ -120,9 +123,13 @@ impl ShardActor {
         for key in effects.unwatch {
             self.watchers.remove(&key);
         }
+        // Before questions: whoever is answered finds what was written down until then.
+        self.write_down(effects.records, &effects.restored);
         for (shard, token) in effects.answerable {
-            if let (Some(question), Some(machine)) = (self.questions.remove(&token), self.core.machine(shard)) {
-                question(Ok(machine));
+            if let Some(question) = self.questions.remove(&token)
+                && self.core.machine(shard).is_some()
+            {
+                question(Ok(&self.core));
             }
         }
         for (shard, token) in effects.unanswerable {
@@ -135,12 +142,15 @@ impl ShardActor {
                 let _ = waiting.send(Ok(result));
             }
         }
-        for (shard, index, records) in effects.records {
-            self.shell.records.put(shard, index, records);
-        }
         for shard in effects.gained {
             tracing::info!(shard, "leads");
             let _ = self.shell.gained.send(shard);
+        }
+        for ask in effects.asks {
+            // More of them than can be asked are left to the shard's own deadline.
+            if self.shell.asks.try_send(ask).is_err() {
+                tracing::debug!("a chooser is not asked: too many wait");
+            }
         }
         if effects.directory_changed {
             self.publish_directory();
@@ -151,6 +161,24 @@ impl ShardActor {
             self.drain_soon(context);
         }
         self.wake_later(context);
+    }
+
+    /// Records of entries before a snapshot came before it, the others after.
+    fn write_down(&self, records: Vec<(u32, u64, Vec<Record>)>, restored: &[(u32, u64)]) {
+        let snapshot = |shard: u32| restored.iter().find(|(restored, _)| *restored == shard).map(|(_, index)| *index);
+        let (before, after): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|(shard, index, _)| snapshot(*shard).is_some_and(|taken| *index <= taken));
+        for (shard, index, records) in before {
+            self.shell.records.put(shard, index, records);
+        }
+        for (shard, index) in restored {
+            if let Some(tenant) = self.core.machine(*shard).and_then(ShardMachine::tenant) {
+                self.shell.records.restored(*shard, *index, tenant.now());
+            }
+        }
+        for (shard, index, records) in after {
+            self.shell.records.put(shard, index, records);
+        }
     }
 
     fn publish_directory(&self) {

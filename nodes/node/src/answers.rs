@@ -1,6 +1,10 @@
 //! Answers from this node's own replicas: linearizable ones where it leads, or what it knows of itself. It never asks
 //! another node.
 
+mod stats;
+
+pub use stats::{NoStats, STATS_DAYS_MAX, STATS_ROWS_MAX, checked as checked_stats};
+
 use std::{sync::Arc, time::Instant};
 
 use proto::v1::{
@@ -13,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::{
     actor::{Ask, Look},
     clock::now_us,
+    core::Core,
     machine::ShardMachine,
     members::{Members, id_of},
     owners::Owners,
@@ -89,9 +94,19 @@ impl Answers {
         shard: u32,
         look: impl FnOnce(&ShardMachine) -> T + Send + 'static,
     ) -> Result<T, NotLeader> {
+        let seen = self.at_core(shard, move |core| core.machine(shard).map(look)).await?;
+        seen.ok_or_else(NotLeader::default)
+    }
+
+    /// A look at the core that leads the shard, after a read index.
+    async fn at_core<T: Send + 'static>(
+        &self,
+        shard: u32,
+        look: impl FnOnce(&Core) -> T + Send + 'static,
+    ) -> Result<T, NotLeader> {
         let owner = self.owners.of(shard).ok_or_else(NotLeader::default)?;
         let (answer, answered) = oneshot::channel();
-        let question = Box::new(move |machine: Result<&ShardMachine, NotLeader>| drop(answer.send(machine.map(look))));
+        let question = Box::new(move |core: Result<&Core, NotLeader>| drop(answer.send(core.map(look))));
         owner.try_send(Ask { shard, question }).map_err(|_| NotLeader::default())?;
         answered.await.unwrap_or_else(|_| Err(NotLeader::default()))
     }
@@ -144,10 +159,22 @@ impl Answers {
         NodeDescription { info: Some(info), shards }
     }
 
+    /// Queues of a replica as far as it has applied, by name, the first `limit` of them.
+    pub async fn queues_here(&self, shard: u32, limit: usize) -> Vec<acd::view::QueueInfo> {
+        let (answer, answered) = oneshot::channel();
+        let at = Box::new(move |core: &Core| {
+            let queues = core.machine(shard).and_then(ShardMachine::tenant).map(acd::Shard::queues);
+            let _ = answer.send(queues.unwrap_or_default().into_iter().take(limit).collect());
+        });
+        let Some(owner) = self.owners.of(shard) else { return Vec::new() };
+        owner.do_send(Look { at });
+        answered.await.unwrap_or_default()
+    }
+
     /// Figures of a replica as far as it has applied.
     pub async fn totals_here(&self, shard: u32) -> Option<Totals> {
         let (answer, answered) = oneshot::channel();
-        let at = Box::new(move |core: &crate::core::Core| {
+        let at = Box::new(move |core: &Core| {
             let _ = answer.send(core.machine(shard).and_then(ShardMachine::tenant).map(translate::totals));
         });
         self.owners.of(shard)?.do_send(Look { at });

@@ -9,12 +9,13 @@ use std::{collections::BTreeMap, mem};
 use cluster::{Applied, Host, PeerMessage, Persisted, ProposeError, RoleChange, WriteBatch};
 use prost::Message as _;
 use proto::v1::{
-    DirectoryEntry, NotLeader, Order, Outcome, Record, RejectionCode, Submission, Unavailable, WatchReply,
+    Ask, DirectoryEntry, NotLeader, Order, Outcome, Record, RejectionCode, Submission, Unavailable, WatchReply,
     WatchRequest, outcome,
 };
 
 use desk::Desk;
 pub use desk::Limits;
+pub(crate) use desk::NOT_FOR_CLIENTS;
 
 use crate::{
     machine::{Output, Replica, ShardMachine},
@@ -47,6 +48,11 @@ pub struct Effects {
     pub unanswerable: Vec<(u32, AskToken)>,
     /// To be written down: shard, log index, records.
     pub records: Vec<(u32, u64, Vec<Record>)>,
+    /// Shards whose machine was replaced by a leader's snapshot, and its index: this node has no records of the entries
+    /// that it took in.
+    pub restored: Vec<(u32, u64)>,
+    /// Questions to choosers, of shards that this node leads.
+    pub asks: Vec<(u32, Ask)>,
     /// Directory entries of this node that are decided: id and result.
     pub decided: Vec<(u64, Result<(), proto::v1::Rejection>)>,
     /// Shard 0 has changed.
@@ -259,6 +265,7 @@ impl<M: Replica> Core<M> {
         effects.messages = drained.messages;
         effects.answerable.extend(drained.reads.into_iter().map(|read| (read.shard, read.token)));
         effects.unanswerable.extend(drained.failed_reads.into_iter().map(|read| (read.shard, read.token)));
+        effects.restored.extend(drained.restored.iter().map(|restored| (restored.shard, restored.index)));
         effects.directory_changed |= drained.restored.iter().any(|restored| restored.shard == 0);
         // What was applied may have made room for the next batch.
         effects.again = self.host.has_work() || self.next_wake().is_some_and(|at| at <= self.now_us);
@@ -282,6 +289,8 @@ impl<M: Replica> Core<M> {
             let machine = self.host.machine(shard).map(M::shard).expect("a desk has a machine");
             desk.take_lead(self.now_us, machine);
             self.effects.gained.push(shard);
+            let asks = self.machine(shard).map(ShardMachine::standing_asks).unwrap_or_default();
+            self.effects.asks.extend(asks.into_iter().map(|ask| (shard, ask)));
         }
     }
 
@@ -308,6 +317,7 @@ impl<M: Replica> Core<M> {
                 }
                 let desk = self.desks.get_mut(&shard).expect("an applied shard has a desk");
                 if desk.leads() {
+                    self.effects.asks.extend(mem::take(&mut output.asks).into_iter().map(|ask| (shard, ask)));
                     let machine = self.host.machine(shard).map(M::shard).expect("a desk has a machine");
                     desk.applied(self.now_us, output, machine, &mut self.effects);
                 }

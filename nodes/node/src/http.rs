@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     answers::Answers,
-    metrics::{Metrics, ShardLabel, gauge_value},
+    metrics::{Metrics, QUEUES_MAX, ShardLabel, gauge_value},
 };
 
 #[derive(Clone)]
@@ -35,7 +35,14 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, answers:
 }
 
 async fn text(State(seen): State<Seen>) -> impl IntoResponse {
-    for shard in seen.answers.describe().await.shards {
+    let shards = seen.answers.describe().await.shards;
+    let mut queues = Vec::new();
+    for shard in &shards {
+        queues.extend(seen.answers.queues_here(shard.id, QUEUES_MAX).await.into_iter().map(|queue| (shard.id, queue)));
+    }
+    seen.metrics.queues.clear();
+    queues.into_iter().for_each(|(shard, queue)| seen.metrics.queues.set(shard, queue));
+    for shard in shards {
         let label = ShardLabel { shard: shard.id };
         let set = |family: &prometheus_client::metrics::family::Family<ShardLabel, _>, value: i64| {
             let gauge: prometheus_client::metrics::gauge::Gauge = family.get_or_create_owned(&label);

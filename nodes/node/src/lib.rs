@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod answers;
+pub mod choosers;
 pub mod clock;
 pub mod config;
 pub mod core;

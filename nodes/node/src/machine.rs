@@ -109,6 +109,13 @@ impl ShardMachine {
             shard.standing_orders(gateway, incarnation).into_iter().map(translate::order).collect()
         })
     }
+
+    /// Questions to choosers that wait for an answer: for a leader that begins.
+    #[must_use]
+    pub fn standing_asks(&self) -> Vec<Ask> {
+        let asks = self.tenant().map(acd::Shard::standing_asks).unwrap_or_default();
+        asks.into_iter().map(translate::ask).collect()
+    }
 }
 
 impl Machine for ShardMachine {
@@ -185,5 +192,89 @@ fn apply_batch(shard: &mut acd::Shard, batch: Batch) -> TenantOutput {
 fn apply_one(shard: &mut acd::Shard, at_ms: u64, logged: Logged, out: &mut acd::Output) -> Result<Accepted, Rejection> {
     let entry = translate::entry(at_ms, logged)
         .map_err(|error| Rejection { code: RejectionCode::Invalid.into(), detail: error.to_string() })?;
+    if let acd::Command::SetRules { version } = entry.command {
+        // To refuse what a later release accepts would split the shard.
+        assert!(
+            version <= acd::RULES,
+            "the log sets rules {version}, this release knows them up to {}: start a later release on this node",
+            acd::RULES
+        );
+    }
     shard.apply(entry, out).map(|acd::Accepted| Accepted {}).map_err(translate::rejection)
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::v1::{Command, CommandId, LogInAgent, SetRules, command};
+
+    use super::*;
+
+    fn entry(at_ms: u64, kind: command::Kind) -> Vec<u8> {
+        let command = Some(Command { kind: Some(kind) });
+        let id = Some(CommandId { sender: 3, number: at_ms });
+        Batch { at_ms, commands: vec![Logged { id, command, ..Logged::default() }] }.encode_to_vec()
+    }
+
+    fn nobody(at_ms: u64) -> Vec<u8> {
+        entry(at_ms, command::Kind::LogInAgent(LogInAgent { agent: "nobody".into() }))
+    }
+
+    fn hash(machine: &ShardMachine) -> u64 {
+        machine.tenant().expect("a tenant's shard").hash()
+    }
+
+    #[test]
+    fn a_save_is_of_the_moment_it_began_whatever_is_applied_meanwhile() {
+        let mut machine = ShardMachine::new(1);
+        (1..=50).for_each(|at| drop(machine.apply(at, &nobody(1_000 + at))));
+        let began = hash(&machine);
+        machine.begin_save();
+        let mut slice = machine.save_slice();
+        let (mut at, mut slices) = (50, 1);
+        let saved = loop {
+            if let Some(saved) = slice {
+                break saved;
+            }
+            at += 1;
+            machine.apply(at, &nobody(1_000 + at));
+            slice = machine.save_slice();
+            slices += 1;
+        };
+        assert!(slices > 1, "or nothing was applied meanwhile");
+        let mut other = ShardMachine::new(1);
+        other.restore(&saved).expect("restored");
+        assert_eq!(hash(&other), began);
+        (51..=at).for_each(|at| drop(other.apply(at, &nobody(1_000 + at))));
+        assert_eq!(hash(&other), hash(&machine));
+    }
+
+    #[test]
+    fn a_restore_forgets_the_save_that_was_under_way() {
+        let mut machine = ShardMachine::new(1);
+        machine.apply(1, &nobody(1_001));
+        machine.begin_save();
+        assert_eq!(machine.save_slice(), None);
+        let mut other = ShardMachine::new(1);
+        other.apply(1, &nobody(9_001));
+        let bytes = other.tenant().expect("a tenant's shard").save();
+        machine.restore(&bytes).expect("restored");
+        assert_eq!(machine.save_slice(), None, "there is nothing to go on with");
+        machine.begin_save();
+        let saved = std::iter::from_fn(|| Some(machine.save_slice())).take(10).flatten().next();
+        assert_eq!(saved.as_ref(), Some(&bytes));
+    }
+
+    #[test]
+    fn rules_of_this_release_are_applied() {
+        let mut machine = ShardMachine::new(1);
+        machine.apply(1, &entry(1_001, command::Kind::SetRules(SetRules { version: acd::RULES })));
+        assert_eq!(machine.tenant().map(acd::Shard::rules), Some(acd::RULES));
+    }
+
+    #[test]
+    #[should_panic(expected = "start a later release on this node")]
+    fn rules_of_a_later_release_stop_the_replica() {
+        let later = SetRules { version: acd::RULES + 1 };
+        ShardMachine::new(1).apply(1, &entry(1_001, command::Kind::SetRules(later)));
+    }
 }

@@ -15,6 +15,59 @@ pub struct ShardLabel {
     pub shard: u32,
 }
 
+/// A gauge per queue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct QueueLabel {
+    /// The shard.
+    pub shard: u32,
+    /// The queue's name, which is configuration.
+    pub queue: String,
+}
+
+/// A family of gauges.
+type PerQueue = Family<QueueLabel, Gauge<i64, AtomicI64>>;
+
+/// Queues of one shard that have gauges, the first ones by name: a centre with more of them asks `cordctl`.
+pub const QUEUES_MAX: usize = 200;
+
+/// Figures of queues, as this replica has applied.
+#[derive(Debug, Clone, Default)]
+pub struct QueueMetrics {
+    waiting: PerQueue,
+    ready: PerQueue,
+    answered: PerQueue,
+    abandoned: PerQueue,
+}
+
+impl QueueMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let mut family = |name: &str, help: &str, family: &PerQueue| registry.register(name, help, family.clone());
+        family("queue_calls_waiting", "Calls in line, offered ones included", &self.waiting);
+        family("queue_agents_ready", "Members who can take a call", &self.ready);
+        family("queue_calls_answered", "Calls answered since the beginning", &self.answered);
+        family("queue_calls_abandoned", "Callers who left since the beginning", &self.abandoned);
+    }
+
+    /// Forgets all queues, those that were removed too.
+    pub fn clear(&self) {
+        for family in [&self.waiting, &self.ready, &self.answered, &self.abandoned] {
+            family.clear();
+        }
+    }
+
+    /// One queue's figures.
+    pub fn set(&self, shard: u32, queue: acd::view::QueueInfo) {
+        let label = QueueLabel { shard, queue: queue.name };
+        let set = |family: &PerQueue, value: u64| {
+            family.get_or_create_owned(&label).set(gauge_value(value));
+        };
+        set(&self.waiting, u64::from(queue.waiting) + u64::from(queue.offered));
+        set(&self.ready, queue.agents_ready.into());
+        set(&self.answered, queue.calls_answered);
+        set(&self.abandoned, queue.calls_abandoned);
+    }
+}
+
 /// Everything that a node counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -33,6 +86,8 @@ pub struct Metrics {
     pub calls_talking: Family<ShardLabel, Gauge<i64, AtomicI64>>,
     /// Agents who are ready.
     pub agents_ready: Family<ShardLabel, Gauge<i64, AtomicI64>>,
+    /// By queue.
+    pub queues: QueueMetrics,
     /// Flushes of the log.
     pub log_flushes: Gauge<i64, AtomicI64>,
     /// Batches made durable by them.
@@ -61,6 +116,8 @@ impl Default for Metrics {
         let calls_waiting = per_shard("calls_waiting", "Calls in line, as this replica has applied");
         let calls_talking = per_shard("calls_talking", "Calls with an agent, as this replica has applied");
         let agents_ready = per_shard("agents_ready", "Agents who are ready, as this replica has applied");
+        let queues = QueueMetrics::default();
+        queues.register(&mut registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -78,6 +135,7 @@ impl Default for Metrics {
             calls_waiting,
             calls_talking,
             agents_ready,
+            queues,
             log_flushes,
             log_batches,
             records_buffered,
@@ -100,4 +158,22 @@ impl Metrics {
 #[must_use]
 pub fn gauge_value(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_was_removed_is_shown_no_more() {
+        let metrics = Metrics::default();
+        let queue =
+            |name: &str| acd::view::QueueInfo { name: name.into(), waiting: 2, offered: 1, ..Default::default() };
+        metrics.queues.set(1, queue("sales"));
+        assert!(metrics.text().contains("cordboard_node_queue_calls_waiting{shard=\"1\",queue=\"sales\"} 3"));
+        metrics.queues.clear();
+        metrics.queues.set(1, queue("support"));
+        let text = metrics.text();
+        assert!(text.contains("support") && !text.contains("sales"), "{text}");
+    }
 }

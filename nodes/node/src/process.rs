@@ -19,7 +19,7 @@ use cluster::{
     Recovered, Store as _, StoreError,
     peers::{PeerClient, PeerConfig, PeerService},
 };
-use proto::v1::{DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
+use proto::v1::{Ask, DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -32,6 +32,7 @@ use tonic_health::ServingStatus;
 use crate::{
     actor::{Durable, HandOver, ShardActor, Shell, Step, Unreachable},
     answers::Answers,
+    choosers::{ASKS_WAITING_MAX, Choosers},
     clock::now_us,
     config::NodeConfig,
     core::Core,
@@ -71,7 +72,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let telemetry = Telemetry::start(&config.id, config.otlp.as_deref())?;
     let metrics = Arc::new(Metrics::default());
     let shards: Vec<u32> = (0..=config.tenant_shards).collect();
-    let (parts, gains) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
+    let (parts, gains, asks) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
     let owners = Owners::new(parts.actors.clone(), shards);
 
     let peers = members.numbers().len();
@@ -87,6 +88,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     // Dropped at the end, so that nothing of this node goes on after it.
     let mut tasks = JoinSet::new();
     tasks.spawn(pump.run());
+    tasks.spawn(Choosers::new(ways.clone(), asks).run());
     if let Some(address) = config.http {
         let listener = listen_http(address).await?;
         tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
@@ -114,7 +116,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(
-            AdminServer::new(AdminService::new(ways, owners.clone(), members, own))
+            AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members, own))
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
@@ -130,8 +132,9 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     if peers > 1 {
         hand_over(&owners).await;
     }
+    // Consumers go on at another node; gateways' streams do not end by themselves.
+    parts.records.end_streams();
     let _ = close.send(());
-    // Streams that gateways keep open do not end by themselves.
     if timeout(CLOSE_MAX, &mut server).await.is_err() {
         server.abort();
         let _ = server.await;
@@ -169,7 +172,7 @@ fn start_actors(
     shards: &[u32],
     metrics: &Arc<Metrics>,
     telemetry: &Telemetry,
-) -> anyhow::Result<(Parts, mpsc::UnboundedReceiver<u32>)> {
+) -> anyhow::Result<(Parts, mpsc::UnboundedReceiver<u32>, mpsc::Receiver<(u32, Ask)>)> {
     let identity = Identity { cluster: config.cluster.clone(), node: own };
     let (mut store, records) = open_disk(config, &identity, shards)?;
     let recovered = shards
@@ -203,6 +206,7 @@ fn start_actors(
     let peers = Arc::new(peers);
     let (directory, followed) = watch::channel(None);
     let (gained, gains) = mpsc::unbounded_channel();
+    let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
     let mut actors = Vec::new();
     let mut recovered: Vec<_> = recovered.into_iter().map(Some).collect();
     for host in 0..cores {
@@ -221,6 +225,7 @@ fn start_actors(
             records: records.clone(),
             directory: directory.clone(),
             gained: gained.clone(),
+            asks: asks.clone(),
             metrics: Arc::clone(metrics),
             telemetry: telemetry.clone(),
             tick: Duration::from_millis(config.tick_ms.max(1)),
@@ -230,7 +235,7 @@ fn start_actors(
     let (system, threads, started) = start_system(actors)?;
     let _ = addresses.set(started.clone());
     let counters = writer.counters();
-    Ok((Parts { actors: started, system, threads, writer, records, directory: followed, counters }, gains))
+    Ok((Parts { actors: started, system, threads, writer, records, directory: followed, counters }, gains, asked))
 }
 
 fn open_disk(config: &NodeConfig, identity: &Identity, shards: &[u32]) -> anyhow::Result<(DiskStore, Records)> {

@@ -12,9 +12,20 @@ use std::{
     thread,
 };
 
-use cluster::{Outbox, Store, StoreError, Tagged, WriteBatch};
+use cluster::{Outbox, RecordKey, Store, StoreError, Tagged, WriteBatch};
 use prost::Message as _;
-use proto::v1::{CallRecord, Record, record::Kind};
+use proto::v1::{CallRecord, IntervalRecord, Record, record::Kind};
+use tokio::sync::watch;
+
+pub mod counts;
+pub mod cursor;
+mod gaps;
+pub mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use gaps::Gap;
+use gaps::Gaps;
 
 /// Bursts that may wait for the thread; then applying waits, which is the back-pressure.
 const WAITING_MAX: usize = 4_096;
@@ -32,6 +43,12 @@ enum Work {
         index: u64,
         records: Vec<Record>,
     },
+    /// The shard's machine was replaced by a snapshot.
+    Restored {
+        shard: u32,
+        index: u64,
+        now_ms: u64,
+    },
     /// Answered when everything before it is in the outbox.
     Barrier(SyncSender<()>),
     Stop,
@@ -43,6 +60,9 @@ pub struct Records {
     work: SyncSender<Work>,
     outbox: Outbox,
     ended: Arc<Mutex<Ended>>,
+    gaps: Gaps,
+    /// Counts up with each entry in the outbox; None when nothing will follow.
+    written: Arc<watch::Sender<Option<u64>>>,
     buffered: Arc<AtomicU64>,
     thread: Arc<Mutex<Option<thread::JoinHandle<()>>>>,
 }
@@ -60,12 +80,27 @@ impl Records {
                 remember(&mut ended, shard, Record::decode(bytes.as_slice()).ok().as_ref());
             }
         }
-        let records =
-            Self { work, outbox, ended: Arc::new(Mutex::new(ended)), buffered: Arc::default(), thread: Arc::default() };
-        let (outbox, buffered) = (records.outbox.clone(), Arc::clone(&records.buffered));
-        let thread = thread::Builder::new()
-            .name("records".into())
-            .spawn(move || write(&receiver, &outbox, &buffered, &fatal))?;
+        let gaps = Gaps::load(&outbox, shards)?;
+        let records = Self {
+            work,
+            outbox,
+            ended: Arc::new(Mutex::new(ended)),
+            gaps,
+            written: Arc::new(watch::Sender::new(Some(0))),
+            buffered: Arc::default(),
+            thread: Arc::default(),
+        };
+        let writer = Writer {
+            outbox: records.outbox.clone(),
+            gaps: records.gaps.clone(),
+            written: Arc::clone(&records.written),
+            buffered: Arc::clone(&records.buffered),
+        };
+        let thread = thread::Builder::new().name("records".into()).spawn(move || {
+            if let Err(error) = writer.run(&receiver) {
+                fatal(&error);
+            }
+        })?;
         *records.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(records)
     }
@@ -79,6 +114,23 @@ impl Records {
         self.buffered.fetch_add(records.len() as u64, Ordering::Relaxed);
         // The thread ends only with the process.
         let _ = self.work.send(Work::Put { shard, index, records });
+    }
+
+    /// The shard's machine was replaced by a leader's snapshot at `index`, as it was at `now_ms`: records of the entries
+    /// that it took in are not here.
+    pub fn restored(&self, shard: u32, index: u64, now_ms: u64) {
+        let _ = self.work.send(Work::Restored { shard, index, now_ms });
+    }
+
+    /// Changes whenever more is in the outbox; None when nothing will follow.
+    #[must_use]
+    pub fn written(&self) -> watch::Receiver<Option<u64>> {
+        self.written.subscribe()
+    }
+
+    /// Tells everybody who follows that nothing will follow.
+    pub fn end_streams(&self) {
+        self.written.send_replace(None);
     }
 
     /// How many records are not in the outbox yet.
@@ -114,6 +166,37 @@ impl Records {
         Ok(found.iter().filter_map(|(_, bytes)| Record::decode(bytes.as_slice()).ok()).collect())
     }
 
+    /// Records of a shard from a key on, as they are in the outbox, 1,000 at most. Blocks.
+    ///
+    /// # Errors
+    /// The outbox cannot be read.
+    pub fn read(&self, from: RecordKey, limit: usize) -> Result<Vec<(RecordKey, Vec<u8>)>, StoreError> {
+        self.outbox.read(from, limit)
+    }
+
+    /// What is missing here of a shard.
+    #[must_use]
+    pub fn gaps(&self, shard: u32) -> Vec<Gap> {
+        self.gaps.of(shard)
+    }
+
+    /// What was counted in the interval that began at `from_ms` or less than an interval later, as entries up to
+    /// `applied` wrote it down. Blocks.
+    ///
+    /// # Errors
+    /// The outbox cannot be read.
+    pub fn intervals(&self, shard: u32, from_ms: u64, applied: u64) -> Result<Vec<IntervalRecord>, StoreError> {
+        let found = self.outbox.read_tagged(shard, &interval_tag(from_ms))?;
+        let known = found.iter().filter(|(key, _)| key.index <= applied);
+        let decoded = known.filter_map(|(_, bytes)| Record::decode(bytes.as_slice()).ok()?.kind);
+        Ok(decoded
+            .filter_map(|kind| match kind {
+                Kind::Interval(interval) => Some(interval),
+                _ => None,
+            })
+            .collect())
+    }
+
     /// The latest ended calls, newest first.
     #[must_use]
     pub fn ended(&self, shard: u32, limit: usize) -> Vec<CallRecord> {
@@ -135,33 +218,58 @@ fn remember(ended: &mut Ended, shard: u32, record: Option<&Record>) {
     }
 }
 
-fn write(work: &Receiver<Work>, outbox: &Outbox, buffered: &AtomicU64, fatal: &dyn Fn(&StoreError)) {
-    while let Ok(work) = work.recv() {
-        match work {
-            Work::Put { shard, index, records } => {
-                let encoded: Vec<_> = records.iter().map(|record| (tag_of(record), record.encode_to_vec())).collect();
-                let row: Vec<_> = encoded.iter().map(|(tag, record)| Tagged { tag, record }).collect();
-                if let Err(error) = outbox.put(shard, index, &row) {
-                    return fatal(&error);
-                }
-                buffered.fetch_sub(records.len() as u64, Ordering::Relaxed);
+/// The thread that writes.
+struct Writer {
+    outbox: Outbox,
+    gaps: Gaps,
+    written: Arc<watch::Sender<Option<u64>>>,
+    buffered: Arc<AtomicU64>,
+}
+
+impl Writer {
+    fn run(&self, work: &Receiver<Work>) -> Result<(), StoreError> {
+        while let Ok(work) = work.recv() {
+            match work {
+                Work::Put { shard, index, records } => self.put(shard, index, &records)?,
+                Work::Restored { shard, index, now_ms } => self.gaps.restored(&self.outbox, shard, index, now_ms)?,
+                Work::Barrier(done) => drop(done.send(())),
+                Work::Stop => return Ok(()),
             }
-            Work::Barrier(done) => drop(done.send(())),
-            Work::Stop => return,
         }
+        Ok(())
+    }
+
+    fn put(&self, shard: u32, index: u64, records: &[Record]) -> Result<(), StoreError> {
+        let encoded: Vec<_> = records.iter().map(|record| (tag_of(record), record.encode_to_vec())).collect();
+        let row: Vec<_> = encoded.iter().map(|(tag, record)| Tagged { tag, record }).collect();
+        let count = records.len() as u64;
+        let before = self.outbox.len(shard);
+        if self.outbox.put(shard, index, &row)? && self.outbox.len(shard) < before + count {
+            self.gaps.pruned(&self.outbox, shard)?;
+        }
+        self.buffered.fetch_sub(count, Ordering::Relaxed);
+        self.written.send_modify(|written| *written = written.map(|entries| entries.wrapping_add(1)));
+        Ok(())
     }
 }
 
-/// The call a record is about; empty when it is about none.
+/// What finds a record again: the call it is about, or the interval; empty when it is about neither.
 fn tag_of(record: &Record) -> Vec<u8> {
     let call = match &record.kind {
         Some(Kind::Call(call)) => call.call,
         Some(Kind::Agent(agent)) => agent.call,
         Some(Kind::Decision(decision)) => decision.call,
         Some(Kind::Transfer(transfer)) => transfer.call,
-        Some(Kind::Interval(_)) | None => 0,
+        Some(Kind::Interval(interval)) => return interval_tag(interval.from_ms),
+        None => 0,
     };
     if call == 0 { Vec::new() } else { call.to_be_bytes().to_vec() }
+}
+
+/// All subjects of one interval have the same; a byte longer than that of any call.
+fn interval_tag(from_ms: u64) -> Vec<u8> {
+    let interval = from_ms / acd::limits::INTERVAL_MS;
+    std::iter::once(b'i').chain(interval.to_be_bytes()).collect()
 }
 
 /// A store that has all records in the outbox before a snapshot lets the log be cut.

@@ -1,5 +1,10 @@
 //! The gRPC doors of a node. Each handler translates, asks an actor or another node, and translates back.
 
+mod acts;
 pub mod admin;
 pub mod query;
 pub mod shard;
+mod stats;
+mod stream;
+
+pub(crate) use stats::no_stats;

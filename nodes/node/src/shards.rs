@@ -8,21 +8,26 @@ use std::{
 };
 
 use proto::v1::{
-    AskReply, AskRequest, Command, CommandId, NotLeader, Rejection, Submission, SubmitRequest, command, outcome,
-    query_client::QueryClient, shard_client::ShardClient,
+    AskReply, AskRequest, Command, CommandId, NotLeader, Rejection, StatsReply, StatsRequest, Submission,
+    SubmitRequest, admin_client::AdminClient, command, outcome, query_client::QueryClient, shard_client::ShardClient,
 };
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_stream::StreamExt as _;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
 
 use crate::{
     actor::{ForgetClient, Submit},
-    answers::Answers,
+    answers::{Answers, NoStats},
     members::Members,
     owners::Owners,
+    services::no_stats,
 };
 
 /// How long one attempt at one node may take before the next is tried.
@@ -61,6 +66,12 @@ impl Shards {
     #[must_use]
     pub fn new(owners: Owners, answers: Answers, members: Members, own: u64, sender: u64) -> Self {
         Self { owners, answers, members, own, sender, numbers: Numbers::default(), channels: Channels::default() }
+    }
+
+    /// What this node can say itself.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// Channels to other nodes.
@@ -124,6 +135,32 @@ impl Shards {
         self.persist(shard, wait, attempt).await
     }
 
+    /// Asks a shard's leader what was counted. The inner error is final: no other node would answer otherwise.
+    ///
+    /// # Errors
+    /// The time was up before a leader answered.
+    pub async fn stats(
+        &self,
+        shard: u32,
+        request: &StatsRequest,
+        wait: Duration,
+    ) -> Result<Result<StatsReply, tonic::Status>, Unreached> {
+        let attempt = |endpoint: Option<String>| {
+            let request = request.clone();
+            async move {
+                match endpoint {
+                    None => match self.answers.stats(shard, request).await {
+                        Ok(reply) => Ok(Ok(reply)),
+                        Err(NoStats::NotLeader(leader)) => Err(Obstacle::NotLeader(leader)),
+                        Err(why) => Ok(Err(no_stats(&why))),
+                    },
+                    Some(endpoint) => self.stats_there(&endpoint, shard, request).await,
+                }
+            }
+        };
+        self.persist(shard, wait, attempt).await
+    }
+
     /// Tries this node first, then whoever is said to lead, then everybody in turn.
     async fn persist<T, F: Future<Output = Result<T, Obstacle>> + Send>(
         &self,
@@ -177,12 +214,25 @@ impl Shards {
 
     async fn ask_there(&self, endpoint: &str, request: AskRequest) -> Result<AskReply, Obstacle> {
         let mut query = QueryClient::new(self.channels.to(endpoint)).max_decoding_message_size(usize::MAX);
-        query.ask(request).await.map(tonic::Response::into_inner).map_err(|status| {
-            match status.metadata().get(LEADER_TRAILER).and_then(|value| value.to_str().ok()) {
-                Some(leader) => Obstacle::NotLeader(NotLeader { endpoint: leader.into(), ..NotLeader::default() }),
-                None => Obstacle::Other(status.message().to_owned()),
-            }
-        })
+        query.ask(request).await.map(tonic::Response::into_inner).map_err(|status| Obstacle::from(&status))
+    }
+
+    async fn stats_there(
+        &self,
+        endpoint: &str,
+        shard: u32,
+        request: StatsRequest,
+    ) -> Result<Result<StatsReply, tonic::Status>, Obstacle> {
+        let mut admin = AdminClient::new(self.channels.to(endpoint)).max_decoding_message_size(usize::MAX);
+        let mut request = tonic::Request::new(request);
+        request.metadata_mut().insert(STATS_OF, shard.into());
+        match admin.get_stats(request).await {
+            Ok(reply) => Ok(Ok(reply.into_inner())),
+            Err(status) => match status.code() {
+                Code::ResourceExhausted | Code::InvalidArgument | Code::Internal => Ok(Err(status)),
+                _ => Err(Obstacle::from(&status)),
+            },
+        }
     }
 
     async fn submit_here(&self, number: u64, submission: Submission) -> Result<outcome::Result, Obstacle> {
@@ -205,7 +255,9 @@ impl Shards {
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
         let mut client = ShardClient::new(self.channels.to(endpoint)).max_encoding_message_size(usize::MAX);
         let other = |status: tonic::Status| Obstacle::Other(status.message().to_owned());
-        let mut replies = client.submit(stream).await.map_err(other)?.into_inner();
+        let mut request = tonic::Request::new(stream);
+        request.metadata_mut().insert(FROM_NODE, MetadataValue::from_static("1"));
+        let mut replies = client.submit(request).await.map_err(other)?.into_inner();
         match replies.next().await {
             Some(Ok(reply)) => only_result(reply.outcomes),
             Some(Err(status)) => Err(other(status)),
@@ -217,9 +269,24 @@ impl Shards {
 /// Metadata of a refused `Query.Ask` that says who leads.
 pub const LEADER_TRAILER: &str = "cordboard-leader";
 
+/// Metadata of a `GetStats` that asks the leader of this shard for its part, and not the cluster for all of it.
+pub const STATS_OF: &str = "cordboard-stats-of-shard";
+/// Metadata of a Submit stream of another node, which hands in what the cluster itself decides. It keeps an erring client
+/// from doing so; it is no proof of who asks.
+pub const FROM_NODE: &str = "cordboard-from-node";
+
 enum Obstacle {
     NotLeader(NotLeader),
     Other(String),
+}
+
+impl From<&tonic::Status> for Obstacle {
+    fn from(status: &tonic::Status) -> Self {
+        match status.metadata().get(LEADER_TRAILER).and_then(|value| value.to_str().ok()) {
+            Some(leader) => Self::NotLeader(NotLeader { endpoint: leader.into(), ..NotLeader::default() }),
+            None => Self::Other(status.message().to_owned()),
+        }
+    }
 }
 
 /// Nobody waits any more, however the waiting ended.

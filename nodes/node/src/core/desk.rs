@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use prost::Message as _;
 use proto::v1::{
     AttachGateway, Batch, Command, CommandId, InSync, KeepAlive, Logged, LoseGateway, NotLeader, Order, Orders,
-    Outcome, RejectionCode, Submission, TakeLead, TraceContext, Unavailable, WatchReply, WatchRequest, command,
-    outcome, watch_reply as reply,
+    Outcome, RejectionCode, SetRules, Submission, TakeLead, TraceContext, Unavailable, WatchReply, WatchRequest,
+    command, outcome, watch_reply as reply,
 };
 
 use super::{ClientKey, Effects, SpanFact, WatcherKey, in_messages, outcome_of, rejected};
@@ -55,6 +55,9 @@ impl Default for Limits {
 
 /// Bytes of a gateway's name and address together; what is longer is not put into the log to be refused there.
 const GATEWAY_BYTES_MAX: usize = 1_024;
+
+/// Why a command of the cluster's own is refused.
+pub(crate) const NOT_FOR_CLIENTS: &str = "not for clients";
 
 type Id = (u64, u64);
 
@@ -154,8 +157,12 @@ impl Desk {
             .collect();
         // Before anything else moves the shard's clock over the time without a leader.
         // The directory has no such time, and its log carries no commands: one there would stop every replica for ever.
-        if machine.tenant().is_some() {
+        if let Some(shard) = machine.tenant() {
             self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
+            // A shard that nobody has configured has nothing that other rules could change under.
+            if shard.config_version() == 0 && shard.rules() < acd::RULES {
+                self.enqueue_own(now_us, Asker::Nobody, command::Kind::SetRules(SetRules { version: acd::RULES }));
+            }
         }
     }
 
@@ -188,7 +195,7 @@ impl Desk {
             return Err(rejected(id, self.shard, RejectionCode::Invalid, "a submission needs an id and a command"));
         };
         if !may_be_submitted(&command) {
-            return Err(rejected(Some(id), self.shard, RejectionCode::Invalid, "no such command for a client"));
+            return Err(rejected(Some(id), self.shard, RejectionCode::Invalid, NOT_FOR_CLIENTS));
         }
         if let Some(known) = self.pending.get_mut(&(id.sender, id.number)) {
             // The same command again, over another stream perhaps: whoever asked last gets the outcome.
@@ -433,14 +440,18 @@ impl Desk {
     }
 }
 
-/// Leases and configuration are the cluster's own business.
-fn may_be_submitted(command: &Command) -> bool {
-    match command.kind {
-        None | Some(command::Kind::AttachGateway(_) | command::Kind::LoseGateway(_) | command::Kind::TakeLead(_)) => {
-            false
-        }
-        Some(_) => true,
-    }
+/// Leases, the clock and the rules are the leader's own business.
+const fn may_be_submitted(command: &Command) -> bool {
+    !matches!(
+        command.kind,
+        None | Some(
+            command::Kind::AttachGateway(_)
+                | command::Kind::LoseGateway(_)
+                | command::Kind::TakeLead(_)
+                | command::Kind::AdvanceClock(_)
+                | command::Kind::SetRules(_)
+        )
+    )
 }
 
 const fn wire((sender, number): Id) -> CommandId {

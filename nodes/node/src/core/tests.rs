@@ -5,10 +5,10 @@ mod trio;
 use std::collections::BTreeSet;
 
 use proto::v1::{
-    AnswerLeg, CommandId, EndCause, EndLeg, LogInAgent, MakeAgentReady, OfferCall, RejectionCode, command, outcome,
-    watch_reply,
+    AdvanceClock, AnswerLeg, ChooseAgents, CommandId, EndCause, EndLeg, LogInAgent, LoseGateway, MakeAgentReady,
+    OfferCall, RejectionCode, SetRules, TakeLead, command, outcome, watch_reply,
 };
-use trio::{SHARD, Trio, accepted, limits, rejection, submission};
+use trio::{SHARD, Trio, accepted, chooser_queue, limits, rejection, submission};
 
 use super::Limits;
 
@@ -318,4 +318,98 @@ fn a_shard_that_is_not_led_here_says_who_leads() {
         Some(outcome::Result::NotLeader(not_leader)) => assert_eq!(not_leader.leader, leader),
         told => panic!("{told:?} on shard {SHARD}"),
     }
+}
+
+#[test]
+fn the_first_leader_of_an_empty_shard_sets_the_rules_once() {
+    let mut trio = Trio::new(limits());
+    trio.elect();
+    trio.run_ms(60);
+    assert_eq!(trio.rules(), [acd::RULES; 3]);
+    // A shard that lives by earlier rules keeps them, whoever leads it.
+    let mut trio = Trio::of_earlier_rules(limits());
+    trio.elect();
+    trio.run_ms(60);
+    let old = trio.leader();
+    trio.cut(old);
+    trio.elect_other_than(old);
+    trio.run_ms(60);
+    trio.heal();
+    trio.run_ms(1_000);
+    assert_eq!(trio.rules(), [1; 3]);
+    trio.replicas_agree();
+}
+
+#[test]
+fn what_only_the_leader_says_is_refused_to_everybody_else() {
+    let mut trio = centre(limits(), 1);
+    let kinds = [
+        command::Kind::SetRules(SetRules { version: acd::RULES }),
+        command::Kind::SetRules(SetRules { version: acd::RULES + 1 }),
+        command::Kind::TakeLead(TakeLead {}),
+        command::Kind::AdvanceClock(AdvanceClock {}),
+        command::Kind::LoseGateway(LoseGateway { gateway: GATEWAY.into(), incarnation: LIFE }),
+    ];
+    for (number, kind) in (1..).zip(kinds) {
+        trio.submit(number + 100, submission(CommandId { sender: 9, number }, kind));
+        trio.settle();
+        let told = trio.outcomes(number + 100);
+        assert_eq!(rejection(&told[0]), Some(RejectionCode::Invalid), "{told:?}");
+    }
+    assert!(trio.gateway_is_up(GATEWAY));
+}
+
+#[test]
+fn a_chooser_is_asked_by_the_leader_and_asked_again_by_the_next() {
+    let mut trio = centre(limits(), 1);
+    trio.configure_with(2, chooser_queue());
+    for agent in ["a1", "a2"] {
+        trio.do_now(command::Kind::LogInAgent(LogInAgent { agent: agent.into() }));
+        trio.do_now(command::Kind::MakeAgentReady(MakeAgentReady { agent: agent.into() }));
+    }
+    trio.do_now(offer(0xc1));
+    let asked = trio.asks();
+    let first = asked.last().expect("the chooser is asked").clone();
+    assert_eq!((asked.len(), first.1, first.2.call), (1, SHARD, 0xc1));
+    assert_eq!(first.0, trio.leader(), "no follower asks");
+    let names: Vec<_> = first.2.candidates.iter().map(|candidate| candidate.agent.as_str()).collect();
+    assert_eq!(names, ["a1", "a2"]);
+
+    let old = trio.leader();
+    trio.cut(old);
+    trio.elect_other_than(old);
+    trio.run_ms(60);
+    let again: Vec<_> = trio.asks().into_iter().filter(|(at, ..)| *at != old).collect();
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].2.ask, again[0].2.call), (first.2.ask, 0xc1));
+    trio.watch(2, GATEWAY, LIFE);
+    let choice = ChooseAgents { call: 0xc1, ask: first.2.ask, agents: vec!["a2".into()] };
+    trio.do_now(command::Kind::ChooseAgents(choice.clone()));
+    assert_eq!(trio.agent_of(0xc1), "a2");
+    trio.submit(9, submission(CommandId { sender: 8, number: 1 }, command::Kind::ChooseAgents(choice)));
+    trio.run_ms(40);
+    assert_eq!(rejection(&trio.outcomes(9)[0]), Some(RejectionCode::WrongState), "it was answered already");
+}
+
+#[test]
+fn a_replica_that_was_away_takes_a_snapshot_that_was_saved_between_entries() {
+    // An entry for each command, so that some come between two slices.
+    let mut trio = Trio::with_snapshots(Limits { batch_window_us: 0, ..limits() }, 40);
+    trio.elect();
+    trio.configure();
+    trio.watch(1, GATEWAY, LIFE);
+    trio.run_ms(40);
+    let away = (trio.leader() + 1) % 3;
+    trio.cut(away);
+    // A save does a slice per tick of 20 ms.
+    for call in 1..=300 {
+        trio.submit(5, submission(CommandId { sender: 9, number: call }, offer(call)));
+        trio.run_ms(3);
+    }
+    assert!(trio.saved_between_entries(), "or this is no test");
+    trio.heal();
+    trio.run_ms(2_000);
+    assert!(trio.restored(away), "its log was cut: it came by snapshot");
+    trio.replicas_agree();
+    assert_eq!(trio.calls().len(), 300);
 }

@@ -7,27 +7,29 @@ use futures::future::join_all;
 use proto::v1::{
     ActOnCallRequest, AgentChange, AgentInfo, AgentList, ApplyReply, ApplyRequest, AskRequest, CallDetail,
     CallExplanation, CallList, ChangeAgentRequest, ClearCall, DescribeRequest, DirectoryDocuments, Document,
-    DocumentList, GatewayInfo, GatewayList, GetAgentRequest, GetCallRequest, GetDocumentsRequest, GetQueueRequest,
-    GetStatusRequest, HangUpCallRequest, ListAgentsRequest, ListCallsRequest, ListGatewaysRequest, ListNodesRequest,
-    ListQueuesRequest, ListShardsRequest, LogInAgent, LogOutAgent, MakeAgentNotReady, MakeAgentReady, NodeDescription,
-    NodeInfo, NodeList, PutDocuments, QueueDetail, QueueList, RecordBatch, Rejection, RejectionCode, ShardInfo,
+    DocumentList, ExtendWrapUp, GatewayInfo, GatewayList, GetAgentRequest, GetCallRequest, GetDocumentsRequest,
+    GetQueueRequest, GetStatusRequest, HangUpCallRequest, ListAgentsRequest, ListCallsRequest, ListGatewaysRequest,
+    ListNodesRequest, ListQueuesRequest, ListShardsRequest, LogInAgent, LogOutAgent, MakeAgentNotReady, MakeAgentReady,
+    NodeDescription, NodeInfo, NodeList, PutDocuments, QueueDetail, QueueList, Rejection, RejectionCode, ShardInfo,
     ShardList, StatsReply, StatsRequest, Status as Overview, StreamRecordsRequest, TotalsRequest,
     admin_client::AdminClient, admin_server, ask_reply, ask_request::About, command, directory_entry,
     query_client::QueryClient,
 };
 use tonic::{Request, Response, Status};
 
+use super::stream::{Batches, Streams};
 use crate::{
     directory::{kind_of, name_of},
     members::Members,
     owners::Owners,
     pump,
+    records::Records,
     shards::{Shards, Unreached, within},
     translate,
 };
 
 /// How long a question may take before the asker hears that nobody leads.
-const WAIT: Duration = Duration::from_secs(5);
+pub(super) const WAIT: Duration = Duration::from_secs(5);
 /// How long a node may take to describe itself before it counts as down.
 const DESCRIBE_MAX: Duration = Duration::from_millis(500);
 /// Calls in one answer, when the asker gives no number.
@@ -38,21 +40,23 @@ const CALLS_MAX: u32 = 100_000;
 /// The service.
 #[derive(Clone)]
 pub struct AdminService {
-    shards: Shards,
+    pub(super) shards: Shards,
+    streams: Streams,
     owners: Owners,
     members: Members,
     own: u64,
 }
 
 impl AdminService {
-    /// Asks through `shards`; `own` is this node's number.
+    /// Asks through `shards`; `records` are this node's own, and `own` its number.
     #[must_use]
-    pub const fn new(shards: Shards, owners: Owners, members: Members, own: u64) -> Self {
-        Self { shards, owners, members, own }
+    pub fn new(shards: Shards, records: Records, owners: Owners, members: Members, own: u64) -> Self {
+        let streams = Streams::new(records, owners.shards());
+        Self { shards, streams, owners, members, own }
     }
 
     /// Tenant shards: asked of the directory, so that a question meets all of them.
-    async fn directory(&self) -> Result<DirectoryDocuments, Status> {
+    pub(super) async fn directory(&self) -> Result<DirectoryDocuments, Status> {
         pump::present(&self.shards, WAIT)
             .await
             .map_err(|error| unreached(&error))?
@@ -158,7 +162,7 @@ impl AdminService {
             .map(|(_, member)| member.endpoint.clone()))
     }
 
-    async fn change(&self, shard: u32, kind: command::Kind) -> Result<(), Status> {
+    pub(super) async fn change(&self, shard: u32, kind: command::Kind) -> Result<(), Status> {
         self.shards
             .submit(shard, kind, WAIT)
             .await
@@ -268,7 +272,10 @@ impl admin_server::Admin for AdminService {
             AgentChange::NotReady => {
                 command::Kind::MakeAgentNotReady(MakeAgentNotReady { agent, reason: change.reason })
             }
-            AgentChange::ExtendWrapUp => return Err(Status::unimplemented("wrap-up cannot be extended yet")),
+            AgentChange::ExtendWrapUp if change.seconds == 0 => {
+                return Err(Status::invalid_argument("seconds is missing: by how much the wrap-up is extended"));
+            }
+            AgentChange::ExtendWrapUp => command::Kind::ExtendWrapUp(ExtendWrapUp { agent, seconds: change.seconds }),
             AgentChange::Unspecified => return Err(Status::invalid_argument("say which change")),
         };
         self.change(shard, kind).await?;
@@ -303,7 +310,7 @@ impl admin_server::Admin for AdminService {
         let request = GetCallRequest { call: request.into_inner().call };
         let (shard, _) = self.call(request.clone()).await?;
         let call = translate::id_from_hex(&request.call).unwrap_or_default();
-        self.change(shard, command::Kind::ClearCall(ClearCall { call, by: "admin".into() })).await?;
+        self.change(shard, command::Kind::ClearCall(ClearCall { call, by: String::new() })).await?;
         self.call(request).await.map(|(_, call)| Response::new(call))
     }
 
@@ -341,21 +348,21 @@ impl admin_server::Admin for AdminService {
         Ok(Response::new(DocumentList { version: directory.version, yaml: documents::to_yaml(&documents), documents }))
     }
 
-    async fn act_on_call(&self, _: Request<ActOnCallRequest>) -> Result<Response<CallDetail>, Status> {
-        Err(Status::unimplemented("calls cannot be acted on yet"))
+    async fn act_on_call(&self, request: Request<ActOnCallRequest>) -> Result<Response<CallDetail>, Status> {
+        self.act(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_stats(&self, _: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
-        Err(Status::unimplemented("there are no statistics yet"))
+    async fn get_stats(&self, request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        self.stats(request).await
     }
 
-    type StreamRecordsStream = futures::stream::Empty<Result<RecordBatch, Status>>;
+    type StreamRecordsStream = Batches;
 
     async fn stream_records(
         &self,
-        _: Request<StreamRecordsRequest>,
+        request: Request<StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
-        Err(Status::unimplemented("records are not streamed yet"))
+        self.streams.open(request)
     }
 }
 
@@ -367,7 +374,7 @@ impl AdminService {
         }
     }
 
-    async fn call(&self, request: GetCallRequest) -> Result<(u32, CallDetail), Status> {
+    pub(super) async fn call(&self, request: GetCallRequest) -> Result<(u32, CallDetail), Status> {
         let request = checked(request)?;
         match self.find(About::Call(request.clone())).await? {
             Some((shard, ask_reply::About::Call(call))) => Ok((shard, call)),
@@ -405,7 +412,7 @@ fn missing(what: &str, name: &str, list: &str) -> Status {
     Status::not_found(format!("there is no {what} {name:?}; `cordctl {list}` shows what there is"))
 }
 
-fn unreached(error: &Unreached) -> Status {
+pub(super) fn unreached(error: &Unreached) -> Status {
     Status::unavailable(format!("{error}; `cordctl shard list` shows who leads"))
 }
 

@@ -1,6 +1,6 @@
 //! Service Query: other nodes ask this one on behalf of their admins.
 
-use proto::v1::{AskReply, AskRequest, DescribeRequest, NodeDescription, query_server};
+use proto::v1::{AskReply, AskRequest, DescribeRequest, NodeDescription, NotLeader, query_server};
 use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
 
 use crate::{answers::Answers, shards::LEADER_TRAILER};
@@ -22,16 +22,19 @@ impl QueryService {
 #[tonic::async_trait]
 impl query_server::Query for QueryService {
     async fn ask(&self, request: Request<AskRequest>) -> Result<Response<AskReply>, Status> {
-        self.answers.answer(request.into_inner()).await.map(Response::new).map_err(|not_leader| {
-            let mut metadata = MetadataMap::new();
-            if let Ok(value) = not_leader.endpoint.parse() {
-                metadata.insert(LEADER_TRAILER, value);
-            }
-            Status::with_metadata(Code::FailedPrecondition, "this node does not lead the shard", metadata)
-        })
+        self.answers.answer(request.into_inner()).await.map(Response::new).map_err(|leader| not_leading(&leader))
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<NodeDescription>, Status> {
         Ok(Response::new(self.answers.describe().await))
     }
+}
+
+/// The refusal of a node that does not lead the shard, with who does.
+pub(super) fn not_leading(leader: &NotLeader) -> Status {
+    let mut metadata = MetadataMap::new();
+    if let Ok(value) = leader.endpoint.parse() {
+        metadata.insert(LEADER_TRAILER, value);
+    }
+    Status::with_metadata(Code::FailedPrecondition, "this node does not lead the shard", metadata)
 }

@@ -11,8 +11,8 @@ use std::{
 use actix::Addr;
 use futures::{Stream, StreamExt as _};
 use proto::v1::{
-    DirectoryView, FollowRequest, NotLeader, SubmitReply, SubmitRequest, WatchReply, WatchRequest, shard_server,
-    watch_reply,
+    Command, DirectoryView, FollowRequest, NotLeader, Outcome, Rejection, RejectionCode, Submission, SubmitReply,
+    SubmitRequest, WatchReply, WatchRequest, command, outcome, shard_server, watch_reply,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
@@ -20,7 +20,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     actor::{ForgetClient, STREAM_QUEUE_MAX, ShardActor, Submit, Unwatch, Watch},
+    core::NOT_FOR_CLIENTS,
     owners::Owners,
+    shards::FROM_NODE,
 };
 
 /// Commands in one message; a larger one is refused whole.
@@ -55,6 +57,7 @@ impl shard_server::Shard for ShardService {
     type FollowStream = Replies<DirectoryView>;
 
     async fn submit(&self, request: Request<Streaming<SubmitRequest>>) -> Result<Response<Self::SubmitStream>, Status> {
+        let of_a_node = request.metadata().contains_key(FROM_NODE);
         let mut requests = request.into_inner();
         let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
         let (client, owners) = (self.next_key(), self.owners.clone());
@@ -66,7 +69,13 @@ impl shard_server::Shard for ShardService {
                 if request.submissions.len() > SUBMISSIONS_PER_MESSAGE_MAX {
                     break;
                 }
-                for (owner, submissions) in owners.split(request.submissions, |submission| submission.shard) {
+                let (ours, theirs): (Vec<_>, Vec<_>) =
+                    request.submissions.into_iter().partition(|submission| of_a_node || is_for_clients(submission));
+                let outcomes: Vec<_> = theirs.into_iter().map(not_for_clients).collect();
+                if !outcomes.is_empty() && replies.try_send(SubmitReply { outcomes }).is_err() {
+                    break;
+                }
+                for (owner, submissions) in owners.split(ours, |submission| submission.shard) {
                     let submit = Submit { client, replies: replies.clone(), submissions };
                     // A full mailbox: the stream ends, and the gateway asks again, which is the back-pressure.
                     if owner.try_send(submit).is_err() {
@@ -99,6 +108,18 @@ impl shard_server::Shard for ShardService {
         let views = WatchStream::new(self.directory.clone());
         Ok(Response::new(Box::pin(views.filter_map(async |view| view.map(|view| Ok((*view).clone()))))))
     }
+}
+
+/// Its configuration and its choosers' answers a shard gets from the cluster's own nodes. What only a shard's leader may
+/// say is refused by the leader, whoever asks.
+const fn is_for_clients(submission: &Submission) -> bool {
+    use command::Kind;
+    !matches!(submission.command, Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_)) }))
+}
+
+fn not_for_clients(submission: Submission) -> Outcome {
+    let rejection = Rejection { code: RejectionCode::Invalid.into(), detail: NOT_FOR_CLIENTS.into() };
+    Outcome { id: submission.id, shard: submission.shard, result: Some(outcome::Result::Rejection(rejection)) }
 }
 
 /// Tells the actor when the stream is dropped, however that happens: a lease runs from there.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Host, HostConfig, MemoryStore, PeerMessage, Store as _};
+use cluster::{Host, HostConfig, Machine as _, MemoryStore, PeerMessage, Store as _};
+use prost::Message as _;
 use proto::v1::{
-    Agent, Command, CommandId, Configure, Document, Membership, Number, Order, Outcome, Queue, RejectionCode,
-    Submission, WatchReply, WatchRequest, command, document, order, outcome, watch_reply,
+    Agent, Ask, Batch, Chooser, Command, CommandId, Configure, Document, Logged, Membership, Number, Order, Outcome,
+    Queue, RejectionCode, Strategy, Submission, WatchReply, WatchRequest, command, document, order, outcome,
+    watch_reply,
 };
 
 use crate::{
@@ -48,19 +50,52 @@ pub(super) struct Trio {
     replies: BTreeMap<WatcherKey, Vec<WatchReply>>,
     closed: BTreeSet<WatcherKey>,
     number: u64,
+    asks: Vec<(usize, u32, Ask)>,
+    restored: BTreeSet<usize>,
+    /// A node applied entries while it was saving.
+    saved_between_entries: bool,
 }
 
 impl Trio {
     pub(super) fn new(limits: Limits) -> Self {
+        Self::with_snapshots(limits, HostConfig::new(1).snapshot_entries)
+    }
+
+    /// A snapshot every so many entries, and as few kept behind it.
+    pub(super) fn with_snapshots(limits: Limits, snapshot_entries: u64) -> Self {
+        let config = |number| HostConfig {
+            snapshot_entries,
+            entries_kept: HostConfig::new(number).entries_kept.min(snapshot_entries),
+            ..HostConfig::new(number)
+        };
+        Self::of(limits, config, || ShardMachine::new(SHARD))
+    }
+
+    /// As if a release that knew the first rules only had begun it.
+    pub(super) fn of_earlier_rules(limits: Limits) -> Self {
+        Self::of(limits, HostConfig::new, || {
+            let mut machine = ShardMachine::new(SHARD);
+            let configure = command::Kind::Configure(Configure { version: 1, documents: Vec::new() });
+            let logged = Logged {
+                command: Some(Command { kind: Some(configure) }),
+                id: Some(CommandId::default()),
+                ..Logged::default()
+            };
+            machine.apply(1, &Batch { at_ms: START_US / 1_000, commands: vec![logged] }.encode_to_vec());
+            machine
+        })
+    }
+
+    fn of(limits: Limits, config: impl Fn(u64) -> HostConfig, machine: impl Fn() -> ShardMachine) -> Self {
         let peers: Vec<_> = (1..=3).map(|number| format!("n{number}=10.0.0.{number}:7000")).collect();
         let members = Members::parse(&peers).expect("three peers");
         let mut stores = vec![MemoryStore::default(), MemoryStore::default(), MemoryStore::default()];
         let cores = (1..)
             .zip(&mut stores)
             .map(|(number, store)| {
-                let mut host = Host::new(HostConfig::new(number));
+                let mut host = Host::new(config(number));
                 let recovered = store.recover(SHARD).expect("empty").or_bootstrap(&members.numbers());
-                host.add(SHARD, ShardMachine::new(SHARD), recovered).expect("added");
+                host.add(SHARD, machine(), recovered).expect("added");
                 Core::new(host, &[SHARD], members.clone(), 1_000 * number, limits)
             })
             .collect();
@@ -73,6 +108,9 @@ impl Trio {
             replies: BTreeMap::new(),
             closed: BTreeSet::new(),
             number: 0,
+            asks: Vec::new(),
+            restored: BTreeSet::new(),
+            saved_between_entries: false,
         }
     }
 
@@ -126,7 +164,14 @@ impl Trio {
     fn drain(&mut self, at: usize) -> (Vec<(u64, PeerMessage)>, bool) {
         let core = &mut self.cores[at];
         core.set_now(self.now_us);
+        let saving = |core: &Core| core.host().status(SHARD).is_some_and(|status| status.saving);
+        let before = saving(core);
         let mut effects = core.drain();
+        self.saved_between_entries |= before && saving(core) && effects.commands_applied > 0;
+        self.asks.extend(effects.asks.drain(..).map(|(shard, ask)| (at, shard, ask)));
+        if !effects.restored.is_empty() {
+            self.restored.insert(at);
+        }
         let mut again = effects.again;
         if let Some(batch) = effects.write.take() {
             self.stores[at].write(&batch).expect("memory");
@@ -225,21 +270,26 @@ impl Trio {
 
     /// A number, a queue, three agents.
     pub(super) fn configure(&mut self) {
-        let queue = || Membership { queue: "q".into(), ..Membership::default() };
+        self.configure_with(1, Queue { name: "q".into(), ring_seconds: 15, ..Queue::default() });
+    }
+
+    /// The same with another queue `q`.
+    pub(super) fn configure_with(&mut self, version: u64, queue: Queue) {
+        let member = || Membership { queue: "q".into(), ..Membership::default() };
         let mut kinds = vec![
-            document::Kind::Queue(Queue { name: "q".into(), ring_seconds: 15, ..Queue::default() }),
+            document::Kind::Queue(queue),
             document::Kind::Number(Number { name: "5000".into(), queue: "q".into(), ..Number::default() }),
         ];
         kinds.extend(["a1", "a2", "a3"].map(|name| {
             document::Kind::Agent(Agent {
                 name: name.into(),
                 contact: format!("sip:{name}@10.0.2.1"),
-                queues: vec![queue()],
+                queues: vec![member()],
                 ..Agent::default()
             })
         }));
         let documents = kinds.into_iter().map(|kind| Document { kind: Some(kind) }).collect();
-        self.do_now(command::Kind::Configure(Configure { version: 1, documents }));
+        self.do_now(command::Kind::Configure(Configure { version, documents }));
     }
 
     // What is seen.
@@ -295,6 +345,27 @@ impl Trio {
         self.tenant(self.leader()).calls(&filter).into_iter().map(|call| call.call).collect()
     }
 
+    /// Every question to a chooser: the node that asks, the shard, the question.
+    pub(super) fn asks(&self) -> Vec<(usize, u32, Ask)> {
+        self.asks.clone()
+    }
+
+    pub(super) fn rules(&self) -> [u32; 3] {
+        [0, 1, 2].map(|at| self.tenant(at).rules())
+    }
+
+    pub(super) fn agent_of(&self, call: u64) -> String {
+        self.tenant(self.leader()).call(call).map(|call| call.info.agent).unwrap_or_default()
+    }
+
+    pub(super) fn restored(&self, at: usize) -> bool {
+        self.restored.contains(&at)
+    }
+
+    pub(super) const fn saved_between_entries(&self) -> bool {
+        self.saved_between_entries
+    }
+
     pub(super) fn replicas_agree(&self) {
         let hashes: BTreeSet<_> = (0..3).map(|at| self.tenant(at).hash()).collect();
         assert_eq!(hashes.len(), 1);
@@ -306,6 +377,17 @@ impl Trio {
 
     fn tenant(&self, at: usize) -> &acd::Shard {
         self.cores[at].machine(SHARD).and_then(ShardMachine::tenant).expect("a tenant's shard")
+    }
+}
+
+/// `q` asks a program whom to choose.
+pub(super) fn chooser_queue() -> Queue {
+    Queue {
+        name: "q".into(),
+        ring_seconds: 15,
+        strategy: Strategy::External.into(),
+        chooser: Some(Chooser { endpoint: "http://10.0.3.1:80".into(), deadline_ms: 5_000 }),
+        ..Queue::default()
     }
 }
 

@@ -1,0 +1,104 @@
+//! What this node does not have of a shard's records: the oldest ones, which were pruned, and those of entries that a
+//! leader's snapshot took in. Kept in the outbox itself, beside the records. Never guesses that something is there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use cluster::{Outbox, RecordKey, StoreError, Tagged};
+use proto::v1::Record;
+
+/// Gaps of shard `s` are rows of this bit with `s`: shards are counted from 0 and never come near it.
+const GAPS_OF: u32 = 1 << 31;
+/// The row of what was pruned; the row of a snapshot has the snapshot's index.
+const PRUNED: u64 = 0;
+/// Rows read in one look.
+const ROWS_MAX: usize = 1_000;
+
+/// Records of a shard that are not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gap {
+    /// Those of entries behind this one,
+    pub after: u64,
+    /// up to and with this one.
+    pub until: u64,
+    /// They are not older, Unix milliseconds,
+    pub from_ms: u64,
+    /// and not younger.
+    pub until_ms: u64,
+}
+
+impl Gap {
+    /// Whether something is missing between two records that follow each other here.
+    #[must_use]
+    pub const fn lies_between(&self, one: u64, next: u64) -> bool {
+        self.after < next && self.until > one
+    }
+
+    fn encode(self) -> Vec<u8> {
+        [self.after, self.until, self.from_ms, self.until_ms].iter().flat_map(|field| field.to_be_bytes()).collect()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let fields: Vec<u64> =
+            bytes.chunks_exact(8).filter_map(|field| Some(u64::from_be_bytes(field.try_into().ok()?))).collect();
+        let [after, until, from_ms, until_ms] = fields.try_into().ok()?;
+        Some(Self { after, until, from_ms, until_ms })
+    }
+}
+
+/// The gaps of all shards, by shard and row. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Gaps(Arc<Mutex<BTreeMap<(u32, u64), Gap>>>);
+
+impl Gaps {
+    /// As the outbox has them.
+    pub(super) fn load(outbox: &Outbox, shards: &[u32]) -> Result<Self, StoreError> {
+        let mut gaps = BTreeMap::new();
+        for &shard in shards {
+            let mut from = RecordKey { shard: GAPS_OF | shard, index: 0, position: 0 };
+            loop {
+                let rows = outbox.read(from, ROWS_MAX)?;
+                let Some((last, _)) = rows.last() else { break };
+                from = RecordKey { index: last.index.saturating_add(1), ..from };
+                gaps.extend(rows.iter().filter_map(|(key, row)| Some(((shard, key.index), Gap::decode(row)?))));
+            }
+        }
+        Ok(Self(Arc::new(Mutex::new(gaps))))
+    }
+
+    /// The oldest records have been pruned.
+    pub(super) fn pruned(&self, outbox: &Outbox, shard: u32) -> Result<(), StoreError> {
+        let first = outbox.read(RecordKey { shard, index: 0, position: 0 }, 1)?.into_iter().next();
+        let Some((key, until_ms)) = first.map(|(key, bytes)| (key, at_ms(&bytes))) else { return Ok(()) };
+        let gap = Gap { after: 0, until: key.index.saturating_sub(1), from_ms: 0, until_ms };
+        self.keep(outbox, shard, PRUNED, gap)
+    }
+
+    /// The machine was replaced by a snapshot at `index`, as it was at `now_ms`; what is here is from before.
+    pub(super) fn restored(&self, outbox: &Outbox, shard: u32, index: u64, now_ms: u64) -> Result<(), StoreError> {
+        let last = outbox.read_last(shard, 1)?.into_iter().next();
+        let (after, from_ms) = last.map_or((0, 0), |(key, bytes)| (key.index, at_ms(&bytes)));
+        if after >= index {
+            return Ok(());
+        }
+        self.keep(outbox, shard, index, Gap { after, until: index, from_ms, until_ms: now_ms.max(from_ms) })
+    }
+
+    fn keep(&self, outbox: &Outbox, shard: u32, row: u64, gap: Gap) -> Result<(), StoreError> {
+        outbox.put(GAPS_OF | shard, row, &[Tagged { tag: &[], record: &gap.encode() }])?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((shard, row), gap);
+        Ok(())
+    }
+
+    /// Those of one shard.
+    pub(super) fn of(&self, shard: u32) -> Vec<Gap> {
+        let gaps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.range((shard, 0)..=(shard, u64::MAX)).map(|(_, gap)| *gap).collect()
+    }
+}
+
+fn at_ms(bytes: &[u8]) -> u64 {
+    prost::Message::decode(bytes).map_or(0, |record: Record| record.at_ms)
+}

@@ -1,0 +1,140 @@
+//! Reads the records of all shards in log order from a cursor on, in batches. It blocks on the disk and never waits for
+//! what is not written down yet.
+
+use cluster::{RecordKey, StoreError};
+use prost::Message as _;
+use proto::v1::{Record, RecordBatch, record::Kind};
+
+use super::{Records, cursor::Cursor};
+
+/// Records in a batch when the consumer does not say.
+const BATCH_DEFAULT: usize = 500;
+/// Records in a batch at the most.
+const BATCH_MAX: usize = 1_000;
+/// So many records that the consumer does not want are passed before it is told how far it is.
+const PASSED_MAX: usize = 20_000;
+
+/// The kinds of records a consumer wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kinds(Vec<&'static str>);
+
+impl Kinds {
+    /// What they are called.
+    pub const ALL: [&str; 5] = ["call", "agent", "decision", "interval", "transfer"];
+
+    /// By name; none is all.
+    ///
+    /// # Errors
+    /// The name that is none.
+    pub fn parse(names: &[String]) -> Result<Self, &String> {
+        let known = |name: &String| Self::ALL.into_iter().find(|known| known == name);
+        names.iter().map(|name| known(name).ok_or(name)).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn holds(&self, record: &Record) -> bool {
+        let kind = match &record.kind {
+            Some(Kind::Call(_)) => "call",
+            Some(Kind::Agent(_)) => "agent",
+            Some(Kind::Decision(_)) => "decision",
+            Some(Kind::Interval(_)) => "interval",
+            Some(Kind::Transfer(_)) => "transfer",
+            // Of a later release: wanted by whoever wants all.
+            None => "",
+        };
+        self.0.is_empty() || self.0.contains(&kind)
+    }
+}
+
+/// One consumer's place in the records of this node.
+pub struct Reader {
+    records: Records,
+    shards: Vec<u32>,
+    kinds: Kinds,
+    batch_max: usize,
+    cursor: Cursor,
+    /// The shard whose turn it is.
+    turn: usize,
+    passed: usize,
+    pruned: bool,
+}
+
+impl Reader {
+    /// From `cursor` on; `batch_max` 0 is the default.
+    #[must_use]
+    pub fn new(records: Records, shards: Vec<u32>, cursor: Cursor, kinds: Kinds, batch_max: u32) -> Self {
+        let batch_max = match usize::try_from(batch_max).unwrap_or(BATCH_MAX) {
+            0 => BATCH_DEFAULT,
+            asked => asked.min(BATCH_MAX),
+        };
+        Self { records, shards, kinds, batch_max, cursor, turn: 0, passed: 0, pruned: false }
+    }
+
+    /// The next batch; None when everything that is written down has been read.
+    ///
+    /// # Errors
+    /// The outbox cannot be read.
+    pub fn next(&mut self) -> Result<Option<RecordBatch>, StoreError> {
+        let mut at_end = 0;
+        while at_end < self.shards.len() {
+            let shard = self.shards[self.turn];
+            self.turn = (self.turn + 1) % self.shards.len();
+            let page = self.page(shard)?;
+            at_end = if page.read == 0 { at_end + 1 } else { 0 };
+            self.passed += page.read - page.records.len();
+            self.pruned |= page.pruned;
+            if !page.records.is_empty() || self.passed >= PASSED_MAX {
+                return Ok(Some(self.batch(page.records)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How far it is, when that is further than the last batch told.
+    pub fn rest(&mut self) -> Option<RecordBatch> {
+        (self.passed > 0).then(|| self.batch(Vec::new()))
+    }
+
+    fn batch(&mut self, records: Vec<Record>) -> RecordBatch {
+        self.passed = 0;
+        RecordBatch { records, cursor: self.cursor.to_string(), pruned: std::mem::take(&mut self.pruned) }
+    }
+
+    /// What follows in one shard, up to the next gap.
+    fn page(&mut self, shard: u32) -> Result<Page, StoreError> {
+        let found = self.records.read(self.cursor.next(shard), self.batch_max)?;
+        let Some((first, _)) = found.first() else { return Ok(Page::default()) };
+        // Looked at after reading. The oldest are pruned first: as long as this one is there, all behind it are.
+        let anchor = self.cursor.last(shard).map_or(*first, |(index, position)| RecordKey { shard, index, position });
+        let there = self.records.read(anchor, 1)?.first().is_some_and(|(key, _)| *key == anchor);
+        let gaps = self.records.gaps(shard);
+        let mut page = Page { pruned: !there, ..Page::default() };
+        for (key, bytes) in found {
+            if let Some((index, position)) = self.cursor.last(shard) {
+                if (key.index, key.position) <= (index, position) {
+                    continue;
+                }
+                if gaps.iter().any(|gap| gap.lies_between(index, key.index)) {
+                    if page.read > 0 {
+                        break;
+                    }
+                    page.pruned = true;
+                }
+            }
+            self.cursor.pass(key);
+            page.read += 1;
+            match Record::decode(bytes.as_slice()) {
+                Ok(record) if self.kinds.holds(&record) => page.records.push(record),
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, ?key, "a record cannot be read"),
+            }
+        }
+        Ok(page)
+    }
+}
+
+#[derive(Default)]
+struct Page {
+    read: usize,
+    pruned: bool,
+    records: Vec<Record>,
+}

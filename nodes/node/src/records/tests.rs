@@ -1,0 +1,165 @@
+//! Stories of records on a disk: what a consumer reads, what it is told of what is gone. Never more than one node.
+
+use std::path::Path;
+
+use cluster::{Outbox, OutboxLimits};
+use proto::v1::{AgentRecord, CallRecord, Counts, IntervalRecord, Record, RecordBatch, record::Kind};
+
+use super::{
+    Gap, Records,
+    cursor::Cursor,
+    reader::{Kinds, Reader},
+};
+
+const SHARD: u32 = 1;
+
+fn open(dir: &Path, records_per_shard_max: u64) -> Records {
+    let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits { records_per_shard_max }).expect("an outbox");
+    Records::start(outbox, &[SHARD], |error| panic!("{error}")).expect("a thread")
+}
+
+fn call(call: u64) -> Record {
+    Record { at_ms: 1_000 * call, kind: Some(Kind::Call(CallRecord { call, ended_ms: call, ..CallRecord::default() })) }
+}
+
+fn agent(call: u64) -> Record {
+    Record { at_ms: 1_000 * call, kind: Some(Kind::Agent(AgentRecord { call, ..AgentRecord::default() })) }
+}
+
+fn reader(records: &Records, cursor: &str, kinds: &[&str], batch_max: u32) -> Reader {
+    let kinds: Vec<_> = kinds.iter().map(ToString::to_string).collect();
+    let kinds = Kinds::parse(&kinds).expect("kinds");
+    Reader::new(records.clone(), vec![SHARD], cursor.parse().expect("a cursor"), kinds, batch_max)
+}
+
+fn calls(batch: &RecordBatch) -> Vec<u64> {
+    let call = |record: &Record| match &record.kind {
+        Some(Kind::Call(call)) => call.call,
+        Some(Kind::Agent(agent)) => agent.call,
+        other => panic!("{other:?}"),
+    };
+    batch.records.iter().map(call).collect()
+}
+
+#[test]
+fn a_consumer_goes_on_where_it_was_even_within_an_entry() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 1_000);
+    for index in 1..=10 {
+        records.put(SHARD, index, vec![call(3 * index), call(3 * index + 1), call(3 * index + 2)]);
+    }
+    records.settle();
+    let (mut cursor, mut read) = (Cursor::default().to_string(), Vec::new());
+    // A new reader each time, as after a lost connection.
+    while let Some(batch) = reader(&records, &cursor, &[], 4).next().expect("read") {
+        assert!(!batch.pruned && batch.records.len() <= 4);
+        read.extend(calls(&batch));
+        cursor = batch.cursor;
+    }
+    assert_eq!(read, (3..=32).collect::<Vec<_>>());
+    // What the log brings again changes nothing.
+    records.put(SHARD, 10, vec![call(30), call(31), call(32)]);
+    records.settle();
+    assert_eq!(reader(&records, &cursor, &[], 4).next().expect("read"), None);
+    records.put(SHARD, 11, vec![call(40)]);
+    records.settle();
+    let batch = reader(&records, &cursor, &[], 4).next().expect("read").expect("more");
+    assert_eq!(calls(&batch), [40]);
+    records.stop();
+}
+
+#[test]
+fn what_a_consumer_does_not_want_is_passed_and_the_cursor_says_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 1_000);
+    for index in 1..=20 {
+        records.put(SHARD, index, vec![if index % 10 == 0 { call(index) } else { agent(index) }]);
+    }
+    (21..=24).for_each(|index| records.put(SHARD, index, vec![agent(index)]));
+    records.settle();
+    let mut calls_only = reader(&records, "c1", &["call"], 3);
+    let first = calls_only.next().expect("read").expect("a call");
+    assert_eq!(calls(&first), [10]);
+    assert_eq!(calls(&calls_only.next().expect("read").expect("a call")), [20]);
+    assert_eq!(calls_only.next().expect("read"), None);
+    let rest = calls_only.rest().expect("agents' records were passed");
+    assert!(rest.records.is_empty());
+    assert_eq!(calls_only.rest(), None);
+    assert_eq!(reader(&records, &rest.cursor, &[], 3).next().expect("read"), None);
+    assert!(Kinds::parse(&["calls".to_owned()]).is_err());
+    records.stop();
+}
+
+#[test]
+fn a_consumer_that_comes_too_late_is_told_of_the_gap_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 32);
+    records.put(SHARD, 1, vec![call(1)]);
+    records.settle();
+    let early = reader(&records, "c1", &[], 0).next().expect("read").expect("a batch").cursor;
+    for index in 2..=60 {
+        records.put(SHARD, index, vec![call(index)]);
+    }
+    records.settle();
+    let mut late = reader(&records, &early, &[], 10);
+    let batch = late.next().expect("read").expect("a batch");
+    assert!(batch.pruned);
+    let oldest = calls(&batch)[0];
+    assert!(oldest > 20, "{oldest}");
+    assert!(!late.next().expect("read").expect("a batch").pruned);
+    let whole = reader(&records, "c1", &[], 10).next().expect("read").expect("a batch");
+    assert!(!whole.pruned, "whoever begins with the oldest there is has missed nothing");
+    assert_eq!(calls(&whole)[0], oldest);
+    let known = records.gaps(SHARD);
+    assert_eq!(known, [Gap { after: 0, until: oldest - 1, from_ms: 0, until_ms: 1_000 * oldest }]);
+    drop(late);
+    records.stop();
+    // Also after a restart.
+    let records = open(dir.path(), 32);
+    assert_eq!(records.gaps(SHARD), known);
+    records.stop();
+}
+
+#[test]
+fn what_a_snapshot_took_in_is_a_gap_between_what_is_here() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 1_000);
+    (1..=5).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.restored(SHARD, 50, 45_000);
+    (51..=55).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.settle();
+    let mut consumer = reader(&records, "c1", &[], 0);
+    let before = consumer.next().expect("read").expect("a batch");
+    assert_eq!((calls(&before), before.pruned), ((1..=5).collect(), false));
+    let after = consumer.next().expect("read").expect("a batch");
+    assert_eq!((calls(&after), after.pruned), ((51..=55).collect(), true));
+    assert_eq!(records.gaps(SHARD), [Gap { after: 5, until: 50, from_ms: 5_000, until_ms: 45_000 }]);
+    // One that has read the missing ones elsewhere has missed nothing: its cursor is behind the gap.
+    let elsewhere = reader(&records, "c1-1.33.0", &[], 0).next().expect("read").expect("a batch");
+    assert_eq!((calls(&elsewhere), elsewhere.pruned), ((52..=55).collect(), false));
+    records.stop();
+}
+
+#[test]
+fn an_interval_is_found_by_its_time_and_only_as_far_as_it_was_applied() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 1_000);
+    let interval = |from_ms: u64, offered| {
+        let counts = Some(Counts { offered, ..Counts::default() });
+        let kind = Kind::Interval(IntervalRecord { from_ms, counts, ..IntervalRecord::default() });
+        Record { at_ms: from_ms, kind: Some(kind) }
+    };
+    let quarter = acd::limits::INTERVAL_MS;
+    records.put(SHARD, 1, vec![call(1), interval(quarter, 5), interval(2 * quarter, 6)]);
+    records.put(SHARD, 9, vec![interval(quarter, 7)]);
+    records.settle();
+    let offered = |from_ms, applied| -> Vec<u64> {
+        let found = records.intervals(SHARD, from_ms, applied).expect("read");
+        found.into_iter().map(|interval| interval.counts.unwrap_or_default().offered).collect()
+    };
+    assert_eq!(offered(quarter, 9), [5, 7]);
+    assert_eq!(offered(quarter + 1, 8), [5]);
+    assert_eq!(offered(2 * quarter, 9), [6]);
+    assert!(offered(3 * quarter, 9).is_empty());
+    records.stop();
+}

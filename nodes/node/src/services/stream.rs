@@ -1,0 +1,123 @@
+//! StreamRecords: a consumer reads what this node has written down, from its cursor on. Any node serves it; what a
+//! consumer does not take is not read.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::Stream;
+use proto::v1::{RecordBatch, StreamRecordsRequest};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::records::{
+    Records,
+    cursor::Cursor,
+    reader::{Kinds, Reader},
+};
+
+/// Consumers at the same time; one more is refused.
+const STREAMS_MAX: usize = 64;
+/// Batches that wait for a consumer.
+const BATCHES_WAITING_MAX: usize = 2;
+
+/// The batches of one consumer.
+pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>> + Send>>;
+
+/// Serves the records of this node.
+#[derive(Clone)]
+pub(super) struct Streams {
+    records: Records,
+    shards: Vec<u32>,
+    places: Arc<Semaphore>,
+}
+
+impl Streams {
+    /// Of the tenants' shards among `shards`.
+    pub(super) fn new(records: Records, shards: &[u32]) -> Self {
+        let shards = shards.iter().copied().filter(|&shard| shard != 0).collect();
+        Self { records, shards, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    }
+
+    pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
+        let StreamRecordsRequest { cursor, kinds, follow, batch_max } = request.into_inner();
+        let cursor = self.cursor(&cursor)?;
+        let kinds = Kinds::parse(&kinds).map_err(|unknown| {
+            Status::invalid_argument(format!("kinds: {unknown:?} is none; they are {}", Kinds::ALL.join(", ")))
+        })?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already")))?;
+        let reader = Reader::new(self.records.clone(), self.shards.clone(), cursor, kinds, batch_max);
+        let (batches, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
+        tokio::spawn(feed(reader, self.records.written(), follow, batches, place));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    fn cursor(&self, text: &str) -> Result<Cursor, Status> {
+        if text.is_empty() {
+            return Ok(Cursor::default());
+        }
+        let cursor: Cursor = text.parse().map_err(|error| Status::invalid_argument(format!("cursor: {error}")))?;
+        if let Some(shard) = cursor.shards().find(|shard| !self.shards.contains(shard)) {
+            return Err(Status::invalid_argument(format!("cursor: there is no shard {shard} here")));
+        }
+        Ok(cursor)
+    }
+}
+
+/// Until the consumer goes, the node stops, or, without `follow`, the end is reached.
+async fn feed(
+    mut reader: Reader,
+    mut written: watch::Receiver<Option<u64>>,
+    follow: bool,
+    batches: mpsc::Sender<Result<RecordBatch, Status>>,
+    _place: OwnedSemaphorePermit,
+) {
+    let mut stopping = written.clone();
+    let stopped = async move { drop(stopping.wait_for(Option::is_none).await) };
+    let work = async {
+        loop {
+            // Before reading: what is written meanwhile wakes us.
+            written.mark_unchanged();
+            // Disk: not on an async thread.
+            let (back, read) = match tokio::task::spawn_blocking(move || {
+                let read = reader.next();
+                (reader, read)
+            })
+            .await
+            {
+                Ok(done) => done,
+                Err(_) => return,
+            };
+            reader = back;
+            let batch = match read {
+                Ok(Some(batch)) => Ok(batch),
+                Ok(None) if follow => {
+                    tokio::select! {
+                        changed = written.changed() => if changed.is_err() { return },
+                        () = batches.closed() => return,
+                    }
+                    continue;
+                }
+                Ok(None) => {
+                    if let Some(rest) = reader.rest() {
+                        let _ = batches.send(Ok(rest)).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the outbox cannot be read");
+                    Err(Status::internal("the records cannot be read; the node's log says why"))
+                }
+            };
+            let failed = batch.is_err();
+            if batches.send(batch).await.is_err() || failed {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stopped => {}
+    }
+}
