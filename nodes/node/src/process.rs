@@ -72,7 +72,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let telemetry = Telemetry::start(&config.id, config.otlp.as_deref())?;
     let metrics = Arc::new(Metrics::default());
     let shards: Vec<u32> = (0..=config.tenant_shards).collect();
-    let (parts, gains, asks) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
+    let (parts, told) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
     let owners = Owners::new(parts.actors.clone(), shards);
 
     let peers = members.numbers().len();
@@ -82,13 +82,13 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         shards: ways.clone(),
         owners: owners.clone(),
         directory: parts.directory.clone(),
-        gained: gains,
+        gained: told.gained,
         tenant_shards: config.tenant_shards,
     };
     // Dropped at the end, so that nothing of this node goes on after it.
     let mut tasks = JoinSet::new();
     tasks.spawn(pump.run());
-    tasks.spawn(Choosers::new(ways.clone(), asks).run());
+    tasks.spawn(Choosers::new(ways.clone(), told.asks).run());
     if let Some(address) = config.http {
         let listener = listen_http(address).await?;
         tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
@@ -165,6 +165,12 @@ struct Parts {
     counters: Arc<cluster::WriterCounters>,
 }
 
+/// What actors tell to the tasks around them.
+struct Told {
+    gained: mpsc::UnboundedReceiver<u32>,
+    asks: mpsc::Receiver<(u32, Ask)>,
+}
+
 fn start_actors(
     config: &NodeConfig,
     members: &Members,
@@ -172,7 +178,7 @@ fn start_actors(
     shards: &[u32],
     metrics: &Arc<Metrics>,
     telemetry: &Telemetry,
-) -> anyhow::Result<(Parts, mpsc::UnboundedReceiver<u32>, mpsc::Receiver<(u32, Ask)>)> {
+) -> anyhow::Result<(Parts, Told)> {
     let identity = Identity { cluster: config.cluster.clone(), node: own };
     let (mut store, records) = open_disk(config, &identity, shards)?;
     let recovered = shards
@@ -235,7 +241,10 @@ fn start_actors(
     let (system, threads, started) = start_system(actors)?;
     let _ = addresses.set(started.clone());
     let counters = writer.counters();
-    Ok((Parts { actors: started, system, threads, writer, records, directory: followed, counters }, gains, asked))
+    Ok((
+        Parts { actors: started, system, threads, writer, records, directory: followed, counters },
+        Told { gained: gains, asks: asked },
+    ))
 }
 
 fn open_disk(config: &NodeConfig, identity: &Identity, shards: &[u32]) -> anyhow::Result<(DiskStore, Records)> {

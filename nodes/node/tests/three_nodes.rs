@@ -17,6 +17,13 @@ use tokio::{
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::transport::Channel;
 
+#[path = "three_nodes/acts.rs"]
+mod acts;
+#[path = "three_nodes/choosers.rs"]
+mod choosers;
+#[path = "three_nodes/records.rs"]
+mod records;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const CENTRE: &str = "
@@ -186,11 +193,15 @@ impl Gateway {
 }
 
 fn offer(call: u64) -> command::Kind {
+    offer_to("5000", call)
+}
+
+fn offer_to(number: &str, call: u64) -> command::Kind {
     command::Kind::OfferCall(OfferCall {
         call,
         gateway: "g1".into(),
         incarnation: INCARNATION,
-        number: "5000".into(),
+        number: number.into(),
         caller: format!("caller{call}"),
         caller_name: String::new(),
     })

@@ -73,7 +73,7 @@ impl Reader {
     ///
     /// # Errors
     /// The outbox cannot be read.
-    pub fn next(&mut self) -> Result<Option<RecordBatch>, StoreError> {
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>, StoreError> {
         let mut at_end = 0;
         while at_end < self.shards.len() {
             let shard = self.shards[self.turn];

@@ -51,7 +51,7 @@ fn a_consumer_goes_on_where_it_was_even_within_an_entry() {
     records.settle();
     let (mut cursor, mut read) = (Cursor::default().to_string(), Vec::new());
     // A new reader each time, as after a lost connection.
-    while let Some(batch) = reader(&records, &cursor, &[], 4).next().expect("read") {
+    while let Some(batch) = reader(&records, &cursor, &[], 4).next_batch().expect("read") {
         assert!(!batch.pruned && batch.records.len() <= 4);
         read.extend(calls(&batch));
         cursor = batch.cursor;
@@ -60,10 +60,10 @@ fn a_consumer_goes_on_where_it_was_even_within_an_entry() {
     // What the log brings again changes nothing.
     records.put(SHARD, 10, vec![call(30), call(31), call(32)]);
     records.settle();
-    assert_eq!(reader(&records, &cursor, &[], 4).next().expect("read"), None);
+    assert_eq!(reader(&records, &cursor, &[], 4).next_batch().expect("read"), None);
     records.put(SHARD, 11, vec![call(40)]);
     records.settle();
-    let batch = reader(&records, &cursor, &[], 4).next().expect("read").expect("more");
+    let batch = reader(&records, &cursor, &[], 4).next_batch().expect("read").expect("more");
     assert_eq!(calls(&batch), [40]);
     records.stop();
 }
@@ -78,14 +78,14 @@ fn what_a_consumer_does_not_want_is_passed_and_the_cursor_says_so() {
     (21..=24).for_each(|index| records.put(SHARD, index, vec![agent(index)]));
     records.settle();
     let mut calls_only = reader(&records, "c1", &["call"], 3);
-    let first = calls_only.next().expect("read").expect("a call");
+    let first = calls_only.next_batch().expect("read").expect("a call");
     assert_eq!(calls(&first), [10]);
-    assert_eq!(calls(&calls_only.next().expect("read").expect("a call")), [20]);
-    assert_eq!(calls_only.next().expect("read"), None);
+    assert_eq!(calls(&calls_only.next_batch().expect("read").expect("a call")), [20]);
+    assert_eq!(calls_only.next_batch().expect("read"), None);
     let rest = calls_only.rest().expect("agents' records were passed");
     assert!(rest.records.is_empty());
     assert_eq!(calls_only.rest(), None);
-    assert_eq!(reader(&records, &rest.cursor, &[], 3).next().expect("read"), None);
+    assert_eq!(reader(&records, &rest.cursor, &[], 3).next_batch().expect("read"), None);
     assert!(Kinds::parse(&["calls".to_owned()]).is_err());
     records.stop();
 }
@@ -96,18 +96,18 @@ fn a_consumer_that_comes_too_late_is_told_of_the_gap_once() {
     let records = open(dir.path(), 32);
     records.put(SHARD, 1, vec![call(1)]);
     records.settle();
-    let early = reader(&records, "c1", &[], 0).next().expect("read").expect("a batch").cursor;
+    let early = reader(&records, "c1", &[], 0).next_batch().expect("read").expect("a batch").cursor;
     for index in 2..=60 {
         records.put(SHARD, index, vec![call(index)]);
     }
     records.settle();
     let mut late = reader(&records, &early, &[], 10);
-    let batch = late.next().expect("read").expect("a batch");
+    let batch = late.next_batch().expect("read").expect("a batch");
     assert!(batch.pruned);
     let oldest = calls(&batch)[0];
     assert!(oldest > 20, "{oldest}");
-    assert!(!late.next().expect("read").expect("a batch").pruned);
-    let whole = reader(&records, "c1", &[], 10).next().expect("read").expect("a batch");
+    assert!(!late.next_batch().expect("read").expect("a batch").pruned);
+    let whole = reader(&records, "c1", &[], 10).next_batch().expect("read").expect("a batch");
     assert!(!whole.pruned, "whoever begins with the oldest there is has missed nothing");
     assert_eq!(calls(&whole)[0], oldest);
     let known = records.gaps(SHARD);
@@ -129,13 +129,13 @@ fn what_a_snapshot_took_in_is_a_gap_between_what_is_here() {
     (51..=55).for_each(|index| records.put(SHARD, index, vec![call(index)]));
     records.settle();
     let mut consumer = reader(&records, "c1", &[], 0);
-    let before = consumer.next().expect("read").expect("a batch");
+    let before = consumer.next_batch().expect("read").expect("a batch");
     assert_eq!((calls(&before), before.pruned), ((1..=5).collect(), false));
-    let after = consumer.next().expect("read").expect("a batch");
+    let after = consumer.next_batch().expect("read").expect("a batch");
     assert_eq!((calls(&after), after.pruned), ((51..=55).collect(), true));
     assert_eq!(records.gaps(SHARD), [Gap { after: 5, until: 50, from_ms: 5_000, until_ms: 45_000 }]);
     // One that has read the missing ones elsewhere has missed nothing: its cursor is behind the gap.
-    let elsewhere = reader(&records, "c1-1.33.0", &[], 0).next().expect("read").expect("a batch");
+    let elsewhere = reader(&records, "c1-1.33.0", &[], 0).next_batch().expect("read").expect("a batch");
     assert_eq!((calls(&elsewhere), elsewhere.pruned), ((52..=55).collect(), false));
     records.stop();
 }

@@ -81,7 +81,7 @@ async fn feed(
             written.mark_unchanged();
             // Disk: not on an async thread.
             let (back, read) = match tokio::task::spawn_blocking(move || {
-                let read = reader.next();
+                let read = reader.next_batch();
                 (reader, read)
             })
             .await
@@ -119,5 +119,82 @@ async fn feed(
     tokio::select! {
         () = work => {}
         () = stopped => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, time::Duration};
+
+    use cluster::{Outbox, OutboxLimits};
+    use proto::v1::{CallRecord, Record, record::Kind};
+    use tokio::time::timeout;
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn records(dir: &Path) -> Records {
+        let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits::default()).expect("an outbox");
+        Records::start(outbox, &[1], |error| panic!("{error}")).expect("a thread")
+    }
+
+    fn put(records: &Records, index: u64) {
+        let kind = Some(Kind::Call(CallRecord { call: index, ..CallRecord::default() }));
+        records.put(1, index, vec![Record { at_ms: index, kind }]);
+    }
+
+    fn follow(streams: &Streams) -> Result<Batches, Status> {
+        let request = StreamRecordsRequest { follow: true, batch_max: 1, ..StreamRecordsRequest::default() };
+        streams.open(Request::new(request)).map(Response::into_inner)
+    }
+
+    async fn next(batches: &mut Batches) -> Option<u64> {
+        let batch = timeout(PATIENCE, batches.next()).await.expect("in time")?.expect("a batch");
+        match batch.records.first().and_then(|record| record.kind.as_ref()) {
+            Some(Kind::Call(call)) => Some(call.call),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_waits_is_woken_and_one_that_is_slow_misses_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let records = records(dir.path());
+        let streams = Streams::new(records.clone(), &[0, 1]);
+        let (mut quick, mut slow) = (follow(&streams).expect("open"), follow(&streams).expect("open"));
+        for index in 1..=50 {
+            put(&records, index);
+            assert_eq!(next(&mut quick).await, Some(index));
+        }
+        for index in 1..=50 {
+            assert_eq!(next(&mut slow).await, Some(index));
+        }
+        records.end_streams();
+        assert_eq!((next(&mut quick).await, next(&mut slow).await), (None, None));
+        drop((quick, slow, streams));
+        records.stop();
+    }
+
+    #[tokio::test]
+    async fn one_consumer_too_many_is_refused_until_another_goes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let records = records(dir.path());
+        let streams = Streams::new(records.clone(), &[0, 1]);
+        let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| follow(&streams).expect("open")).collect();
+        let refused = follow(&streams).err().expect("refused");
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+        open.pop();
+        let again = timeout(PATIENCE, async {
+            loop {
+                if let Ok(stream) = follow(&streams) {
+                    break stream;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        again.await.expect("a place is free");
+        records.end_streams();
     }
 }

@@ -1,0 +1,111 @@
+//! A consumer of the records goes from node to node with its cursor. It never asks which of them leads.
+
+use proto::v1::{CallRecord, ChangeAgentRequest, EndCause, RecordBatch, StreamRecordsRequest, record::Kind};
+use tonic::Code;
+
+use super::*;
+
+fn request(cursor: &str, kinds: &[&str], follow: bool) -> StreamRecordsRequest {
+    let kinds = kinds.iter().map(ToString::to_string).collect();
+    StreamRecordsRequest { cursor: cursor.into(), kinds, follow, batch_max: 3 }
+}
+
+async fn open(cluster: &Cluster, index: usize, request: StreamRecordsRequest) -> tonic::Streaming<RecordBatch> {
+    until("the node takes a consumer", async || {
+        Some(cluster.admin(index).await?.stream_records(request.clone()).await.ok()?.into_inner())
+    })
+    .await
+}
+
+fn calls(batch: &RecordBatch) -> Vec<u64> {
+    let call = |kind: &Kind| match kind {
+        Kind::Call(CallRecord { call, .. }) => Some(*call),
+        _ => None,
+    };
+    batch.records.iter().filter_map(|record| record.kind.as_ref().and_then(call)).collect()
+}
+
+/// Everything that one node has written down, as a consumer who does not wait reads it.
+async fn all(cluster: &Cluster, index: usize) -> Vec<RecordBatch> {
+    let mut stream = open(cluster, index, request("", &[], false)).await;
+    let mut batches = Vec::new();
+    while let Some(batch) = timeout(PATIENCE, stream.next()).await.expect("in time") {
+        batches.push(batch.expect("a batch"));
+    }
+    batches
+}
+
+async fn ends(gateway: &mut Gateway, calls: std::ops::RangeInclusive<u64>) {
+    for call in calls {
+        gateway.accepted(offer(call)).await;
+        gateway.accepted(end(call, 1, EndCause::Hangup)).await;
+    }
+}
+
+/// A consumer that keeps what it was told.
+#[derive(Default)]
+struct Consumer {
+    cursor: String,
+    calls: Vec<u64>,
+}
+
+impl Consumer {
+    async fn follow(&mut self, cluster: &Cluster, index: usize, enough: usize) {
+        let mut stream = open(cluster, index, request(&self.cursor, &["call"], true)).await;
+        while self.calls.len() < enough {
+            let batch = timeout(PATIENCE, stream.next()).await.expect("in time").expect("open").expect("a batch");
+            assert!(!batch.pruned);
+            self.calls.extend(calls(&batch));
+            self.cursor = batch.cursor;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_goes_from_node_to_node_without_loss_or_duplicates() {
+    let mut cluster = Cluster::start().await;
+    apply(&cluster, CENTRE).await;
+    let away = AgentChange::LogOut.into();
+    let change = ChangeAgentRequest { name: "anna".into(), change: away, ..ChangeAgentRequest::default() };
+    cluster.admin(0).await.expect("up").change_agent(change).await.expect("changed");
+    let leader = cluster.leader(&[0, 1, 2]).await;
+    let (second, third) = ((leader + 1) % 3, (leader + 2) % 3);
+    let (mut gateway, _) = Gateway::attach(&cluster.nodes[leader].endpoint, 0).await.expect("attached");
+
+    let mut consumer = Consumer::default();
+    ends(&mut gateway, 1..=10).await;
+    consumer.follow(&cluster, leader, 7).await;
+    consumer.follow(&cluster, second, 10).await;
+    // It waits at a node that is stopped, and hears the end.
+    let mut waiting = open(&cluster, third, request(&consumer.cursor, &["call"], true)).await;
+    cluster.stop(third).await;
+    assert!(timeout(PATIENCE, waiting.next()).await.expect("in time").is_none(), "a clean end");
+    ends(&mut gateway, 11..=20).await;
+    consumer.follow(&cluster, second, 14).await;
+    // What the restarted node was not there for it writes down from the log, at the same places.
+    cluster.restart(third);
+    consumer.follow(&cluster, third, 20).await;
+    cluster.stop(second).await;
+    cluster.restart(second);
+    ends(&mut gateway, 21..=25).await;
+    consumer.follow(&cluster, second, 25).await;
+    assert_eq!(consumer.calls, (1..=25).collect::<Vec<_>>());
+
+    let expected = all(&cluster, leader).await;
+    assert_eq!(expected.iter().flat_map(calls).count(), 25);
+    for index in [second, third] {
+        until("every node has the same records at the same places", async || {
+            (all(&cluster, index).await == expected).then_some(())
+        })
+        .await;
+    }
+    let mut admin = cluster.admin(third).await.expect("up");
+    for (wrong, field) in [(request("x", &[], false), "cursor"), (request("", &["calls"], false), "kinds")] {
+        let refused = admin.stream_records(wrong).await.expect_err("refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with(field), "{refused}");
+    }
+    for index in 0..3 {
+        cluster.stop(index).await;
+    }
+}
