@@ -5,7 +5,7 @@ DIR ?= dev
 SEED ?=
 CARGO ?= cargo
 
-.PHONY: help build dev test check fix sim sim-long load packages
+.PHONY: help build dev test check fix sim sim-long load load-acd packages
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ sim-long: ## The same with ten bad minutes each, as long as you like: make sim-l
 
 load: packages build ## Figures of docs/performance.md, side by side in one run
 	$(CARGO) run --release --locked -p tests --bin load
+
+load-acd: ## How fast the distribution core is, how it grows, what a row and a snapshot cost; the last line is JSON
+	$(CARGO) run -q --release --locked -p acd --example load
 
 packages:
 	@tests/packages.sh
