@@ -32,7 +32,7 @@ impl Shard {
     pub(crate) fn configure(
         &mut self,
         version: u64,
-        documents: Vec<Document>,
+        documents: &[Document],
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
         if version < self.config_version {
@@ -41,7 +41,7 @@ impl Shard {
         if version == self.config_version {
             return Ok(Accepted);
         }
-        let wanted = Wanted::read(&documents, &self.limits)?;
+        let wanted = Wanted::read(documents, &self.limits)?;
         let kept: Vec<&Document> =
             documents.iter().filter(|document| !matches!(document, Document::Trunk(_))).collect();
         let kept =
@@ -84,7 +84,7 @@ impl Shard {
         self.put_all(&wanted, &mut Output::default());
         for document in wanted.queues.values() {
             if let Some(key) = self.queue_names.get(document.name.as_str()).copied() {
-                self.queues[key].policy = Box::new(self.policy_of(document));
+                *self.queues[key].policy = self.policy_of(document);
             }
         }
         for document in wanted.agents.values() {

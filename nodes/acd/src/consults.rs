@@ -289,7 +289,7 @@ impl Shard {
             self.agents[other].counts.transferred_in += 1;
         }
         let leg = aside.legs.first().copied().expect("an answered target has a leg");
-        self.join_party(key, aside.party, leg, 0, out);
+        self.join_party(key, &aside.party, leg, 0, out);
     }
 
     /// The agent has hung up while consulting: that completes the transfer.

@@ -257,7 +257,7 @@ impl Shard {
         let joined = line.joined;
         let due = (usize::from(line.tier) + 1..tiers.len())
             .filter(|tier| tiers[*tier].is_some_and(|after| joined + after <= now));
-        let tier = due.last().map_or(line.tier, |tier| tier as u8);
+        let tier = due.max().map_or(line.tier, |tier| tier as u8);
         self.reclass(key, |line| line.tier = line.tier.max(tier));
         let line = self.calls[key].line.as_deref().expect("still in line");
         let next = self.tier_opens_at(line).filter(|at| *at > now);

@@ -200,7 +200,7 @@ impl Shard {
 
     fn perform(&mut self, command: Command, trace: Option<String>, out: &mut Output) -> Result<Accepted, Rejection> {
         match command {
-            Command::Configure { version, documents } => self.configure(version, documents, out),
+            Command::Configure { version, documents } => self.configure(version, &documents, out),
             Command::AttachGateway { gateway, incarnation, sip } => {
                 self.attach_gateway(&gateway, incarnation, sip, out)
             }

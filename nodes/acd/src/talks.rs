@@ -27,11 +27,11 @@ impl Shard {
         self.leave_line(key);
         self.count_answer(key, queue);
         let ring_ms = self.now - since;
-        self.join_party(key, Party::Agent(agent), leg, ring_ms, out);
+        self.join_party(key, &Party::Agent(agent), leg, ring_ms, out);
     }
 
     /// The caller talks to this party from now on.
-    pub(crate) fn join_party(&mut self, key: CallKey, party: Party, leg: u32, ring_ms: u64, out: &mut Output) {
+    pub(crate) fn join_party(&mut self, key: CallKey, party: &Party, leg: u32, ring_ms: u64, out: &mut Output) {
         let since = self.now;
         let talk = Talk {
             party: party.clone(),
@@ -51,7 +51,7 @@ impl Shard {
         self.want_caller(key, LegWant::Join { leg });
         self.want(key, leg, LegWant::Join { leg: self.calls[key].caller_leg });
         self.set_call_alarm(key);
-        if let Party::Agent(agent) = party {
+        if let Party::Agent(agent) = *party {
             let row = &mut self.agents[agent];
             row.answered += 1;
             row.rona = 0;

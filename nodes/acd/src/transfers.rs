@@ -11,6 +11,9 @@ use crate::shard::Shard;
 use crate::table::{AgentKey, CallKey};
 use crate::{CallId, Name};
 
+/// Targets with the milliseconds each rings.
+type Targets = Vec<(Target, u64)>;
+
 /// What comes of trying a target.
 enum Try {
     /// These legs ring, for so many milliseconds.
@@ -268,7 +271,7 @@ impl Shard {
     }
 
     /// (after, targets, group) of the agent's rule for no answer.
-    pub(crate) fn no_answer_rule(&self, key: AgentKey) -> Option<(u64, Vec<(Target, u64)>, bool)> {
+    pub(crate) fn no_answer_rule(&self, key: AgentKey) -> Option<(u64, Targets, bool)> {
         let rule = self.agents[key].policy.forwards.iter().find(|rule| rule.when == ForwardWhen::NoAnswer)?;
         let after_ms = if rule.after_ms == 0 { u64::from(NO_ANSWER_SECONDS_DEFAULT) * 1000 } else { rule.after_ms };
         Some((after_ms, with_times(&rule.targets), rule.group))
@@ -311,7 +314,7 @@ impl Shard {
         if let Party::Agent(agent) = party {
             self.agents[agent].counts.transferred_in += 1;
         }
-        self.join_party(key, party, leg, ring_ms, out);
+        self.join_party(key, &party, leg, ring_ms, out);
     }
 
     /// All legs but one, and all agents but one, ring no more.
