@@ -138,14 +138,14 @@ impl Report {
     }
 }
 
-fn occupancy<'a>(agents: &mut dyn Iterator<Item = &'a AgentFigures>) -> Option<u64> {
+fn occupancy(agents: &mut dyn Iterator<Item = &AgentFigures>) -> Option<u64> {
     let (busy, signed_in) = agents.fold((0, 0), |(busy, signed_in), agent| {
         (busy + agent.talk_ms + agent.wrap_up_ms, signed_in + agent.signed_in_ms)
     });
     permille(busy, signed_in)
 }
 
-fn gini<'a>(agents: &mut dyn Iterator<Item = &'a AgentFigures>) -> Option<u64> {
+fn gini(agents: &mut dyn Iterator<Item = &AgentFigures>) -> Option<u64> {
     let mut shares: Vec<u64> = agents.filter_map(AgentFigures::occupancy_permille).collect();
     shares.sort_unstable();
     let count = shares.len() as i64;
