@@ -13,7 +13,7 @@ use super::{files, stats::now_ms};
 use crate::{
     args::Simulate,
     cluster::Cluster,
-    failure::Failure,
+    failure::{Failure, counted},
     output::Output,
     times::{Moment, in_utc},
 };
@@ -41,7 +41,7 @@ pub(super) async fn run(
     };
     let changes = files::read("simulate", &asked.policy)?;
     let staff = files::read("simulate", &asked.agents_from)?;
-    let policies = policy::both(base, &changes, &staff)?;
+    let policies = policy::both(&base, &changes, &staff)?;
     let since = asked.since.or(asked.live.then_some(SINCE_DEFAULT)).map(|since| since.resolve(now_ms()));
     let recorded = match &asked.from {
         Some(path) => recorded::from_lines(path, since)?,
@@ -91,10 +91,10 @@ fn assumed(replay: &Replay, renewed: &Replay, recorded: &Recorded) -> Vec<String
         renewed.plan.workers[replay.plan.workers.len()..].iter().map(|worker| worker.name.as_str()).collect();
     let mut assumed = vec![
         format!(
-            "{} calls to {} numbers and {} agents, recorded from {from} to {until}; calls come when they came",
-            recorded.calls.len(),
-            replay.plan.lines.len(),
-            replay.plan.workers.len(),
+            "{} to {} and {}, recorded from {from} to {until}; calls come when they came",
+            counted(recorded.calls.len(), "call"),
+            counted(replay.plan.lines.len(), "number"),
+            counted(replay.plan.workers.len(), "agent"),
         ),
         format!(
             "patience: the {abandoned} who abandoned leave after as long as they did; the others are more patient than \

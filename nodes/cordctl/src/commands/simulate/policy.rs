@@ -30,9 +30,9 @@ pub(super) fn checked(current: &[Document], files: &[SourceFile]) -> Result<Vec<
 }
 
 /// The present documents and those after the changes; with `staff` its agents instead of all others.
-pub(super) fn both(base: Vec<Document>, changes: &[SourceFile], staff: &[SourceFile]) -> Result<Policies, Failure> {
+pub(super) fn both(base: &[Document], changes: &[SourceFile], staff: &[SourceFile]) -> Result<Policies, Failure> {
     let after = if staff.is_empty() {
-        checked(&base, changes)?
+        checked(base, changes)?
     } else {
         let (changes, staff) = (documents::parse(changes), documents::parse(staff));
         let (mut incoming, staff) = match (changes, staff) {
@@ -46,7 +46,7 @@ pub(super) fn both(base: Vec<Document>, changes: &[SourceFile], staff: &[SourceF
         let others: Vec<Document> = base.iter().filter(|document| !is_agent(document)).cloned().collect();
         laid_over(&others, documents::plan(&others, incoming).map_err(|errors| wrong(&errors))?.upserts)
     };
-    Ok(Policies { before: for_shard(&base), after: for_shard(&after) })
+    Ok(Policies { before: for_shard(base), after: for_shard(&after) })
 }
 
 fn is_agent(document: &Document) -> bool {
