@@ -1,7 +1,9 @@
-//! The admin CLI of Cordboard: a client of gRPC only. Knows no node from the inside and keeps nothing.
+//! The admin CLI of Cordboard: a client of gRPC only. Knows no node from the inside and keeps nothing but the cursor that
+//! `events` is asked to keep. A what-if runs here, by the rules that `documents` and `people` bring.
 //!
-//! One command is one file in `commands`; `cluster` finds a node that answers; `output` is the only place that renders;
-//! `failure` is the only place that knows exit codes.
+//! One command is one file in `commands`; `cluster` finds a node that answers; `counts` defines what is derived from
+//! counts; `records` tells what was written down; `output` is the only place that renders; `failure` is the only place
+//! that knows exit codes.
 
 pub mod args;
 pub mod cluster;

@@ -21,7 +21,8 @@ use crate::{
     records::Written,
 };
 
-const CURSOR_BYTES_MAX: u64 = 64 * 1024;
+/// It names each shard.
+const CURSOR_BYTES_MAX: u64 = 1024 * 1024;
 
 #[derive(Serialize)]
 struct Line {

@@ -5,13 +5,15 @@ mod policy;
 mod recorded;
 mod view;
 
+use std::collections::BTreeSet;
+
 use people::whatif::{self, Replay, Report};
 
 use super::{files, stats::now_ms};
 use crate::{
     args::Simulate,
     cluster::Cluster,
-    failure::Failure,
+    failure::{Failure, counted},
     output::Output,
     times::{Moment, in_utc},
 };
@@ -39,7 +41,7 @@ pub(super) async fn run(
     };
     let changes = files::read("simulate", &asked.policy)?;
     let staff = files::read("simulate", &asked.agents_from)?;
-    let policies = policy::both(base, &changes, &staff)?;
+    let policies = policy::both(&base, &changes, &staff)?;
     let since = asked.since.or(asked.live.then_some(SINCE_DEFAULT)).map(|since| since.resolve(now_ms()));
     let recorded = match &asked.from {
         Some(path) => recorded::from_lines(path, since)?,
@@ -69,7 +71,9 @@ fn play(policies: Policies, recorded: &Recorded, seed: u64) -> Result<Outcome, F
     let replay = whatif::from_records(&recorded.calls, &recorded.changes);
     let horizon = replay.until_ms.saturating_add(AFTER_MS);
     let renewed = replay.clone().with_newcomers(&before, &after);
-    let assumed = assumed(&replay, &renewed, recorded);
+    let mut assumed = assumed(&replay, &renewed, recorded);
+    assumed.extend(absent("the present policy", &before, &replay));
+    assumed.extend(absent("the new policy", &after, &renewed));
     let run = |name: &str, documents, replay: Replay| {
         whatif::run(documents, replay.plan, seed, horizon)
             .map_err(|rejection| Failure::InvalidPolicy(vec![format!("the {name} policy: {rejection}")]))
@@ -87,18 +91,21 @@ fn assumed(replay: &Replay, renewed: &Replay, recorded: &Recorded) -> Vec<String
         renewed.plan.workers[replay.plan.workers.len()..].iter().map(|worker| worker.name.as_str()).collect();
     let mut assumed = vec![
         format!(
-            "{} calls to {} numbers and {} agents, recorded from {from} to {until}; calls come when they came",
-            recorded.calls.len(),
-            replay.plan.lines.len(),
-            replay.plan.workers.len(),
+            "{} to {} and {}, recorded from {from} to {until}; calls come when they came",
+            counted(recorded.calls.len(), "call"),
+            counted(replay.plan.lines.len(), "number"),
+            counted(replay.plan.workers.len(), "agent"),
         ),
         format!(
             "patience: the {abandoned} who abandoned leave after as long as they did; the others are more patient than \
              they had to be, by a Kaplan-Meier curve for each number"
         ),
-        format!(
-            "talk times: as recorded for the {answered} who were answered; the others draw from those of their number"
-        ),
+        match answered {
+            0 => "talk times: none was recorded; 3 minutes on average, exponential".to_owned(),
+            _ => format!(
+                "talk times: as recorded for the {answered} who were answered; the others draw from those of their number"
+            ),
+        },
         "repeat calls: a call within an hour after one in vain comes only if that one is in vain again; nobody else \
          rings again"
             .to_owned(),
@@ -110,7 +117,9 @@ fn assumed(replay: &Replay, renewed: &Replay, recorded: &Recorded) -> Vec<String
     ];
     if !newcomers.is_empty() {
         let names = shown(&newcomers);
-        assumed.push(format!("agents who are not in the records work all the time: {names}"));
+        assumed.push(format!(
+            "newcomers, whom neither the present policy nor the records know, work all the time: {names}"
+        ));
     }
     if recorded.repeated > 0 {
         assumed.push(format!("{} records were there twice and count once", recorded.repeated));
@@ -119,6 +128,27 @@ fn assumed(replay: &Replay, renewed: &Replay, recorded: &Recorded) -> Vec<String
         assumed.push("the cluster no longer has the oldest of these records".to_owned());
     }
     assumed
+}
+
+/// Who does not work under a policy, though its documents or the records name them.
+fn absent(policy: &str, documents: &[whatif::Document], replay: &Replay) -> Vec<String> {
+    let named: BTreeSet<&str> = documents
+        .iter()
+        .filter_map(|document| match document {
+            whatif::Document::Agent(agent) => Some(agent.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let working: BTreeSet<&str> = replay.plan.workers.iter().map(|worker| worker.name.as_str()).collect();
+    let idle: Vec<&str> = named.difference(&working).copied().collect();
+    let gone: Vec<&str> = working.difference(&named).copied().collect();
+    let told = |names: &[&str], what: &str| {
+        (!names.is_empty()).then(|| format!("agents of {policy} who {what}, and so do not work: {}", shown(names)))
+    };
+    [told(&idle, "are not in the records"), told(&gone, "are in the records but not in its documents")]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The first ones by name, the others counted.

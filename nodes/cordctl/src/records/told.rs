@@ -36,7 +36,7 @@ impl Decision {
         let Self { queue, position, .. } = self;
         let place = format!("position {position} of {queue}, after {}", lasting(self.waited_ms));
         let mut lines = vec![match &self.chosen {
-            Some(agent) => format!("offered to {agent} {} ({place})", self.why()),
+            Some(agent) => format!("offered to {agent}{} ({place})", self.why()),
             None => format!("offered to nobody ({place})"),
         }];
         if !self.also.is_empty() {
@@ -71,13 +71,13 @@ impl Decision {
 
     fn why(&self) -> String {
         match self.cause.as_deref() {
-            None => format!("by {}", self.strategy),
-            Some("sticky") => "who served this caller before (sticky)".to_owned(),
-            Some("direct") => "for whom it was meant (direct)".to_owned(),
-            Some("pull") => "who was given it out of turn (pull)".to_owned(),
-            Some("chooser") => "whom the external chooser named (chooser)".to_owned(),
-            Some("callback") => "to call the caller back (callback)".to_owned(),
-            Some(other) => format!("because of {other}"),
+            None => format!(" by {}", self.strategy),
+            Some("sticky") => ", who served this caller before: sticky".to_owned(),
+            Some("direct") => ", for whom it was meant: direct".to_owned(),
+            Some("pull") => ", who was given it out of turn: pull".to_owned(),
+            Some("chooser") => ", whom the external chooser named: chooser".to_owned(),
+            Some("callback") => ", to call the caller back: callback".to_owned(),
+            Some(other) => format!(" because of {other}"),
         }
     }
 

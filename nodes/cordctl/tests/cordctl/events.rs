@@ -123,7 +123,7 @@ fn what_is_no_cursor_is_refused() {
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("cursor");
-    fs::write(&path, "x".repeat(70_000)).expect("written");
+    fs::write(&path, "x".repeat(1_100_000)).expect("written");
     let output = centre.run(&format!("events --cursor-file {}", path.display()));
     assert!(output.status.code() == Some(2) && err(&output).contains("is no cursor"), "{}", err(&output));
 }

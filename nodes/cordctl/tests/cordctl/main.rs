@@ -159,7 +159,7 @@ fn explain_says_in_words_why() {
     let told = text.split("\n\n").nth(1).expect("a second paragraph");
     assert_eq!(
         told,
-        "22:13:20.000  offered to anna who served this caller before (sticky) (position 1 of support, after 0.0s)\n\
+        "22:13:20.000  offered to anna, who served this caller before: sticky (position 1 of support, after 0.0s)\n\
          22:13:21.200  offered to anna by longest-idle (position 1 of support, after 1.2s)\n\
          \u{20}             rung at the same time: ben\n\
          \u{20}             asked for english:50, tier 2, rules 1\n\

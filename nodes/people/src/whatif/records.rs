@@ -95,8 +95,9 @@ pub const REPEAT_MS: u64 = 3_600_000;
 
 /// Turns records into a plan, in any order. Who abandoned keeps the patience they showed; who was served has one that
 /// is longer than their wait, drawn from the number's Kaplan-Meier curve. Who was served keeps the talk time; the
-/// others draw from those of the number. Nobody rings again but those who did; and of these only who is not served at
-/// first: a call of the same caller to the same number within [`REPEAT_MS`] of one without success is its repeat.
+/// others draw from those of the number, or of all numbers, or from the usual ones when nobody talked. Nobody rings
+/// again but those who did; and of these only who is not served at first: a call of the same caller to the same number
+/// within [`REPEAT_MS`] of one without success is its repeat.
 pub fn from_records(calls: &[RecordedCall], changes: &[RecordedChange]) -> Replay {
     let moments = || {
         let calls = calls.iter().flat_map(|call| [call.offered_ms, call.ended_ms]);
@@ -126,6 +127,9 @@ fn line(number: &str, mut calls: Vec<&RecordedCall>, everybody: &Arc<[u64]>) -> 
     let waits: Vec<(u64, bool)> = calls.iter().filter_map(|call| Some((call.waited_ms, is_patience(call)?))).collect();
     let talks: Arc<[u64]> = calls.iter().filter_map(|call| talk_ms(call)).collect();
     let talks = if talks.is_empty() { everybody.clone() } else { talks };
+    let usual = Habits::default();
+    // Of no talk at all nothing is known; it must still end.
+    let talk = if talks.is_empty() { usual.talk } else { Spread::Recorded(talks) };
     // When each caller's last call without success ended.
     let mut unserved: BTreeMap<&str, Timestamp> = BTreeMap::new();
     let mut arrivals = Vec::with_capacity(calls.len());
@@ -147,11 +151,7 @@ fn line(number: &str, mut calls: Vec<&RecordedCall>, everybody: &Arc<[u64]>) -> 
     Line {
         number: number.to_owned(),
         arrivals: Arrivals::List(arrivals),
-        habits: Habits {
-            patience: Spread::Survival(Arc::new(kaplan_meier(&waits))),
-            talk: Spread::Recorded(talks),
-            ..Habits::default()
-        },
+        habits: Habits { patience: Spread::Survival(Arc::new(kaplan_meier(&waits))), talk, ..usual },
     }
 }
 

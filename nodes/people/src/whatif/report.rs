@@ -162,7 +162,27 @@ fn permille(part: u64, whole: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::Figures;
+    use super::{AgentFigures, Figures, Report};
+
+    #[test]
+    fn a_queue_is_judged_by_its_own_agents() {
+        let agent = |name: &str, talk_ms| AgentFigures {
+            name: name.to_owned(),
+            signed_in_ms: 1_000,
+            talk_ms,
+            ..AgentFigures::default()
+        };
+        let team =
+            |queue: &str, names: &[&str]| (queue.to_owned(), names.iter().map(|name| (*name).to_owned()).collect());
+        let report = Report {
+            agents: vec![agent("anna", 500), agent("ben", 500), agent("carl", 0)],
+            teams: vec![team("sales", &["anna", "ben", "nobody"]), team("support", &["carl"])],
+            ..Report::default()
+        };
+        assert_eq!((report.occupancy_of_permille("sales"), report.gini_of_permille("sales")), (Some(500), Some(0)));
+        assert_eq!((report.occupancy_of_permille("support"), report.gini_of_permille("support")), (Some(0), None));
+        assert_eq!((report.occupancy_of_permille("nowhere"), report.occupancy_permille()), (None, Some(333)));
+    }
 
     #[test]
     fn short_abandons_were_never_there() {

@@ -25,28 +25,28 @@ pub(super) async fn present(cluster: &mut Cluster) -> Result<Vec<Document>, Fail
 
 /// What `files` make of the documents there are, or every error that `apply` would list.
 pub(super) fn checked(current: &[Document], files: &[SourceFile]) -> Result<Vec<Document>, Failure> {
-    let plan = documents::check(current, files).map_err(wrong)?;
+    let plan = documents::check(current, files).map_err(|errors| wrong(&errors))?;
     Ok(laid_over(current, plan.upserts))
 }
 
 /// The present documents and those after the changes; with `staff` its agents instead of all others.
-pub(super) fn both(base: Vec<Document>, changes: &[SourceFile], staff: &[SourceFile]) -> Result<Policies, Failure> {
+pub(super) fn both(base: &[Document], changes: &[SourceFile], staff: &[SourceFile]) -> Result<Policies, Failure> {
     let after = if staff.is_empty() {
-        checked(&base, changes)?
+        checked(base, changes)?
     } else {
         let (changes, staff) = (documents::parse(changes), documents::parse(staff));
         let (mut incoming, staff) = match (changes, staff) {
             (Ok(changes), Ok(staff)) => (changes, staff),
             (changes, staff) => {
-                return Err(wrong([changes.err(), staff.err()].into_iter().flatten().flatten().collect()));
+                return Err(wrong(&[changes.err(), staff.err()].into_iter().flatten().flatten().collect::<Vec<_>>()));
             }
         };
         incoming.retain(|sourced| !is_agent(&sourced.document));
         incoming.extend(staff.into_iter().filter(|sourced| is_agent(&sourced.document)));
         let others: Vec<Document> = base.iter().filter(|document| !is_agent(document)).cloned().collect();
-        laid_over(&others, documents::plan(&others, incoming).map_err(wrong)?.upserts)
+        laid_over(&others, documents::plan(&others, incoming).map_err(|errors| wrong(&errors))?.upserts)
     };
-    Ok(Policies { before: for_shard(base), after: for_shard(after) })
+    Ok(Policies { before: for_shard(base), after: for_shard(&after) })
 }
 
 fn is_agent(document: &Document) -> bool {
@@ -61,13 +61,13 @@ fn laid_over(current: &[Document], upserts: Vec<Document>) -> Vec<Document> {
 }
 
 /// With the time zones of this release, as the directory would add them.
-fn for_shard(documents: Vec<Document>) -> Vec<whatif::Document> {
-    let zones = documents::zones(&documents);
-    let mut documents = laid_over(&documents, Vec::new());
+fn for_shard(documents: &[Document]) -> Vec<whatif::Document> {
+    let zones = documents::zones(documents);
+    let mut documents = laid_over(documents, Vec::new());
     documents.retain(|document| !matches!(document.kind, Some(document::Kind::Zone(_))));
     documents.into_iter().chain(zones).filter_map(documents::for_shard).collect()
 }
 
-fn wrong(errors: Vec<DocumentError>) -> Failure {
+fn wrong(errors: &[DocumentError]) -> Failure {
     Failure::InvalidPolicy(errors.iter().map(|error| clean(&documents::line(error))).collect())
 }

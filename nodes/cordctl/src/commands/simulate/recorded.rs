@@ -41,8 +41,8 @@ pub(super) struct Recorded {
     pub(super) repeated: u64,
     /// Older ones are gone.
     pub(super) pruned: bool,
-    seen: BTreeSet<(String, u64, u64)>,
-    seen_changes: BTreeSet<(u64, String, String, String)>,
+    /// Calls by id, offered and ended: an id may come back after years.
+    seen: BTreeSet<(u64, u64, u64)>,
 }
 
 #[derive(Deserialize)]
@@ -118,8 +118,7 @@ fn read(mut lines: impl BufRead, name: &str, since_ms: Option<u64>) -> Result<Re
         let what = "these lines are not records as `cordctl events -o json` writes them";
         return Err(Failure::Usage(format!("simulate: {what}:\n  {}", errors.join("\n  "))));
     }
-    recorded.check_span(name)?;
-    Ok(recorded)
+    recorded.finish(name)
 }
 
 /// From the cluster, up to the present.
@@ -141,8 +140,7 @@ pub(super) async fn from_cluster(cluster: &mut Cluster, since_ms: Option<u64>) -
         }
         recorded.check_count("the cluster")?;
     }
-    recorded.check_span("the cluster")?;
-    Ok(recorded)
+    recorded.finish("the cluster")
 }
 
 impl Recorded {
@@ -172,11 +170,12 @@ impl Recorded {
         if since_ms.is_some_and(|since_ms| offered_ms < since_ms) {
             return Ok(());
         }
-        if let Some(call) = ended.call
-            && !self.seen.insert((call, offered_ms, ended_ms))
-        {
-            self.repeated += 1;
-            return Ok(());
+        if let Some(call) = ended.call {
+            let call = u64::from_str_radix(&call, 16).map_err(|_| "call is not an id of 16 hex digits")?;
+            if !self.seen.insert((call, offered_ms, ended_ms)) {
+                self.repeated += 1;
+                return Ok(());
+            }
         }
         self.calls.push(RecordedCall {
             number: ended.number,
@@ -197,10 +196,6 @@ impl Recorded {
         if since_ms.is_some_and(|since_ms| at < since_ms) {
             return Ok(());
         }
-        if !self.seen_changes.insert((at, agent.clone(), from.clone(), to.clone())) {
-            self.repeated += 1;
-            return Ok(());
-        }
         self.changes.push(RecordedChange { agent, at, from, to, reason: reason.unwrap_or_default() });
         Ok(())
     }
@@ -211,6 +206,21 @@ impl Recorded {
         }
         let allowed = counted(RECORDS_MAX, "record");
         Err(Failure::Usage(format!("simulate: {name} has more than {allowed}; give fewer with --since")))
+    }
+
+    fn finish(mut self, name: &str) -> Result<Self, Failure> {
+        self.changes.sort_by_key(|change| change.at);
+        let (all, mut moment, mut seen) = (self.changes.len(), 0, BTreeSet::new());
+        self.changes.retain(|change| {
+            if change.at != moment {
+                seen.clear();
+                moment = change.at;
+            }
+            seen.insert((change.agent.clone(), change.from.clone(), change.to.clone()))
+        });
+        self.repeated += u64::try_from(all - self.changes.len()).unwrap_or(u64::MAX);
+        self.check_span(name)?;
+        Ok(self)
     }
 
     /// Virtual time is cheap but not free.
@@ -268,8 +278,11 @@ mod tests {
 
     #[test]
     fn what_was_read_twice_counts_once() {
-        let recorded = read((call() + &call()).as_bytes(), "f", None).expect("records");
-        assert_eq!((recorded.calls.len(), recorded.repeated), (1, 1));
+        let change = r#"{"at_ms":1,"type":"agent","agent":"anna","from":"ready","to":"reserved"}"#.to_owned() + "\n";
+        let later = change.replace(":1,", ":2,");
+        let all = call() + &change + &later + &call() + &change;
+        let recorded = read(all.as_bytes(), "f", None).expect("records");
+        assert_eq!((recorded.calls.len(), recorded.changes.len(), recorded.repeated), (1, 2, 2));
     }
 
     #[test]
