@@ -71,7 +71,7 @@ impl shard_server::Shard for ShardService {
                 }
                 let (ours, theirs): (Vec<_>, Vec<_>) =
                     request.submissions.into_iter().partition(|submission| of_a_node || is_for_clients(submission));
-                let outcomes: Vec<_> = theirs.into_iter().map(not_for_clients).collect();
+                let outcomes: Vec<_> = theirs.iter().map(not_for_clients).collect();
                 if !outcomes.is_empty() && replies.try_send(SubmitReply { outcomes }).is_err() {
                     break;
                 }
@@ -117,7 +117,7 @@ const fn is_for_clients(submission: &Submission) -> bool {
     !matches!(submission.command, Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_)) }))
 }
 
-fn not_for_clients(submission: Submission) -> Outcome {
+fn not_for_clients(submission: &Submission) -> Outcome {
     let rejection = Rejection { code: RejectionCode::Invalid.into(), detail: NOT_FOR_CLIENTS.into() };
     Outcome { id: submission.id, shard: submission.shard, result: Some(outcome::Result::Rejection(rejection)) }
 }
