@@ -5,7 +5,7 @@ DIR ?= dev
 SEED ?=
 CARGO ?= cargo
 
-.PHONY: help build dev test check fix load packages
+.PHONY: help build dev test check fix sim sim-long load load-acd packages
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,8 +28,17 @@ fix: ## Format and mend what can be mended by a machine
 	$(CARGO) fmt --all
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 
+sim: ## 200 bad minutes of a whole system in one thread; make sim SEED=42 plays one and tells its story
+	$(CARGO) run -q --locked -p sim -- $(if $(SEED),--seed $(SEED))
+
+sim-long: ## The same with ten bad minutes each, as long as you like: make sim-long SEEDS=5000
+	$(CARGO) run -q --release --locked -p sim -- --long --seeds $(or $(SEEDS),1000)
+
 load: packages build ## Figures of docs/performance.md, side by side in one run
 	$(CARGO) run --release --locked -p tests --bin load
+
+load-acd: ## How fast the distribution core is, how it grows, what a row and a snapshot cost; the last line is JSON
+	$(CARGO) run -q --release --locked -p acd --example load
 
 packages:
 	@tests/packages.sh

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use toml::{Table, Value};
 
 /// Who may use whom of ours; for tests of a package too, unless said below.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("proto", &[]),
     ("acd", &[]),
     ("documents", &["acd", "proto"]),
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("gateway", &["sip", "media", "proto"]),
     ("cordctl", &["documents", "people", "proto"]),
     ("cordboard", &["node", "gateway", "sip", "media", "proto"]),
+    ("sim", &["node", "cluster", "acd", "proto"]),
     ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway"]),
 ];
 

@@ -139,13 +139,14 @@ impl Shard {
             return Err(Rejection::new(RejectionCode::Invalid, "contact * needs expires_seconds 0"));
         }
         let agent = &self.agents[key];
-        let known = agent.contacts.iter().any(|contact| contact.uri == uri);
+        let known = agent.contacts.iter().any(|contact| *contact.uri == *uri);
         if expires_seconds > 0 && !known && agent.contacts.len() >= self.limits.contacts_per_agent_max {
             return Err(Rejection::new(RejectionCode::LimitReached, "contacts_per_agent_max"));
         }
         let expires = self.now + u64::from(expires_seconds.min(CONTACT_SECONDS_MAX)) * 1000;
+        let uri: Name = uri.into();
         self.change_reach(key, |agent| {
-            agent.contacts.retain(|contact| uri != "*" && contact.uri != uri);
+            agent.contacts.retain(|contact| &*uri != "*" && contact.uri != uri);
             if expires_seconds > 0 {
                 agent.contacts.insert(0, Contact { uri, gateway, expires });
             }
@@ -182,9 +183,9 @@ impl Shard {
         };
         let rona_max = policy.document.rona_max;
         let agent = &mut self.agents[key];
-        if miss == Miss::NoAnswer {
+        if miss == Miss::NoAnswer && !many {
             agent.counts.rona += 1;
-            agent.rona += u32::from(!many);
+            agent.rona += 1;
             self.queues[queue].counts.rona += 1;
         }
         let others = agent.work.iter().any(|work| work.call != call);
@@ -245,9 +246,9 @@ impl Shard {
             AfterCall::LoggedOut => (Presence::LoggedOut, "logged-out".into()),
             AfterCall::NotReady { reason } => (Presence::NotReady { reason: reason.clone(), until: None }, reason),
             AfterCall::Ready if seconds > 0 => {
-                (Presence::WrapUp { until: now.saturating_add(u64::from(seconds) * 1000) }, "".into())
+                (Presence::WrapUp { until: now.saturating_add(u64::from(seconds) * 1000) }, self.empty.clone())
             }
-            AfterCall::Ready => (Presence::Ready, "".into()),
+            AfterCall::Ready => (Presence::Ready, self.empty.clone()),
         };
         let rank = self.next_rank();
         self.enter(key, &reason, id, out, |agent| {
@@ -367,6 +368,7 @@ impl Shard {
         let agent = self.agents.remove(key);
         self.agent_names.remove(&agent.name);
         self.write_arrival(agent.name, agent.state.name(), ABSENT, self.now - agent.since, call, out);
+        self.build_members();
     }
 
     pub(crate) fn write_arrival(
@@ -392,7 +394,12 @@ impl Shard {
         agent.rona = 0;
         for index in 0..self.agents[key].members.len() {
             let queue = self.agents[key].members[index].queue;
-            let entry = self.least_figures(queue, key);
+            let (calls, talk_ms) = self.least_figures(queue, key);
+            let window = self.queues[queue].policy.document.window;
+            self.agents[key].members[index].entry = (0, 0);
+            let agent = &self.agents[key];
+            let own = crate::pools::done(agent, &agent.members[index], window, now);
+            let entry = (calls.saturating_sub(own.0), talk_ms.saturating_sub(own.1));
             self.agents[key].members[index].entry = entry;
         }
     }

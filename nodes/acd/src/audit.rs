@@ -56,7 +56,11 @@ impl Shard {
             ensure!(call.legs.iter().all(|leg| leg.number <= call.legs_made), "call {id}: leg numbers");
             ensure!(call.legs.iter().all(|leg| leg.revision <= self.revision), "call {id}: leg revisions");
             ensure!(self.call_due(call) == call.alarm, "call {id}: alarm {:?}", call.alarm);
-            ensure!(call.alarm.is_none_or(|at| at > self.now), "call {id}: something due was not done");
+            ensure!(
+                call.alarm.is_none_or(|at| at > self.now),
+                "call {id}: {:?} was due and not done: {call:?}",
+                call.alarm
+            );
             self.audit_legs(key, call).map_err(|what| format!("call {id}: {what}"))?;
         }
         let listed: usize = self.gateways.iter().map(|(_, gateway)| gateway.calls.len()).sum();
@@ -187,6 +191,9 @@ impl Shard {
             if matches!(call.state, CallState::Talking(_)) {
                 *talking.entry(line.queue).or_default() += 1;
             }
+            let callback = line.callback.is_some() && !call.is_ended();
+            let remembered = self.callbacks.contains(&(call.caller.clone(), line.queue, key));
+            ensure!(callback == remembered, "call {}: callback index", call.id);
             if call.in_line().is_none() {
                 continue;
             }
@@ -197,7 +204,7 @@ impl Shard {
                 if call.state == CallState::Waiting && !rests {
                     let class = match line.wanted {
                         Some(wanted) => ClassKey::Own(wanted.agent),
-                        None => ClassKey::Open { demand: line.demand, tier: line.tier },
+                        None => ClassKey::Open { demand: line.demand, tier: line.tier, shuns: line.shuns },
                     };
                     classes.entry((queue, class)).or_default().insert(line.place, key);
                 } else {
@@ -209,13 +216,18 @@ impl Shard {
             let name = &queue.name;
             for (class, line) in &queue.classes {
                 let wanted = classes.remove(&(key, *class)).unwrap_or_default();
-                ensure!(line.iter().eq(wanted.into_iter()), "queue {name}: class {class:?}");
+                let listed: Vec<_> = line.iter().map(|(_, call)| call).collect();
+                ensure!(line.iter().eq(wanted.clone()), "queue {name}: class {class:?}: {listed:?} for {wanted:?}");
                 if let ClassKey::Own(agent) = class {
                     let known = self.agents.get(*agent).is_some_and(|agent| agent.own.contains(&key));
                     ensure!(known, "queue {name}: an agent does not know of own calls");
                 }
             }
             ensure!(queue.offered == offered.remove(&key).unwrap_or_default(), "queue {name}: offered");
+            ensure!(
+                queue.callbacks as usize == self.callbacks.iter().filter(|(_, at, _)| *at == key).count(),
+                "queue {name}: callbacks"
+            );
             ensure!(queue.talking == talking.remove(&key).unwrap_or_default(), "queue {name}: talking");
             if queue.removed {
                 ensure!(queue.in_line() == 0, "queue {name}: removed and still here");
@@ -253,12 +265,12 @@ impl Shard {
             for member in &agent.members {
                 let queue = &self.queues[member.queue];
                 for (class, line) in &queue.classes {
-                    let ClassKey::Open { demand, tier } = class else { continue };
+                    let ClassKey::Open { demand, tier, shuns } = class else { continue };
                     let takes = agent.is_able(*demand) && queue.open_tier(*tier) >= member.tier;
-                    let all_shun = line
-                        .iter()
-                        .all(|(_, call)| self.calls[call].line.as_deref().is_some_and(|line| line.shuns == Some(key)));
-                    ensure!(!takes || all_shun, "queue {}: a call waits for a ready agent", queue.name);
+                    let may = *shuns != Some(key) && !line.is_empty();
+                    let asked_enough = queue.policy.document.strategy == crate::Strategy::External
+                        && !self.may_ask(member.queue, *demand, false);
+                    ensure!(!(takes && may) || asked_enough, "queue {}: a call waits for a ready agent", queue.name);
                 }
             }
         }

@@ -45,6 +45,9 @@ impl Shard {
             self.withdraw_all(key, "caller left", out);
             self.return_call(key);
         }
+        self.leave_line(key);
+        self.inherit_callback(key, queue, out);
+        self.stand_in_line(key);
         let expires = self.now.saturating_add(policy.expiry_ms);
         let wish = CallbackWish { number: number.to_owned(), attempts: 0, rest_until: None, expires };
         let line = self.line_mut(key);
@@ -78,7 +81,7 @@ impl Shard {
         {
             let queue = line.queue;
             self.queues[queue].callbacks += 1;
-            self.callbacks.insert((call.caller.clone(), queue), key);
+            self.callbacks.insert((call.caller.clone(), queue, key));
         }
     }
 
@@ -89,31 +92,29 @@ impl Shard {
         {
             let queue = line.queue;
             self.queues[queue].callbacks -= 1;
-            let name = (call.caller.clone(), queue);
-            if self.callbacks.get(&name) == Some(&key) {
-                self.callbacks.remove(&name);
-            }
+            self.callbacks.remove(&(call.caller.clone(), queue, key));
         }
     }
 
-    /// A caller who was to be called back rings again: the new call has the old one's place.
+    /// A caller who was to be called back rings again, or asks again: this call has the other's place.
     pub(crate) fn inherit_callback(&mut self, key: CallKey, queue: QueueKey, out: &mut Output) {
         let caller = self.calls[key].caller.clone();
         if caller.is_empty() {
             return;
         }
-        let Some(old) = self.callbacks.get(&(caller, queue)).copied() else { return };
-        if old == key || self.calls[old].state != CallState::Waiting {
-            return;
-        }
-        let (place, joined) = {
+        let of_caller = (caller.clone(), queue, CallKey::from_slot(0))..=(caller, queue, CallKey::from_slot(u32::MAX));
+        let others = self.callbacks.range(of_caller).map(|(.., other)| *other).filter(|other| *other != key);
+        for old in others.collect::<Vec<_>>() {
+            if self.calls[old].state != CallState::Waiting {
+                continue;
+            }
             let line = self.calls[old].line.as_deref().expect("a callback is in line");
-            (line.place, line.joined)
-        };
-        self.conclude(old, CallOutcome::Abandoned, "caller", Release::CallerLeft, out);
-        let line = self.line_mut(key);
-        line.place = place;
-        line.joined = joined;
+            let (place, joined) = (line.place, line.joined);
+            self.conclude(old, CallOutcome::Abandoned, "caller", Release::CallerLeft, out);
+            let line = self.line_mut(key);
+            line.place = line.place.min(place);
+            line.joined = line.joined.min(joined);
+        }
     }
 
     /// Its turn has come: the agent is kept, the caller is called.
@@ -131,7 +132,7 @@ impl Shard {
         let line = self.line_mut(key);
         let Some(wish) = line.callback.as_mut() else { return };
         wish.attempts += 1;
-        let number: Box<str> = wish.number.as_str().into();
+        let number: Name = wish.number.as_str().into();
         self.leave_line(key);
         self.keep_place(key);
         let call = &mut self.calls[key];
@@ -156,7 +157,7 @@ impl Shard {
             Offer { ringing: Vec::new(), since: self.now, until, step: 0, tried: Vec::new(), queue, many: false };
         self.calls[key].state = CallState::Offered(Box::new(offer));
         let row = &self.agents[agent];
-        let (contacts, name): (Vec<Box<str>>, Name) = (row.reach().map(Into::into).collect(), row.name.clone());
+        let (contacts, name): (Vec<Name>, Name) = (row.reach().cloned().collect(), row.name.clone());
         if contacts.is_empty() {
             // The phone went away while the caller was called.
             self.drop_work(agent, key, "unreachable", out);

@@ -1,5 +1,7 @@
 //! Calls: a gateway's reports about them, and their ends; ends are concluded here, never asked for.
 
+use std::sync::Arc;
+
 use crate::command::{Accepted, EndCause, Rejection, RejectionCode};
 use crate::document::AnswerMode;
 use crate::output::{CallOutcome, CallRecord, Output, RecordKind};
@@ -108,20 +110,21 @@ impl Shard {
         }
         let queue = queue.map_or(self.empty.clone(), |queue| self.queues[queue].name.clone());
         let record = self.call_record(key, queue, CallOutcome::Refused, "system".into());
-        self.write(RecordKind::Call((*record).clone()), out);
+        self.write(RecordKind::Call(Arc::clone(&record)), out);
         self.calls[key].state = CallState::Ended { record };
         if self.calls[key].caller_leg().is_none() {
             self.add_leg(key, None, LegWant::Gone { release, status });
         } else {
             self.want_caller(key, LegWant::Gone { release, status });
         }
+        self.set_call_alarm(key);
     }
 
-    fn call_record(&self, key: CallKey, queue: Name, outcome: CallOutcome, ended_by: Name) -> Box<CallRecord> {
+    fn call_record(&self, key: CallKey, queue: Name, outcome: CallOutcome, ended_by: Name) -> Arc<CallRecord> {
         let call = &self.calls[key];
         let line = call.line.as_deref();
         let first = call.parts.first();
-        Box::new(CallRecord {
+        Arc::new(CallRecord {
             call: call.id,
             number: call.number.clone(),
             caller: call.caller.clone(),
@@ -293,8 +296,8 @@ impl Shard {
         release: Release,
         out: &mut Output,
     ) {
-        let state = self.calls[key].state.clone();
-        match &state {
+        let in_line = self.calls[key].in_line().is_some();
+        match self.calls[key].state {
             CallState::Waiting | CallState::Asking { .. } => self.leave_line(key),
             CallState::Offered(_) => {
                 self.withdraw_offer(key, release, "call ended", out);
@@ -302,7 +305,7 @@ impl Shard {
             }
             CallState::Calling { agent, .. } => {
                 self.leave_line(key);
-                self.drop_work(*agent, key, "call ended", out);
+                self.drop_work(agent, key, "call ended", out);
             }
             CallState::Moving(_) => self.end_move(key, "caller-left", out),
             CallState::Talking(_) => self.end_talk(key, out),
@@ -310,16 +313,12 @@ impl Shard {
             CallState::Ended { .. } => panic!("a call ends once"),
         }
         let queue = self.calls[key].line.as_ref().map(|line| line.queue);
-        let in_line = matches!(
-            state,
-            CallState::Waiting | CallState::Asking { .. } | CallState::Offered(_) | CallState::Calling { .. }
-        );
         if in_line {
             self.count_wait_over(key, outcome, release);
         }
         let name = queue.map_or_else(|| self.empty.clone(), |queue| self.queues[queue].name.clone());
         let record = self.call_record(key, name, outcome, by.into());
-        self.write(RecordKind::Call((*record).clone()), out);
+        self.write(RecordKind::Call(Arc::clone(&record)), out);
         self.forget_callback(key);
         self.calls[key].state = CallState::Ended { record };
         self.release_legs(key, release);

@@ -13,8 +13,8 @@ use crate::document::{self, Document, StartState};
 use crate::output::Output;
 use crate::policy::{Asked, CentrePolicy, QueuePolicy};
 use crate::rows::{
-    AfterCall, Agent, AgentPolicy, CallState, Class, Forward, Member, Pool, Presence, Queue, QueueTotals, Rank,
-    Release, Stage, State, TIERS, Tally,
+    AfterCall, Agent, AgentPolicy, CallState, Class, Forward, LegWant, Member, Pool, Presence, Queue, QueueTotals,
+    Rank, Release, Stage, State, TIERS, Tally,
 };
 use crate::schedule::Calendar;
 use crate::shard::{NumberRow, Shard};
@@ -22,11 +22,17 @@ use crate::table::{AgentKey, QueueKey};
 
 use wanted::Wanted;
 
+/// What held before, as far as a change of it concerns those who wait.
+struct Former {
+    queues: BTreeMap<QueueKey, QueuePolicy>,
+    classes: BTreeMap<crate::CallId, (u8, u64)>,
+}
+
 impl Shard {
     pub(crate) fn configure(
         &mut self,
         version: u64,
-        documents: Vec<Document>,
+        documents: &[Document],
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
         if version < self.config_version {
@@ -35,21 +41,26 @@ impl Shard {
         if version == self.config_version {
             return Ok(Accepted);
         }
-        let wanted = Wanted::read(&documents, &self.limits)?;
+        let wanted = Wanted::read(documents, &self.limits)?;
         let kept: Vec<&Document> =
             documents.iter().filter(|document| !matches!(document, Document::Trunk(_))).collect();
         let kept =
             serde_json::to_vec(&kept).map_err(|error| Rejection::new(RejectionCode::Invalid, error.to_string()))?;
         self.documents = kept.into();
         self.config_version = version;
+        let former_centre = self.centre.clone();
+        let former = Former {
+            queues: self.queues.iter().map(|(key, queue)| (key, (*queue.policy).clone())).collect(),
+            classes: self.classes_by_documents(),
+        };
         self.put_all(&wanted, out);
-        let former = self.former_policies();
         self.put_queues(&wanted);
         for agent in wanted.agents.values() {
             self.put_agent(agent, &wanted, out);
         }
         self.build_pools();
         self.review_calls(&former);
+        self.review_legs(&former.queues, &former_centre);
         for key in self.agents.keys() {
             if !wanted.agents.contains_key(&*self.agents[key].name) {
                 self.remove_agent(key, out);
@@ -57,6 +68,7 @@ impl Shard {
                 self.leave_foreign_offer(key, out);
             }
         }
+        self.build_members();
         for key in self.queues.keys() {
             if !wanted.queues.contains_key(&*self.queues[key].name) {
                 self.remove_queue(key, out);
@@ -72,7 +84,7 @@ impl Shard {
         self.put_all(&wanted, &mut Output::default());
         for document in wanted.queues.values() {
             if let Some(key) = self.queue_names.get(document.name.as_str()).copied() {
-                self.queues[key].policy = Box::new(self.policy_of(document));
+                *self.queues[key].policy = self.policy_of(document);
             }
         }
         for document in wanted.agents.values() {
@@ -117,6 +129,7 @@ impl Shard {
         }
         for number in wanted.numbers.values() {
             let row = self.numbers.entry(number.name.as_str().into()).or_insert_with(|| NumberRow {
+                name: number.name.as_str().into(),
                 policy: document::Number::default(),
                 counts: Box::new(Counts::default()),
                 demands: Vec::new(),
@@ -137,8 +150,10 @@ impl Shard {
         self.memory.window_ms = u64::from(windows.max().unwrap_or(0)) * 1000;
     }
 
-    fn former_policies(&self) -> BTreeMap<QueueKey, QueuePolicy> {
-        self.queues.iter().map(|(key, queue)| (key, (*queue.policy).clone())).collect()
+    /// What documents say of the class and the boost of each call in line.
+    fn classes_by_documents(&self) -> BTreeMap<crate::CallId, (u8, u64)> {
+        let in_line = self.calls.iter().filter(|(_, call)| call.in_line().is_some());
+        in_line.map(|(key, call)| (call.id, self.class_and_boost(key))).collect()
     }
 
     fn policy_of(&self, document: &document::Queue) -> QueuePolicy {
@@ -202,7 +217,7 @@ impl Shard {
             group: rule.group,
         });
         AgentPolicy {
-            contact: document.contact.clone(),
+            contact: document.contact.as_str().into(),
             wrap_up_seconds: document.wrap_up_seconds,
             capacity: document.capacity.clamp(1, 10) as u8,
             skills,
@@ -316,7 +331,17 @@ impl Shard {
         for key in self.queues.keys() {
             let mut order = by_queue.remove(&key).unwrap_or_default();
             order.sort_unstable();
-            self.queues[key].members = order.iter().map(|(.., agent)| *agent).collect();
+            let members: Vec<AgentKey> = order.iter().map(|(.., agent)| *agent).collect();
+            let row = &mut self.queues[key];
+            if let Some(last) = row.cursor
+                && !row.members.is_empty()
+            {
+                // Round robin goes on after who was last, or after the one before who is still a member.
+                let former = row.members.iter().take(last as usize + 1).rev();
+                let mut still = former.filter_map(|agent| members.iter().position(|member| member == agent));
+                row.cursor = still.next().map(|at| at as u32);
+            }
+            row.members = members;
             self.queues[key].staff = [[0; Class::COUNT]; TIERS];
             for (index, (tier, _, _, agent)) in order.into_iter().enumerate() {
                 let agent = &mut self.agents[agent];
@@ -348,12 +373,12 @@ impl Shard {
     }
 
     /// New policy for those who are in line: limits and steps count from their joining, places stay unless the queue says so.
-    fn review_calls(&mut self, former: &BTreeMap<QueueKey, QueuePolicy>) {
+    fn review_calls(&mut self, former: &Former) {
         for key in self.calls.keys() {
             let Some(line) = self.calls[key].in_line() else { continue };
             let (queue, joined, is_callback) = (line.queue, line.joined, line.callback.is_some());
             let policy = &self.queues[queue].policy;
-            let old = former.get(&queue);
+            let old = former.queues.get(&queue);
             let same = |one: &dyn Fn(&QueuePolicy) -> bool| old.is_some_and(one);
             let skills_same = same(&|old| old.skills == policy.skills);
             let steps_same = same(&|old| old.document.overflow == policy.document.overflow);
@@ -361,13 +386,17 @@ impl Shard {
             let sounds_same =
                 same(&|old| old.music() == policy.music() && old.document.answer == policy.document.answer);
             let reorder = policy.document.reorder;
+            let wait_same = same(&|old| old.document.wait_seconds_max == policy.document.wait_seconds_max);
             let wait_until = policy.wait_until(joined);
             let (steps, said) = (policy.document.overflow.clone(), policy.document.announcements.clone());
             let relaxed = line.step > 0;
             let now = self.now;
+            let reorder = reorder && former.classes.get(&self.calls[key].id) != Some(&self.class_and_boost(key));
             let fresh = self.new_line(key, queue, joined);
             self.reclass(key, |line| {
-                line.wait_until = wait_until;
+                if !wait_same {
+                    line.wait_until = wait_until;
+                }
                 line.tier_at = fresh.tier_at;
                 if !skills_same && !relaxed {
                     line.demand = fresh.demand;
@@ -400,6 +429,26 @@ impl Shard {
         }
     }
 
+    /// Legs out of line whose orders read differently now are told so.
+    fn review_legs(&mut self, former: &BTreeMap<QueueKey, QueuePolicy>, former_centre: &CentrePolicy) {
+        let (now, then) = (&self.centre.document, &former_centre.document);
+        let dials_same = now.outside == then.outside && now.number == then.number;
+        for key in self.calls.keys() {
+            let call = &self.calls[key];
+            let queue = call.line.as_deref().map(|line| line.queue).filter(|_| call.in_line().is_none());
+            let music = |queue: QueueKey| self.queues.get(queue).map(|queue| queue.policy.music());
+            let music_same = queue.is_none_or(|queue| former.get(&queue).map(QueuePolicy::music) == music(queue));
+            let legs = call.legs.iter().filter(|leg| match leg.want {
+                LegWant::Listen => !music_same,
+                LegWant::Dial { .. } => !dials_same,
+                _ => false,
+            });
+            for (leg, want) in legs.map(|leg| (leg.number, leg.want.clone())).collect::<Vec<_>>() {
+                self.want(key, leg, want);
+            }
+        }
+    }
+
     /// Who rings for a queue they are no longer a member of, stops; the idle time goes on.
     fn leave_foreign_offer(&mut self, key: AgentKey, out: &mut Output) {
         let agent = &self.agents[key];
@@ -427,7 +476,12 @@ impl Shard {
         self.leave_pools(key);
         self.count_staff(key, class, false);
         for queue in self.agents[key].members.iter().map(|member| member.queue).collect::<Vec<_>>() {
-            self.queues[queue].members.retain(|member| *member != key);
+            let row = &mut self.queues[queue];
+            if let Some(at) = row.members.iter().position(|member| *member == key) {
+                row.members.remove(at);
+                row.cursor =
+                    row.cursor.and_then(|last| if last >= at as u32 { last.checked_sub(1) } else { Some(last) });
+            }
         }
         let agent = &mut self.agents[key];
         agent.members.clear();
@@ -436,7 +490,7 @@ impl Shard {
             agent.work.clear();
             self.drop_agent(key, id, out);
         } else if reserved.is_some() {
-            self.agents[key].work.retain(|work| Some(work.call) != reserved);
+            self.enter(key, "configured", id, out, |agent| agent.work.retain(|work| Some(work.call) != reserved));
         }
     }
 
@@ -452,8 +506,13 @@ impl Shard {
             }
             let Some(line) = call.line.as_deref_mut() else { continue };
             if line.shuns == Some(agent) {
-                line.shuns = None;
+                if in_line {
+                    self.reclass(key, |line| line.shuns = None);
+                } else {
+                    line.shuns = None;
+                }
             }
+            let Some(line) = self.calls[key].line.as_deref_mut() else { continue };
             if line.wanted.is_some_and(|wanted| wanted.agent == agent) {
                 if in_line {
                     self.want_anyone(key);

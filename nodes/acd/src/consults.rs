@@ -48,7 +48,7 @@ impl Shard {
             Target::Queue(_) => return Err(Rejection::new(RejectionCode::Invalid, "a queue cannot be consulted")),
             Target::Number(address) | Target::Sip(address) => {
                 let address: Name = address.as_str().into();
-                (Party::Outside(address.clone()), vec![LegWant::Dial { target: (&*address).into() }])
+                (Party::Outside(address.clone()), vec![LegWant::Dial { target: address }])
             }
             Target::Agent(name) => {
                 let other = self.agent_key(name)?;
@@ -56,7 +56,7 @@ impl Shard {
                 if other == agent || !row.available() {
                     return Err(Rejection::new(RejectionCode::WrongState, "the other agent is not available"));
                 }
-                (Party::Agent(other), row.reach().map(|contact| LegWant::Ring { contact: contact.into() }).collect())
+                (Party::Agent(other), row.reach().map(|contact| LegWant::Ring { contact: contact.clone() }).collect())
             }
         };
         self.hold(key, out);
@@ -289,7 +289,7 @@ impl Shard {
             self.agents[other].counts.transferred_in += 1;
         }
         let leg = aside.legs.first().copied().expect("an answered target has a leg");
-        self.join_party(key, aside.party, leg, 0, out);
+        self.join_party(key, &aside.party, leg, 0, out);
     }
 
     /// The agent has hung up while consulting: that completes the transfer.

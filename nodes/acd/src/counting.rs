@@ -137,10 +137,13 @@ impl Shard {
                 let agent = &mut self.agents[key];
                 agent.count_time(now);
                 agent.day = Tally { from: now, ..Tally::default() };
-                for member in &mut agent.members {
-                    member.entry = (0, 0);
+                for index in 0..agent.members.len() {
+                    let queue = self.agents[key].members[index].queue;
+                    if self.queues[queue].policy.document.window == crate::document::Window::Day {
+                        self.agents[key].members[index].entry = (0, 0);
+                    }
                 }
-                if !agent.seats.is_empty() {
+                if !self.agents[key].seats.is_empty() {
                     self.join_pools(key);
                 }
             }
@@ -157,9 +160,9 @@ impl Shard {
             self.agents[key].count_time(now);
             self.write_agent_interval(key, out);
         }
-        let numbers: Vec<_> =
-            self.numbers.iter_mut().map(|(name, row)| (name.clone(), std::mem::take(&mut *row.counts))).collect();
-        for (name, counts) in numbers {
+        for name in self.numbers_in_order() {
+            let Some(row) = self.numbers.get_mut(&name) else { continue };
+            let counts = std::mem::take(&mut *row.counts);
             self.write_interval("number", name, counts, out);
         }
         self.numbers.retain(|_, row| !row.removed);

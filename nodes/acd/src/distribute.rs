@@ -2,9 +2,10 @@
 
 use crate::document::Strategy;
 use crate::limits::CANDIDATES_MAX;
+use crate::line::Line;
 use crate::output::{Candidate, DecisionRecord, Exclusion, Output, RecordKind};
 use crate::pools::{figure, imagined};
-use crate::rows::{Call, CallState, Class, ClassKey, InLine, Queue, Standing};
+use crate::rows::{Call, CallState, Class, ClassKey, InLine, Standing};
 use crate::shard::Shard;
 use crate::table::{AgentKey, CallKey, QueueKey};
 
@@ -71,7 +72,13 @@ impl Shard {
             return;
         }
         self.leave_if_nobody(key, out);
-        let Some(queue) = self.queues.get(key) else { return };
+        if self.queues.get(key).is_none() {
+            return;
+        }
+        if self.queues[key].policy.document.leave.is_some() {
+            self.look_at_the_clock(key);
+        }
+        let queue = &self.queues[key];
         self.fresh.calls.extend(queue.classes.values().flat_map(|line| line.iter().map(|(_, call)| call)));
     }
 
@@ -80,9 +87,13 @@ impl Shard {
         if !self.agents.get(agent).is_some_and(|row| row.available()) {
             return;
         }
-        match self.best_call(agent) {
-            Some((queue, call)) => self.serve(call, queue, agent, out),
-            None => self.join_pools(agent),
+        while self.agents.get(agent).is_some_and(|row| row.available())
+            && let Some((queue, call)) = self.best_call(agent)
+        {
+            self.serve(call, queue, agent, out);
+        }
+        if self.agents.get(agent).is_some_and(|row| row.available() && row.seats.is_empty()) {
+            self.join_pools(agent);
         }
     }
 
@@ -90,33 +101,37 @@ impl Shard {
     fn best_call(&self, key: AgentKey) -> Option<(QueueKey, CallKey)> {
         let agent = &self.agents[key];
         let mut best: Option<(Turn, QueueKey, CallKey)> = None;
-        let mut consider = |queue_key: QueueKey, queue: &Queue, class: &ClassKey, own: u8, weight: u8| {
-            let Some(line) = queue.classes.get(class) else { return };
-            let shunned = |call: &CallKey| self.calls[*call].line.as_ref().is_some_and(|line| line.shuns == Some(key));
-            let Some((place, call)) = line.iter().find(|(_, call)| !shunned(call)) else { return };
+        let mut consider = |queue_key: QueueKey, ageing: u64, line: &Line, own: u8, weight: u8| {
+            let Some((place, call)) = line.first() else { return };
             let waited = i128::from(self.now as i64 - place.effective);
             let turn = Turn {
                 own,
                 weight: 255 - weight,
                 priority: place.priority,
-                score: -waited * i128::from(queue.policy.ageing()),
+                score: -waited * i128::from(ageing),
                 sequence: place.sequence,
             };
             if best.is_none_or(|(other, ..)| turn < other) {
                 best = Some((turn, queue_key, call));
             }
         };
-        for queue in &agent.own {
-            consider(*queue, &self.queues[*queue], &ClassKey::Own(key), 0, 0);
+        for key_of_queue in &agent.own {
+            let queue = &self.queues[*key_of_queue];
+            if let Some(line) = queue.classes.get(&ClassKey::Own(key)) {
+                consider(*key_of_queue, queue.policy.ageing(), line, 0, 0);
+            }
         }
         for member in &agent.members {
             let queue = &self.queues[member.queue];
-            for class in queue.classes.keys() {
-                if let ClassKey::Open { demand, tier } = class
+            for (class, line) in &queue.classes {
+                if let ClassKey::Open { demand, tier, shuns } = class
                     && agent.is_able(*demand)
+                    && *shuns != Some(key)
                     && (*tier >= member.tier || queue.open_tier(*tier) >= member.tier)
+                    && (queue.policy.document.strategy != Strategy::External
+                        || self.may_ask(member.queue, *demand, agent.seats.is_empty()))
                 {
-                    consider(member.queue, queue, class, 1, member.weight);
+                    consider(member.queue, queue.policy.ageing(), line, 1, member.weight);
                 }
             }
         }
@@ -246,7 +261,11 @@ impl Shard {
         let line = self.calls[call].line.as_deref().expect("a call to be matched is in line");
         let (demand, tier, shuns) = (line.demand, line.tier, line.shuns);
         let open = self.queues[queue].open_tier(tier);
-        (self.pool(queue, demand), open, shuns)
+        let pool = self.pool(queue, demand);
+        if self.queues[queue].policy.single() == Strategy::LeastOccupied {
+            self.refresh_occupancy(queue, pool);
+        }
+        (pool, open, shuns)
     }
 
     /// Offers the call to one agent.
@@ -317,11 +336,16 @@ impl Shard {
             }
             Some(_) | None => {
                 let agent = &self.agents[first];
-                let standing = imagined(queue, agent, agent.member(queue_key), self.now);
+                let asked = &self.demands.get(line.demand).asked;
+                let standing = imagined(queue, agent, agent.member(queue_key), asked, self.now);
                 (vec![Candidate { agent: name(first), figure: figure(strategy, &standing, self.now) }], 1)
             }
         };
         let tied = candidates.len() > 1 && candidates[0].figure == candidates[1].figure;
+        let tier_of = |name: &crate::Name| {
+            let member = self.agent_names.get(name).and_then(|key| self.agents[*key].member(queue_key));
+            member.map_or(0, |member| member.tier)
+        };
         let mut exclusions: Vec<Exclusion> = Class::EXCLUDED
             .iter()
             .map(|(class, reason)| Exclusion { reason, agents: queue.count(*class) })
@@ -342,13 +366,16 @@ impl Shard {
             queue: queue.name.clone(),
             strategy: queue.policy.document.strategy.name(),
             chosen: name(first),
-            candidates,
             candidates_total: total as u32,
             exclusions,
             waited_ms: self.now - line.joined,
             position: queue.before(line.place) as u32 + 1,
-            tie_break: if !tied {
+            tie_break: if candidates.len() > 1 && matches!(strategy, Strategy::Random | Strategy::WeightedRandom) {
+                "dice"
+            } else if !tied {
                 ""
+            } else if tier_of(&candidates[0].agent) != tier_of(&candidates[1].agent) {
+                "tier"
             } else if strategy == Strategy::LongestIdle {
                 "first to become ready"
             } else {
@@ -359,6 +386,7 @@ impl Shard {
             tier: self.agents[first].member(queue_key).map_or(0, |member| u32::from(member.tier)),
             skills: self.demands.get(line.demand).text.clone(),
             cause,
+            candidates,
         }
     }
 }

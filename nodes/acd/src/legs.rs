@@ -72,7 +72,7 @@ impl Shard {
         let want = match &leg.want {
             LegWant::Alert => Want::Alert,
             LegWant::Ring { contact } => Want::Ring(Ring {
-                contact: (&**contact).into(),
+                contact: contact.clone(),
                 agent: leg.party.clone().unwrap_or_else(|| self.empty.clone()),
                 caller: call.caller.clone(),
                 caller_name: call.caller_name.clone(),

@@ -4,14 +4,23 @@
 //! leg) and records (what is written down) come out. Two replicas that applied the same entries are equal.
 //!
 //! # Who is served next: the one total order
-//! 1. A waiting call has a *place*: (time it joined, join sequence of the shard). It keeps its place until it talks
-//!    or ends, however often an offer fails. Queues do not count in this order, so it is total over the shard.
-//! 2. A ready agent has a *rank*: (ready since, ready sequence of the shard). An offer that is withdrawn without the
-//!    agent's doing gives the rank back.
-//! 3. As long as some queue has a waiting call and a ready, reachable member: take the call with the lowest place among
-//!    the heads of those queues, and give it to the member of its queue with the lowest rank (`longest-idle`).
+//! 1. A call in line has a *place*: (class, time joined less its boost, join sequence of the shard), the lesser
+//!    first. It keeps its place until it talks or ends, however often an offer fails, and a later change of policy
+//!    moves nobody. The boost counts in it divided by the queue's ageing, so that the place gives the order of
+//!    *score* = time waited x ageing + boost.
+//! 2. An agent with a hand free takes the first call that the agent may take by: waits for this agent alone (sticky,
+//!    direct, returned), the weight of the queue for the agent, class, score, join sequence. This is total over all
+//!    queues, for the sequence is the shard's.
+//! 3. A ready agent whom no call waits for has a *standing* in each queue and for each demand: (tier, the strategy's
+//!    key, idle since, ready sequence of the shard), the lesser first. A call that comes is given to the first
+//!    standing whose tier is open to it; see `pools.rs` for the keys. Round robin goes on after the last one, all
+//!    others begin at the first. An offer that is withdrawn without the agent's doing gives the idle time back.
+//! 4. Of several agents that became available in one apply, the one that was ready first looks first; then the calls
+//!    that became matchable, in the order of their places. A call that several queues' members may take asks its own
+//!    queue first.
 //!
-//! It follows that an agent in several queues takes the call that has waited longest over all of them.
+//! Strategies that ring many (ring-all, progressive) or ask outside (external) take their agents in the order of the
+//! queue's `order`. In words, with examples: `docs/distribution.md`.
 //!
 //! # One `apply`
 //! Answer a retry from memory, or: advance shard time, expire what is due in deadline order, do the command, expire

@@ -9,7 +9,7 @@ use crate::pools::{figure, imagined};
 use crate::rows::{CallState, LegWant, Offer, Release, Ringing, Stage};
 use crate::shard::Shard;
 use crate::table::{AgentKey, CallKey, QueueKey};
-use crate::{CallId, Timestamp};
+use crate::{CallId, Name, Timestamp};
 
 impl Shard {
     /// Rings these agents for a call that is in line.
@@ -37,8 +37,9 @@ impl Shard {
 
     fn ring(&mut self, key: CallKey, agent: AgentKey, out: &mut Output) {
         let row = &self.agents[agent];
-        let contacts: Vec<Box<str>> = row.reach().map(Into::into).collect();
+        let contacts: Vec<Name> = row.reach().cloned().collect();
         let name = row.name.clone();
+        self.agents[agent].counts.offered += 1;
         self.take_work(agent, key, Stage::Reserved, out);
         for contact in contacts {
             let leg = self.add_leg(key, Some(name.clone()), LegWant::Ring { contact });
@@ -136,10 +137,10 @@ impl Shard {
     /// A direct call that its agent did not answer goes where the agent's rule says.
     fn forward_unanswered(&mut self, key: CallKey, direct: Option<AgentKey>, out: &mut Output) {
         let Some(agent) = direct.filter(|agent| self.agents.get(*agent).is_some()) else { return };
-        let Some((_, targets, _)) = self.no_answer_rule(agent) else { return };
+        let Some((_, targets, group)) = self.no_answer_rule(agent) else { return };
         let name = self.agents[agent].name.to_string();
         self.calls[key].history.push(name);
-        self.move_out(key, &targets, crate::rows::MoveKind::Forward, None, out);
+        self.forward_out(key, targets, group, out);
     }
 
     /// All phones stop; who rang did not answer.
@@ -226,6 +227,10 @@ impl Shard {
             return self.choose_one(key, queue, out);
         };
         let endpoint = chooser.endpoint.clone();
+        let demand = self.calls[key].line.as_deref().expect("a call to be matched is in line").demand;
+        if !self.may_ask(queue, demand, false) {
+            return;
+        }
         let agents = self.pick_some(key, queue, CHOOSER_CANDIDATES_MAX, false, &[]);
         if agents.is_empty() {
             return;
@@ -237,14 +242,38 @@ impl Shard {
         let ask = self.asked;
         self.calls[key].state = CallState::Asking { ask, until: self.now.saturating_add(deadline_ms) };
         self.set_call_alarm(key);
+        let demand = self.calls[key].line.as_ref().map_or(0, |line| line.demand);
+        let asked = self.demands.get(demand).asked.clone();
         let row = &self.queues[queue];
         let candidates = agents.iter().map(|agent| {
             let agent = &self.agents[*agent];
-            let standing = imagined(row, agent, agent.member(queue), self.now);
+            let standing = imagined(row, agent, agent.member(queue), &asked, self.now);
             Candidate { agent: agent.name.clone(), figure: figure(row.policy.single(), &standing, self.now) }
         });
         let candidates = candidates.collect();
         out.asks.push(Ask { candidates, ..self.ask(key, ask, endpoint, deadline_ms) });
+    }
+
+    /// No more is asked at once than there are agents to be chosen: the others in line are asked about when it is answered.
+    /// `one_more`: an agent without a seat yet counts too.
+    pub(crate) fn may_ask(&self, queue: QueueKey, demand: u32, one_more: bool) -> bool {
+        let row = &self.queues[queue];
+        let asks = row.offered.values().filter(|call| {
+            let call = &self.calls[**call];
+            matches!(call.state, CallState::Asking { .. })
+                && call.line.as_deref().is_some_and(|line| line.demand == demand)
+        });
+        let seated = row.pools.iter().find(|pool| pool.demand == demand).map_or(usize::MAX, |pool| pool.ready.len());
+        asks.count() < seated.saturating_add(usize::from(one_more))
+    }
+
+    /// An answer is not waited for any more: somebody else in line may be asked about.
+    pub(crate) fn ask_ends(&mut self, key: CallKey) {
+        let line = self.calls[key].line.as_deref().expect("a call that is asked about is in line");
+        for queue in std::iter::once(line.queue).chain(line.more.iter().copied()) {
+            let pool = self.queues.get(queue).and_then(|row| row.pools.iter().find(|pool| pool.demand == line.demand));
+            self.fresh.agents.extend(pool.and_then(|pool| pool.ready.values().next()));
+        }
     }
 
     fn ask(&self, key: CallKey, ask: u64, endpoint: String, deadline_ms: u64) -> Ask {

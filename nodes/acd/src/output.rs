@@ -1,5 +1,7 @@
 //! What a shard says to the outside: orders and records; never why, that is the rows' business.
 
+use std::sync::Arc;
+
 use crate::counts::Counts;
 use crate::{CallId, Name, Timestamp};
 
@@ -143,7 +145,7 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordKind {
     /// A call has ended.
-    Call(CallRecord),
+    Call(Arc<CallRecord>),
     /// An agent changed state.
     Agent(AgentRecord),
     /// A call was given to an agent.

@@ -8,7 +8,7 @@
 //! | longest-idle | nothing: idle since decides |
 //! | round-robin, linear | place in the list of members |
 //! | fewest-calls, least-talk | calls, talk milliseconds in the window |
-//! | least-occupied | occupancy in permille when the agent became ready |
+//! | least-occupied | occupancy in permille, taken anew for each choice |
 //! | most-skilled | 25,500,000 less the sum of levels |
 //! | random, weighted-random | a throw of the dice, see `dice.rs` |
 //!
@@ -122,6 +122,25 @@ impl Shard {
         }
     }
 
+    /// Occupancy falls while nothing happens, and not evenly: it is taken when it is asked for.
+    pub(crate) fn refresh_occupancy(&mut self, queue: QueueKey, pool: usize) {
+        let window = self.queues[queue].policy.document.window;
+        let ready = self.queues[queue].pools[pool].ready.iter();
+        let fresh = ready.map(|(standing, agent)| {
+            (*standing, Standing { key: occupancy(&self.agents[*agent], window, self.now), ..*standing }, *agent)
+        });
+        let changed: Vec<_> = fresh.filter(|(old, new, _)| old != new).collect();
+        for (old, new, agent) in changed {
+            let ready = &mut self.queues[queue].pools[pool].ready;
+            ready.remove(&old);
+            ready.insert(new, agent);
+            let mut seats = self.agents[agent].seats.iter_mut();
+            if let Some(seat) = seats.find(|seat| seat.queue == queue && usize::from(seat.pool) == pool) {
+                seat.standing = new;
+            }
+        }
+    }
+
     /// When the oldest call leaves a window by minutes: only while the agent has a seat does it matter.
     pub(crate) fn figures_change_at(&self, agent: &Agent) -> Option<Timestamp> {
         let windows = self.longest_window(agent);
@@ -159,7 +178,12 @@ impl Shard {
 /// (calls, talk milliseconds) of an agent in a queue's window, as counted for that queue.
 pub(crate) fn done(agent: &Agent, member: &Member, window: Window, now: Timestamp) -> (u32, u64) {
     let Tally { calls, talk_ms, .. } = tally(agent, window, now);
-    (calls.saturating_add(member.entry.0), talk_ms.saturating_add(member.entry.1))
+    let entry = match window {
+        // Who entered before the window began has no need of it any more.
+        Window::Minutes(minutes) if agent.shift.from + u64::from(minutes) * 60_000 <= now => (0, 0),
+        Window::Shift | Window::Day | Window::Minutes(_) => member.entry,
+    };
+    (calls.saturating_add(entry.0), talk_ms.saturating_add(entry.1))
 }
 
 fn tally(agent: &Agent, window: Window, now: Timestamp) -> Tally {
@@ -215,7 +239,7 @@ fn standing(
 
 fn idle_since(queue: &Queue, agent: &Agent) -> Timestamp {
     match queue.policy.document.idle_since {
-        IdleSince::LastCall if agent.last_call_end > 0 => agent.last_call_end,
+        IdleSince::LastCall if agent.last_call_end > agent.shift.from => agent.last_call_end,
         IdleSince::LastCall | IdleSince::Ready => agent.rank.since,
     }
 }
@@ -239,11 +263,18 @@ pub(crate) fn figure(strategy: Strategy, standing: &Standing, now: Timestamp) ->
 }
 
 /// The standing that an agent without a seat would have, for a decision record.
-pub(crate) fn imagined(queue: &Queue, agent: &Agent, member: Option<&Member>, now: Timestamp) -> Standing {
+pub(crate) fn imagined(
+    queue: &Queue,
+    agent: &Agent,
+    member: Option<&Member>,
+    asked: &[Asked],
+    now: Timestamp,
+) -> Standing {
     let key = match (queue.policy.single(), member) {
         (Strategy::RoundRobin | Strategy::Linear, Some(member)) => u64::from(member.order),
         (Strategy::FewestCalls, Some(member)) => u64::from(done(agent, member, queue.policy.document.window, now).0),
         (Strategy::LeastTalk, Some(member)) => done(agent, member, queue.policy.document.window, now).1,
+        (Strategy::MostSkilled, _) => LEVELS_MAX - sum_of_levels(agent, asked),
         (Strategy::LeastOccupied, Some(_)) => occupancy(agent, queue.policy.document.window, now),
         _ => 0,
     };

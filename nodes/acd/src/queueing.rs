@@ -5,7 +5,7 @@ use crate::demand::both;
 use crate::document::{Action, SkillDemand};
 use crate::output::Output;
 use crate::policy::{boost_in_line, priority};
-use crate::rows::{Call, CallState, ClassKey, InLine, Place, Release, Wanted, Wish};
+use crate::rows::{AfterCall, Call, CallState, ClassKey, InLine, Place, Presence, Release, Wanted, Wish};
 use crate::shard::Shard;
 use crate::table::{CallKey, QueueKey};
 use crate::{CallId, Timestamp};
@@ -79,15 +79,34 @@ impl Shard {
         self.turn_away(key, Some(queue), Release::Overflow, 0, out);
     }
 
-    /// Whether there was room.
-    fn join(&mut self, key: CallKey, queue: QueueKey, out: &mut Output) -> bool {
-        self.count_offered(key, queue);
+    /// Whether a call that comes from elsewhere would be let go here: then it stays where it is.
+    pub(crate) fn turns_away(&self, queue: QueueKey) -> bool {
+        let row = &self.queues[queue];
+        let document = &row.policy.document;
+        if !row.open {
+            return document.closed.as_ref().is_none_or(|action| matches!(action, Action::HangUp { .. }));
+        }
+        let rule = document.join.iter().find(|rule| self.holds_condition(queue, &rule.when));
+        match rule.map(|rule| &rule.action) {
+            Some(Action::HangUp { .. }) => true,
+            Some(Action::MoveTo(_) | Action::Forward(_)) => false,
+            Some(_) | None => self.is_full(queue),
+        }
+    }
+
+    fn is_full(&self, queue: QueueKey) -> bool {
         let row = &self.queues[queue];
         let own_max = row.policy.document.waiting_max as usize;
         let limit = self.limits.waiting_per_queue_max;
         let waiting_max = if own_max == 0 { limit } else { own_max.min(limit) };
         // Somebody who is ready for this queue takes the caller, so nobody has to wait.
-        if row.waiting() >= waiting_max && row.pools.first().is_none_or(|pool| pool.ready.is_empty()) {
+        row.waiting() >= waiting_max && row.pools.first().is_none_or(|pool| pool.ready.is_empty())
+    }
+
+    /// Whether there was room.
+    fn join(&mut self, key: CallKey, queue: QueueKey, out: &mut Output) -> bool {
+        self.count_offered(key, queue);
+        if self.is_full(queue) {
             self.turn_away(key, Some(queue), Release::QueueFull, 0, out);
             return false;
         }
@@ -97,22 +116,16 @@ impl Shard {
         self.calls[key].state = CallState::Waiting;
         self.inherit_callback(key, queue, out);
         self.stand_in_line(key);
+        if self.queues[queue].policy.document.leave.is_some() {
+            self.fresh.queues.insert(queue);
+        }
         true
     }
 
     /// The terms on which a call stands in a queue's line.
     pub(crate) fn new_line(&mut self, key: CallKey, queue: QueueKey, joined: Timestamp) -> InLine {
         let demand = self.demand_of(key, queue);
-        let call = &self.calls[key];
-        let number = self.numbers.get(&call.number).map(|row| &row.policy);
-        let caller = self.callers.get(&*call.caller);
-        let class = match caller.map(|caller| caller.priority) {
-            Some(class) if class > 0 => class.min(9) as u8,
-            Some(_) | None => number.map_or(crate::limits::PRIORITY_DEFAULT as u8, priority),
-        };
-        let boost = number.map_or(0, |number| u64::from(number.boost_seconds))
-            + caller.map_or(0, |caller| u64::from(caller.boost_seconds));
-        let boost_ms = boost * 1000;
+        let (class, boost_ms) = self.class_and_boost(key);
         let row = &self.queues[queue];
         let place = Place {
             priority: class,
@@ -142,6 +155,20 @@ impl Shard {
         line.tier_at = self.tier_opens_at(&line);
         line.place.sequence = self.next_sequence();
         line
+    }
+
+    /// The class of a call and its boost in milliseconds, by the documents of its number and caller.
+    pub(crate) fn class_and_boost(&self, key: CallKey) -> (u8, u64) {
+        let call = &self.calls[key];
+        let number = self.numbers.get(&call.number).map(|row| &row.policy);
+        let caller = self.callers.get(&*call.caller);
+        let class = match caller.map(|caller| caller.priority) {
+            Some(class) if class > 0 => class.min(9) as u8,
+            Some(_) | None => number.map_or(crate::limits::PRIORITY_DEFAULT as u8, priority),
+        };
+        let boost = number.map_or(0, |number| u64::from(number.boost_seconds))
+            + caller.map_or(0, |caller| u64::from(caller.boost_seconds));
+        (class, boost * 1000)
     }
 
     /// The agent whom the caller asks for or is used to.
@@ -230,7 +257,7 @@ impl Shard {
         let joined = line.joined;
         let due = (usize::from(line.tier) + 1..tiers.len())
             .filter(|tier| tiers[*tier].is_some_and(|after| joined + after <= now));
-        let tier = due.last().map_or(line.tier, |tier| tier as u8);
+        let tier = due.max().map_or(line.tier, |tier| tier as u8);
         self.reclass(key, |line| line.tier = line.tier.max(tier));
         let line = self.calls[key].line.as_deref().expect("still in line");
         let next = self.tier_opens_at(line).filter(|at| *at > now);
@@ -259,7 +286,7 @@ impl Shard {
         let line = call.line.as_deref().expect("a call in line");
         match line.wanted {
             Some(wanted) => ClassKey::Own(wanted.agent),
-            None => ClassKey::Open { demand: line.demand, tier: line.tier },
+            None => ClassKey::Open { demand: line.demand, tier: line.tier, shuns: line.shuns },
         }
     }
 
@@ -305,6 +332,9 @@ impl Shard {
 
     /// Out of all lists; the terms stay with the call.
     pub(crate) fn leave_line(&mut self, key: CallKey) {
+        if matches!(self.calls[key].state, CallState::Asking { .. }) {
+            self.ask_ends(key);
+        }
         let call = &self.calls[key];
         let line = call.line.as_deref().expect("a call in line");
         let (class, place) = (Self::class_of(call), line.place);
@@ -352,7 +382,7 @@ impl Shard {
         let mut line = self.new_line(key, queue, former.joined);
         line.place.priority = former.place.priority.min(line.place.priority);
         line.place.sequence = former.place.sequence;
-        line.shuns = former.shuns;
+        line.shun(former.shuns);
         // Rules of the new queue count from now on: its steps and announcements are not those of the past.
         let document = &self.queues[queue].policy.document;
         line.step_at = document.overflow.first().map(|step| self.now + u64::from(step.after_seconds) * 1000);
@@ -365,8 +395,8 @@ impl Shard {
         self.queues[former.queue].counts.overflowed += 1;
         self.count_offered(key, queue);
         self.remember_callback(key);
-        self.open_tiers(key);
         self.stand_in_line(key);
+        self.open_tiers(key);
         self.change_music(key);
         self.drop_queue_when_done(former.queue);
     }
@@ -436,6 +466,7 @@ impl Shard {
         let row = &self.agents[agent];
         let may = row.presence != crate::rows::Presence::LoggedOut
             && row.work.len() < usize::from(row.policy.capacity)
+            && row.work.iter().all(|work| work.stage != crate::rows::Stage::Reserved)
             && row.reachable();
         if !may {
             return Err(Rejection::new(RejectionCode::WrongState, "the agent cannot be rung"));
@@ -446,6 +477,19 @@ impl Shard {
             _ => return Err(Rejection::new(RejectionCode::WrongState, "the call does not wait")),
         }
         let queue = self.calls[key].line.as_deref().expect("a call in line").queue;
+        // Who pulls a call out of a break or a wrap-up talks now, and goes back to the break after it.
+        match self.agents[agent].presence.clone() {
+            Presence::NotReady { reason, until: None } => {
+                self.set_presence(agent, Presence::Ready, "pull", id, None, out);
+                self.give(key, queue, agent, Wish::Pull.cause(), out);
+                self.agents[agent].after = AfterCall::NotReady { reason };
+                return Ok(Accepted);
+            }
+            Presence::NotReady { .. } | Presence::WrapUp { .. } => {
+                self.set_presence(agent, Presence::Ready, "pull", id, None, out);
+            }
+            Presence::Ready | Presence::LoggedOut => {}
+        }
         self.give(key, queue, agent, Wish::Pull.cause(), out);
         Ok(Accepted)
     }

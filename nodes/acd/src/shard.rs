@@ -19,6 +19,9 @@ use crate::sticky::Memory;
 use crate::table::{AgentKey, CallKey, GatewayKey, QueueKey, Table};
 use crate::{CallId, Name, Timestamp};
 
+/// Distribution and what is due after it are repeated so many times in one apply; the rest is left to the next.
+const ROUNDS_MAX: usize = 16;
+
 /// One tenant shard's whole state.
 #[derive(Clone, Debug)]
 pub struct Shard {
@@ -44,13 +47,13 @@ pub struct Shard {
     /// Every skill ever named; the index is its key.
     pub(crate) skills: Vec<Name>,
     pub(crate) demands: Demands,
-    pub(crate) numbers: BTreeMap<Name, NumberRow>,
+    pub(crate) numbers: HashMap<Name, NumberRow, ByName>,
     /// Calling number to its rules.
     pub(crate) callers: BTreeMap<String, document::Caller>,
     /// Who served whom.
     pub(crate) memory: Memory,
     /// Callers in line who are to be called back, by calling number and queue.
-    pub(crate) callbacks: BTreeMap<(Name, QueueKey), CallKey>,
+    pub(crate) callbacks: BTreeSet<(Name, QueueKey, CallKey)>,
     pub(crate) queues: Table<QueueKey, Queue>,
     pub(crate) queue_names: HashMap<Name, QueueKey, ByName>,
     pub(crate) agents: Table<AgentKey, Agent>,
@@ -86,12 +89,22 @@ pub(crate) struct Fresh {
 /// A number that callers dial.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberRow {
+    pub(crate) name: Name,
     pub(crate) policy: document::Number,
     pub(crate) counts: Box<Counts>,
     /// What calls by this number ask in a queue.
     pub(crate) demands: Vec<(QueueKey, u32)>,
     /// No document names it; it stays until its counts are written down.
     pub(crate) removed: bool,
+}
+
+impl Shard {
+    /// Numbers by name: the map itself is never walked for anything whose order matters.
+    pub(crate) fn numbers_in_order(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.numbers.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 impl Default for Shard {
@@ -123,10 +136,10 @@ impl Shard {
             zone: None,
             skills: Vec::new(),
             demands: Demands::new(),
-            numbers: BTreeMap::new(),
+            numbers: HashMap::default(),
             callers: BTreeMap::new(),
             memory: Memory::default(),
-            callbacks: BTreeMap::new(),
+            callbacks: BTreeSet::new(),
             queues: Table::new(),
             queue_names: HashMap::default(),
             agents: Table::new(),
@@ -166,6 +179,14 @@ impl Shard {
         let reply = self.perform(command, trace, out);
         self.expire(out);
         self.distribute(out);
+        for _ in 0..ROUNDS_MAX {
+            // A call that distribution moved on may be due at once in its new place.
+            if self.next_deadline().is_none_or(|at| at > self.now) {
+                break;
+            }
+            self.expire(out);
+            self.distribute(out);
+        }
         self.tell(out);
         self.remember(id, settled_below, &reply);
         self.settle_alarms();
@@ -179,14 +200,17 @@ impl Shard {
 
     fn perform(&mut self, command: Command, trace: Option<String>, out: &mut Output) -> Result<Accepted, Rejection> {
         match command {
-            Command::Configure { version, documents } => self.configure(version, documents, out),
+            Command::Configure { version, documents } => self.configure(version, &documents, out),
             Command::AttachGateway { gateway, incarnation, sip } => {
                 self.attach_gateway(&gateway, incarnation, sip, out)
             }
             Command::LoseGateway { gateway, incarnation } => self.lose_gateway(&gateway, incarnation, out),
             Command::OfferCall { call, gateway, incarnation, number, caller, caller_name } => {
                 let names = crate::calls::Names {
-                    number: number.into(),
+                    number: self
+                        .numbers
+                        .get(number.as_str())
+                        .map_or_else(|| number.as_str().into(), |row| row.name.clone()),
                     caller: caller.into(),
                     caller_name: caller_name.into(),
                     trace: trace.map(Into::into),

@@ -53,7 +53,7 @@ impl Shard {
         self.agents.begin_freeze();
         self.calls.begin_freeze();
         let bytes = write::head(self).encode_to_vec();
-        self.saving = Some(Box::new(Saving { bytes, agents_done: false }));
+        self.saving = Some(Box::new(Saving { bytes, agents_done: false, demands: self.demands.clone() }));
     }
 
     /// Writes up to so many rows more. `None`: there are more to do, or no save was begun.
@@ -64,7 +64,7 @@ impl Shard {
             saving.agents_done = !self.agents.freeze_rows(rows_max, |slot, row| write::append_agent(slot, row, bytes));
             return None;
         }
-        let demands = &self.demands;
+        let demands = &saving.demands;
         if self.calls.freeze_rows(rows_max, |slot, row| write::append_call(slot, row, demands, bytes)) {
             return None;
         }
@@ -106,11 +106,19 @@ impl Shard {
     }
 }
 
+/// A snapshot in words: for tests that look for what differs.
+#[cfg(test)]
+pub(crate) fn in_words(bytes: &[u8]) -> String {
+    format!("{:#?}", Saved::decode(bytes).expect("was saved"))
+}
+
 /// A snapshot that is being written.
 #[derive(Clone, Debug)]
 pub(crate) struct Saving {
     bytes: Vec<u8>,
     agents_done: bool,
+    /// A configuration numbers them anew; the rows of the begin have the numbers of then.
+    demands: crate::demand::Demands,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -246,6 +254,8 @@ struct SavedQueue {
     handle_ms: u64,
     #[prost(message, repeated, tag = "22")]
     pools: Vec<SavedPool>,
+    #[prost(uint64, optional, tag = "23")]
+    alarm: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

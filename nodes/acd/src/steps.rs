@@ -9,6 +9,9 @@ use crate::shard::Shard;
 use crate::table::{CallKey, QueueKey};
 use crate::{CallId, Timestamp};
 
+/// Less than the time that a schedule looks ahead.
+const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
+
 impl Shard {
     /// When the call wants to be looked at.
     pub(crate) fn call_due(&self, call: &Call) -> Option<Timestamp> {
@@ -107,7 +110,10 @@ impl Shard {
         if !self.stands(key) {
             return;
         }
+        let absent = self.line_mut(key).callback.is_some();
         match action {
+            // Who is to be called back is not on the phone: there is nobody to send away.
+            Action::Forward(_) | Action::HangUp { .. } if absent => {}
             Action::OpenTier(tier) => {
                 let tier = (*tier).clamp(1, TIERS as u32 - 1) as u8;
                 self.reclass(key, |line| line.tier = line.tier.max(tier));
@@ -133,7 +139,12 @@ impl Shard {
                 }
             }
             Action::MoveTo(name) => {
-                if let Ok(queue) = self.queue_key(name) {
+                let call = &self.calls[key];
+                // Queues whose rules move calls to each other must not do so for ever.
+                if u32::from(call.hops) < self.centre.hops_max()
+                    && let Ok(queue) = self.queue_key(name)
+                {
+                    self.calls[key].hops += 1;
                     self.move_to_queue(key, queue, out);
                 }
             }
@@ -209,7 +220,7 @@ impl Shard {
         self.want_caller(key, LegWant::Listen);
     }
 
-    /// Says what is due. Of several only the last is heard: they would speak over each other.
+    /// Says what is due, one after the other.
     fn announce(&mut self, key: CallKey) {
         let now = self.now;
         let line = self.calls[key].line.as_deref().expect("a call in line");
@@ -337,6 +348,9 @@ impl Shard {
                 }
             }
         }
+        if self.queues.get(key).is_some_and(|queue| queue.policy.document.leave.is_some()) {
+            self.fresh.queues.insert(key);
+        }
     }
 
     /// Whether the queue is open now, and when to look again.
@@ -345,6 +359,13 @@ impl Shard {
         let calendar = self.queues[key].policy.calendar.as_ref();
         let open = calendar.is_none_or(|calendar| calendar.is_open(now));
         let next = calendar.and_then(|calendar| calendar.next_change(now));
+        // Nothing tells of a schedule that has no change within a year: it is looked at again before.
+        let next = next.or_else(|| calendar.map(|_| now + YEAR_MS));
+        // A condition for leaving may come true without anybody's doing.
+        let queue = &self.queues[key];
+        let again = (queue.policy.document.leave.is_some() && !queue.classes.is_empty())
+            .then(|| now + u64::from(STEP_SECONDS) * 1000);
+        let next = [next, again].into_iter().flatten().min();
         self.queues[key].open = open;
         self.set_queue_alarm(key, next);
     }

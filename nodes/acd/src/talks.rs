@@ -27,11 +27,11 @@ impl Shard {
         self.leave_line(key);
         self.count_answer(key, queue);
         let ring_ms = self.now - since;
-        self.join_party(key, Party::Agent(agent), leg, ring_ms, out);
+        self.join_party(key, &Party::Agent(agent), leg, ring_ms, out);
     }
 
     /// The caller talks to this party from now on.
-    pub(crate) fn join_party(&mut self, key: CallKey, party: Party, leg: u32, ring_ms: u64, out: &mut Output) {
+    pub(crate) fn join_party(&mut self, key: CallKey, party: &Party, leg: u32, ring_ms: u64, out: &mut Output) {
         let since = self.now;
         let talk = Talk {
             party: party.clone(),
@@ -51,7 +51,7 @@ impl Shard {
         self.want_caller(key, LegWant::Join { leg });
         self.want(key, leg, LegWant::Join { leg: self.calls[key].caller_leg });
         self.set_call_alarm(key);
-        if let Party::Agent(agent) = party {
+        if let Party::Agent(agent) = *party {
             let row = &mut self.agents[agent];
             row.answered += 1;
             row.rona = 0;
@@ -65,22 +65,22 @@ impl Shard {
     pub(crate) fn end_part(&mut self, key: CallKey, out: &mut Output) {
         let now = self.now;
         let CallState::Talking(talk) = &self.calls[key].state else { return };
-        let talk = (**talk).clone();
+        let (party, since, ring_ms) = (talk.party.clone(), talk.since, talk.ring_ms);
         let hold_ms = talk.hold_ms + talk.held.map_or(0, |held| now - held);
         let queue = self.calls[key].line.as_ref().map(|line| line.queue);
-        let agent = match &talk.party {
+        let agent = match &party {
             Party::Agent(agent) => self.agents[*agent].name.clone(),
             Party::Outside(name) => name.clone(),
         };
         let part = CallPart {
             agent: agent.clone(),
             queue: queue.map_or_else(|| self.empty.clone(), |queue| self.queues[queue].name.clone()),
-            from_ms: talk.since,
+            from_ms: since,
             until_ms: now,
             hold_ms,
-            ring_ms: talk.ring_ms,
+            ring_ms,
         };
-        let bound_ms = now - talk.since;
+        let bound_ms = now - since;
         let talk_ms = bound_ms - hold_ms;
         let parts_max = self.limits.parts_per_call_max;
         let call = &mut self.calls[key];
@@ -97,7 +97,7 @@ impl Shard {
             row.counts.hold_ms += hold_ms;
             wrap_up_seconds = row.policy.document.wrap_up_seconds;
         }
-        if let Party::Agent(agent_key) = talk.party {
+        if let Party::Agent(agent_key) = party {
             self.memory.keep(&caller, &agent, now, self.limits.served_max);
             let counts_minutes = self.longest_window(&self.agents[agent_key]) > 0;
             let row = &mut self.agents[agent_key];

@@ -2,6 +2,5 @@
 
 mod golden;
 mod limits;
-mod model;
 mod random;
 mod script;

@@ -11,6 +11,9 @@ use crate::shard::Shard;
 use crate::table::{AgentKey, CallKey};
 use crate::{CallId, Name};
 
+/// Targets with the milliseconds each rings.
+type Targets = Vec<(Target, u64)>;
+
 /// What comes of trying a target.
 enum Try {
     /// These legs ring, for so many milliseconds.
@@ -86,11 +89,23 @@ impl Shard {
         back: Option<AgentKey>,
         out: &mut Output,
     ) {
+        self.begin_move(key, targets.to_vec(), kind, back, out);
+        self.try_next(key, "unreachable", out);
+    }
+
+    fn begin_move(
+        &mut self,
+        key: CallKey,
+        next: Vec<(Target, u64)>,
+        kind: MoveKind,
+        back: Option<AgentKey>,
+        out: &mut Output,
+    ) {
         if self.calls[key].in_line().is_some() && self.calls[key].line.is_some() {
             self.withdraw_all(key, "call moved", out);
             self.leave_line(key);
         }
-        let moving = Move { kind, back, ringing: Vec::new(), until: self.now, since: self.now, next: targets.to_vec() };
+        let moving = Move { kind, back, ringing: Vec::new(), until: self.now, since: self.now, next };
         self.calls[key].state = CallState::Moving(Box::new(moving));
         if self.calls[key].caller_leg().is_some_and(|leg| !matches!(leg.want, LegWant::Alert | LegWant::Gone { .. })) {
             self.want_caller(key, LegWant::Listen);
@@ -99,7 +114,6 @@ impl Shard {
                 self.say(key, vec![prompt]);
             }
         }
-        self.try_next(key, "unreachable", out);
     }
 
     /// Tries the targets that are left. `why` is what became of the one before.
@@ -129,22 +143,8 @@ impl Shard {
                     }
                 }
                 Try::Leads(group, true) => {
-                    let mut longest = 0;
-                    for (target, ring_ms) in group {
-                        if let Try::Rings(ringing, ring_ms) = self.try_target(key, &target, ring_ms, out) {
-                            longest = ring_ms.max(longest);
-                            if let CallState::Moving(moving) = &mut self.calls[key].state {
-                                moving.ringing.extend(ringing);
-                            }
-                        }
-                    }
-                    if longest > 0 {
-                        let until = self.now.saturating_add(longest);
-                        if let CallState::Moving(moving) = &mut self.calls[key].state {
-                            moving.until = until;
-                            moving.since = self.now;
-                        }
-                        return self.set_call_alarm(key);
+                    if self.try_all(key, group, out) {
+                        return;
                     }
                 }
                 Try::Joined => return,
@@ -153,11 +153,52 @@ impl Shard {
         }
     }
 
+    /// Rings all of these at once. Whether anybody rings.
+    fn try_all(&mut self, key: CallKey, group: Vec<(Target, u64)>, out: &mut Output) -> bool {
+        let mut longest = 0;
+        let mut later = Vec::new();
+        for (target, ring_ms) in group {
+            if matches!(target, Target::Queue(_)) {
+                later.push((target, ring_ms)); // takes the call when nobody who rings does
+                continue;
+            }
+            match self.try_target(key, &target, ring_ms, out) {
+                Try::Rings(ringing, ring_ms) => {
+                    longest = ring_ms.max(longest);
+                    if let CallState::Moving(moving) = &mut self.calls[key].state {
+                        moving.ringing.extend(ringing);
+                    }
+                }
+                Try::Leads(instead, _) => later.extend(instead),
+                Try::Joined => return true,
+                Try::No(_) => {}
+            }
+        }
+        if let CallState::Moving(moving) = &mut self.calls[key].state {
+            moving.next.splice(0..0, later);
+        }
+        if longest == 0 {
+            return false;
+        }
+        let until = self.now.saturating_add(longest);
+        if let CallState::Moving(moving) = &mut self.calls[key].state {
+            moving.until = until;
+            moving.since = self.now;
+        }
+        self.set_call_alarm(key);
+        true
+    }
+
     fn try_target(&mut self, key: CallKey, target: &Target, ring_ms: u64, out: &mut Output) -> Try {
         let ring_ms = if ring_ms == 0 { self.centre.target_ring_ms() } else { ring_ms };
         match target {
             Target::Queue(name) => {
                 let Ok(queue) = self.queue_key(name) else { return Try::No("unreachable") };
+                // Who has talked or waited already is not turned away at the door: the move fails and the call returns.
+                let known = !self.calls[key].parts.is_empty() || self.calls[key].line.is_some();
+                if known && self.turns_away(queue) {
+                    return Try::No("busy");
+                }
                 self.write_move(key, name, "done", out);
                 let back = match &self.calls[key].state {
                     CallState::Moving(moving) => moving.back,
@@ -167,7 +208,8 @@ impl Shard {
                 self.calls[key].state = CallState::Waiting;
                 self.enter_queue(key, queue, out);
                 if self.calls.get(key).is_some_and(|call| call.in_line().is_some()) {
-                    self.reclass(key, |line| line.shuns = back);
+                    self.reclass(key, |line| line.shun(back));
+                    self.change_music(key);
                 }
                 if let Some(former) = former {
                     self.drop_queue_when_done(former);
@@ -198,7 +240,7 @@ impl Shard {
                 }
                 let ring_ms = self.no_answer_rule(agent).map_or(ring_ms, |(after_ms, ..)| after_ms.min(ring_ms));
                 let row = &self.agents[agent];
-                let (contacts, name): (Vec<Box<str>>, Name) = (row.reach().map(Into::into).collect(), row.name.clone());
+                let (contacts, name): (Vec<Name>, Name) = (row.reach().cloned().collect(), row.name.clone());
                 self.take_work(agent, key, Stage::Reserved, out);
                 let legs = contacts.into_iter().map(|contact| {
                     (Party::Agent(agent), self.add_leg(key, Some(name.clone()), LegWant::Ring { contact }))
@@ -229,7 +271,7 @@ impl Shard {
     }
 
     /// (after, targets, group) of the agent's rule for no answer.
-    pub(crate) fn no_answer_rule(&self, key: AgentKey) -> Option<(u64, Vec<(Target, u64)>, bool)> {
+    pub(crate) fn no_answer_rule(&self, key: AgentKey) -> Option<(u64, Targets, bool)> {
         let rule = self.agents[key].policy.forwards.iter().find(|rule| rule.when == ForwardWhen::NoAnswer)?;
         let after_ms = if rule.after_ms == 0 { u64::from(NO_ANSWER_SECONDS_DEFAULT) * 1000 } else { rule.after_ms };
         Some((after_ms, with_times(&rule.targets), rule.group))
@@ -238,11 +280,25 @@ impl Shard {
     /// A direct call whose agent has forwarded calls: it goes there at once.
     pub(crate) fn forward_direct(&mut self, key: CallKey, out: &mut Output) {
         let Some(line) = self.calls.get(key).and_then(|call| call.in_line()) else { return };
+        if line.callback.is_some() {
+            return;
+        }
         let Some(wanted) = line.wanted.filter(|wanted| wanted.wish == Wish::Direct) else { return };
-        if let Some((targets, _)) = self.forward_now(wanted.agent) {
+        if let Some((targets, group)) = self.forward_now(wanted.agent) {
             let name = self.agents[wanted.agent].name.to_string();
             self.calls[key].history.push(name);
-            self.move_out(key, &targets, MoveKind::Forward, None, out);
+            self.forward_out(key, targets, group, out);
+        }
+    }
+
+    /// A call in line goes where its agent's rule says, one target after the other or all at once.
+    pub(crate) fn forward_out(&mut self, key: CallKey, targets: Vec<(Target, u64)>, group: bool, out: &mut Output) {
+        if !group {
+            return self.move_out(key, &targets, MoveKind::Forward, None, out);
+        }
+        self.begin_move(key, Vec::new(), MoveKind::Forward, None, out);
+        if !self.try_all(key, targets, out) {
+            self.try_next(key, "unreachable", out);
         }
     }
 
@@ -258,7 +314,7 @@ impl Shard {
         if let Party::Agent(agent) = party {
             self.agents[agent].counts.transferred_in += 1;
         }
-        self.join_party(key, party, leg, ring_ms, out);
+        self.join_party(key, &party, leg, ring_ms, out);
     }
 
     /// All legs but one, and all agents but one, ring no more.

@@ -168,7 +168,7 @@ pub struct CallDetail {
     /// W3C `traceparent`.
     pub trace: Option<String>,
     /// Once it has ended.
-    pub record: Option<CallRecord>,
+    pub record: Option<std::sync::Arc<CallRecord>>,
 }
 
 /// A gateway.

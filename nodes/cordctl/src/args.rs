@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{failure::EXIT_CODES, output::Format};
+use crate::{failure::EXIT_CODES, output::Format, times::seconds as span};
+
+mod call;
+mod told;
+
+pub use call::{Call, Target};
+pub use told::{Events, RecordKind, Simulate, Stats, Subject};
 
 /// Looks at a Cordboard cluster and changes it.
 #[derive(Debug, Parser)]
@@ -85,6 +91,12 @@ pub enum Command {
         /// Only the one with this name.
         name: Option<String>,
     },
+    /// What was counted, and the figures derived from it.
+    Stats(Stats),
+    /// Everything that is written down, in order, from a cursor on.
+    Events(Events),
+    /// What recorded days would have been like under another policy or with other staff.
+    Simulate(Simulate),
     /// Watch the cluster live; q quits.
     Top {
         /// Print one frame as text and end.
@@ -147,6 +159,14 @@ pub enum Agent {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Give the agent more after-call work, from now on.
+    ExtendWrapUp {
+        /// The agent's name.
+        name: String,
+        /// For how long, such as 30s.
+        #[arg(value_parser = span)]
+        span: u32,
+    },
     /// Log the agent in.
     Login {
         /// The agent's name.
@@ -157,49 +177,6 @@ pub enum Agent {
         /// The agent's name.
         name: String,
     },
-}
-
-/// What can be asked about calls, and done to them.
-#[derive(Debug, Subcommand)]
-pub enum Call {
-    /// Live calls, or ended ones.
-    List {
-        /// Only those of this queue.
-        #[arg(long)]
-        queue: Option<String>,
-        /// Ended calls, newest first, instead of live ones.
-        #[arg(long)]
-        ended: bool,
-        /// At most so many.
-        #[arg(long, default_value_t = 1000)]
-        limit: u32,
-    },
-    /// One call with its legs, and its record once it has ended.
-    Show {
-        /// The call's id, 16 hex digits.
-        #[arg(value_parser = call_id)]
-        id: String,
-    },
-    /// Why the call went where it went.
-    Explain {
-        /// The call's id, 16 hex digits.
-        #[arg(value_parser = call_id)]
-        id: String,
-    },
-    /// End the call.
-    Hangup {
-        /// The call's id, 16 hex digits.
-        #[arg(value_parser = call_id)]
-        id: String,
-    },
-}
-
-fn call_id(text: &str) -> Result<String, String> {
-    let hex = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match u64::from_str_radix(text, 16) {
-        Ok(id) if hex => Ok(format!("{id:016x}")),
-        Ok(_) | Err(_) => Err("a call's id is 16 hex digits; `cordctl call list` shows them".to_owned()),
-    }
 }
 
 /// The kinds of documents.

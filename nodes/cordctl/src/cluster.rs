@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::Path, time::Duration};
 
-use proto::v1::admin_client::AdminClient;
+use proto::v1::{GetStatusRequest, admin_client::AdminClient};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 use tonic::{
@@ -16,6 +16,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 const ENDPOINTS_MAX: usize = 64;
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// A node that says nothing on an idle connection is asked whether it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// A node's admin service.
 pub type Admin = AdminClient<Channel>;
@@ -50,7 +53,9 @@ impl Cluster {
         let nodes = endpoints.into_iter().map(|address| {
             let endpoint = Endpoint::from_shared(format!("http://{address}"))
                 .map_err(|_| Failure::Usage(format!("endpoint {address:?} is not HOST:PORT")))?
-                .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX));
+                .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE);
             let client = AdminClient::new(endpoint.connect_lazy()).max_decoding_message_size(ANSWER_BYTES_MAX);
             Ok((address, client))
         });
@@ -65,6 +70,54 @@ impl Cluster {
         Q: Clone,
         F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
     {
+        self.ask_in_turn(what, question, true, rpc).await
+    }
+
+    /// Like [`Self::ask`] for what answers with a stream: only its beginning has to come in time.
+    pub async fn open<Q, R, F>(&mut self, what: &str, question: Q, rpc: F) -> Result<R, Failure>
+    where
+        Q: Clone,
+        F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
+    {
+        self.ask_in_turn(what, question, false, rpc).await
+    }
+
+    /// Asks one node, once: for what must not be done twice. First finds a node that answers at all.
+    pub async fn ask_once<Q, R, F>(&mut self, what: &str, question: Q, rpc: F) -> Result<R, Failure>
+    where
+        F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
+    {
+        let deadline = Instant::now() + self.timeout;
+        self.ask(what, GetStatusRequest {}, async |admin: &mut Admin, request| admin.get_status(request).await).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Some((address, client)) = self.nodes.first_mut() else {
+            return Err(Failure::Unreachable { what: what.to_owned(), tried: Vec::new() });
+        };
+        let mut request = Request::new(question);
+        request.set_timeout(left);
+        let why = match timeout(left, Box::pin(rpc(client, request))).await {
+            Ok(Ok(response)) => return Ok(response.into_inner()),
+            Ok(Err(status)) if !is_passing(status.code()) => return Err(Failure::of(what, address, &status)),
+            Ok(Err(status)) => reason(&status),
+            Err(_) => format!("no answer within {:.1} s", left.as_secs_f64()),
+        };
+        let tried = vec![
+            format!("  {address}: {why}"),
+            "  It may have been done or not: look before you ask for it again.".to_owned(),
+        ];
+        Err(Failure::Unreachable { what: what.to_owned(), tried })
+    }
+
+    /// How long an answer may take.
+    pub fn patience(&self) -> Duration {
+        self.timeout
+    }
+
+    async fn ask_in_turn<Q, R, F>(&mut self, what: &str, question: Q, bounded: bool, rpc: F) -> Result<R, Failure>
+    where
+        Q: Clone,
+        F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
+    {
         let deadline = Instant::now() + self.timeout;
         let mut tried = Vec::new();
         let count = self.nodes.len();
@@ -72,7 +125,9 @@ impl Cluster {
             let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(count - index).unwrap_or(1);
             let (address, client) = &mut self.nodes[index];
             let mut request = Request::new(question.clone());
-            request.set_timeout(share);
+            if bounded {
+                request.set_timeout(share);
+            }
             let answer = timeout(share, Box::pin(rpc(client, request))).await;
             match answer {
                 Ok(Ok(response)) => {
@@ -91,12 +146,12 @@ impl Cluster {
 }
 
 /// Whether another node may know better.
-fn is_passing(code: Code) -> bool {
+pub(crate) fn is_passing(code: Code) -> bool {
     matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Aborted)
 }
 
 /// The deepest cause says most: `Connection refused` rather than `transport error`.
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     let mut deepest: Option<String> = None;
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
@@ -104,6 +159,11 @@ fn reason(status: &Status) -> String {
         source = error.source();
     }
     clean_lines(deepest.as_deref().unwrap_or(status.message()))
+}
+
+/// Who asks, as far as this machine knows.
+pub(crate) fn by() -> String {
+    env::var("USER").unwrap_or_else(|_| "cordctl".to_owned())
 }
 
 fn listed(list: &str, origin: &str) -> Result<Vec<String>, Failure> {

@@ -46,6 +46,10 @@ pub enum Failure {
         /// The reply as data, when the format asks for it.
         data: String,
     },
+    /// The documents of a what-if are wrong; nothing was simulated.
+    #[error("{}\ncordctl: simulate: nothing was simulated ({}); correct what is listed above",
+            .0.join("\n"), counted(.0.len(), "error"))]
+    InvalidPolicy(Vec<String>),
     /// What was asked for is not there.
     #[error("cordctl: {what}: not found: {why}")]
     NotFound {
@@ -72,7 +76,7 @@ impl Failure {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused { .. } | Self::Invalid { .. } | Self::Local(_) => 1,
+            Self::Refused { .. } | Self::Invalid { .. } | Self::InvalidPolicy(_) | Self::Local(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } | Self::NoDevelopment(_) => 3,
             Self::NotFound { .. } => 4,

@@ -6,8 +6,11 @@
 pub mod args;
 pub mod cluster;
 mod commands;
+pub mod counts;
 pub mod failure;
 pub mod output;
+mod records;
+pub mod times;
 
 use std::{
     io::{self, Write as _},

@@ -59,6 +59,12 @@ impl Output {
     }
 }
 
+/// One JSON document on one line, without the line's end.
+pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::Local(format!("cannot write a line: {error}")))?;
+    Ok(escaped(&text))
+}
+
 /// What a word means, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
@@ -131,8 +137,13 @@ impl Page {
 
     /// A table with a heading, even when it has no rows.
     pub fn table<const N: usize>(&mut self, heads: [&str; N], rows: impl IntoIterator<Item = [Cell; N]>) {
-        let mut all: Vec<Vec<Cell>> = vec![heads.into_iter().map(plain).collect()];
-        all.extend(rows.into_iter().map(Vec::from));
+        self.list(&heads, rows.into_iter().map(Vec::from));
+    }
+
+    /// Like [`Self::table`], for columns that depend on what is asked.
+    pub fn list(&mut self, heads: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) {
+        let mut all: Vec<Vec<Cell>> = vec![heads.iter().map(plain).collect()];
+        all.extend(rows);
         if let [head, first, ..] = all.as_mut_slice() {
             head.iter_mut().zip(first).for_each(|(head, cell)| head.right = cell.right);
         }
@@ -229,6 +240,24 @@ pub fn lasting(ms: u64) -> String {
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// A figure that may not be there: `-`.
+pub fn or_dash(text: Option<impl Display>) -> String {
+    text.map_or_else(|| "-".to_owned(), |text| text.to_string())
+}
+
+/// Of 1000 as percent: `83.3%`.
+pub fn percent(permille: u64) -> String {
+    format!("{}.{}%", permille / 10, permille % 10)
+}
+
+/// Two spans of time: `5.0s-7.5s`; without the second one `4h00m+`.
+pub fn between(from_ms: u64, until_ms: Option<u64>) -> String {
+    match until_ms {
+        Some(until_ms) => format!("{}-{}", lasting(from_ms), lasting(until_ms)),
+        None => format!("{}+", lasting(from_ms)),
     }
 }
 

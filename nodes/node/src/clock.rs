@@ -34,7 +34,9 @@ pub fn now_us() -> u64 {
     unix_us
 }
 
-fn follow(last_us: u64, passed_us: u64, system_us: u64) -> u64 {
+/// What our clock shows after `passed_us` of real time, when it showed `last_us` and the system's shows `system_us`.
+#[must_use]
+pub fn follow(last_us: u64, passed_us: u64, system_us: u64) -> u64 {
     let own_us = last_us.saturating_add(passed_us);
     own_us.max(system_us) - own_us.saturating_sub(system_us).min(passed_us / SLEW)
 }

@@ -18,7 +18,7 @@ pub use desk::Limits;
 pub(crate) use desk::NOT_FOR_CLIENTS;
 
 use crate::{
-    machine::{Output, ShardMachine},
+    machine::{Output, Replica, ShardMachine},
     members::Members,
 };
 
@@ -83,19 +83,19 @@ pub struct SpanFact {
     pub to_us: u64,
 }
 
-/// All shards of one actor.
-pub struct Core {
-    host: Host<ShardMachine>,
+/// All shards of one actor. Its machines are [`ShardMachine`]s, or, in the simulator, such in a coat that watches them.
+pub struct Core<M: Replica = ShardMachine> {
+    host: Host<M>,
     desks: BTreeMap<u32, Desk>,
     members: Members,
     effects: Effects,
     now_us: u64,
 }
 
-impl Core {
+impl<M: Replica> Core<M> {
     /// A core that owns what `host` owns. `sender` is drawn at random by the shell and names this process's commands.
     #[must_use]
-    pub fn new(host: Host<ShardMachine>, shards: &[u32], members: Members, sender: u64, limits: Limits) -> Self {
+    pub fn new(host: Host<M>, shards: &[u32], members: Members, sender: u64, limits: Limits) -> Self {
         let desks = shards.iter().map(|&shard| (shard, Desk::new(shard, sender ^ u64::from(shard), limits))).collect();
         Self { host, desks, members, effects: Effects::default(), now_us: 0 }
     }
@@ -109,7 +109,7 @@ impl Core {
     pub fn tick(&mut self) {
         self.host.tick();
         for desk in self.desks.values_mut().filter(|desk| desk.leads()) {
-            let machine = self.host.machine(desk.shard()).expect("a desk has a machine");
+            let machine = self.host.machine(desk.shard()).map(M::shard).expect("a desk has a machine");
             desk.tick(self.now_us, machine, &mut self.effects);
         }
     }
@@ -219,12 +219,12 @@ impl Core {
     /// The machine of a shard, to answer questions from.
     #[must_use]
     pub fn machine(&self, shard: u32) -> Option<&ShardMachine> {
-        self.host.machine(shard)
+        self.host.machine(shard).map(M::shard)
     }
 
     /// Consensus, for people.
     #[must_use]
-    pub const fn host(&self) -> &Host<ShardMachine> {
+    pub const fn host(&self) -> &Host<M> {
         &self.host
     }
 
@@ -286,7 +286,7 @@ impl Core {
     fn established(&mut self, shard: u32) {
         let Some(desk) = self.desks.get_mut(&shard) else { return };
         if !desk.leads() {
-            let machine = self.host.machine(shard).expect("a desk has a machine");
+            let machine = self.host.machine(shard).map(M::shard).expect("a desk has a machine");
             desk.take_lead(self.now_us, machine);
             self.effects.gained.push(shard);
             let asks = self.machine(shard).map(ShardMachine::standing_asks).unwrap_or_default();
@@ -318,7 +318,7 @@ impl Core {
                 let desk = self.desks.get_mut(&shard).expect("an applied shard has a desk");
                 if desk.leads() {
                     self.effects.asks.extend(mem::take(&mut output.asks).into_iter().map(|ask| (shard, ask)));
-                    let machine = self.host.machine(shard).expect("a desk has a machine");
+                    let machine = self.host.machine(shard).map(M::shard).expect("a desk has a machine");
                     desk.applied(self.now_us, output, machine, &mut self.effects);
                 }
             }
@@ -326,7 +326,7 @@ impl Core {
     }
 }
 
-fn not_leader(host: &Host<ShardMachine>, members: &Members, shard: u32) -> NotLeader {
+fn not_leader<M: Replica>(host: &Host<M>, members: &Members, shard: u32) -> NotLeader {
     let leader = host.status(shard).and_then(|status| status.leader);
     leader.and_then(|number| members.get(number)).map_or_else(NotLeader::default, |member| NotLeader {
         leader: member.id.clone(),

@@ -19,6 +19,18 @@ pub enum ShardMachine {
     Tenant(Box<acd::Shard>),
 }
 
+/// What a core needs of its machines: to be a [`ShardMachine`], whatever is around it.
+pub trait Replica: Machine<Output = Output> {
+    /// The machine itself, to be read.
+    fn shard(&self) -> &ShardMachine;
+}
+
+impl Replica for ShardMachine {
+    fn shard(&self) -> &ShardMachine {
+        self
+    }
+}
+
 /// What applying one entry brought.
 #[derive(Debug)]
 pub enum Output {

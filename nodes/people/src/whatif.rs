@@ -12,6 +12,8 @@ mod table;
 mod tally;
 mod terms;
 
+/// What this module's functions take and give, so that whoever asks what-if needs nothing else of `acd`.
+pub use acd::{CallOutcome, Document, Rejection};
 pub use records::{REPEAT_MS, RecordedCall, RecordedChange, Replay, from_records};
 pub use report::{AgentFigures, Figures, Report};
 pub use run::{run, run_watched};

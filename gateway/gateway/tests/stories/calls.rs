@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::{PATIENCE, config, gateway, peer::Peer, ready_gateway, shard::Cluster, until};
 
 pub fn listen() -> Want {
-    Want::Listen(Listen { prompt: "music".into() })
+    Want::Listen(Listen { prompt: "music".into(), ..Listen::default() })
 }
 
 pub fn ring(agent: &Peer) -> Want {

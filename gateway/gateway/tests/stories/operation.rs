@@ -92,7 +92,7 @@ async fn metrics_tell_what_happened() {
     let mut caller = Peer::udp(gateway.sip()).await;
     caller.send(&caller.invite("counted", "5000")).await;
     let offer = cluster.offered().await;
-    cluster.order(offer.call, 1, Want::Listen(Listen { prompt: "music".into() }));
+    cluster.order(offer.call, 1, Want::Listen(Listen { prompt: "music".into(), ..Listen::default() }));
     caller.expect("SIP/2.0 200").await;
     let text = get(gateway.http().unwrap(), "/metrics").await;
     for line in [

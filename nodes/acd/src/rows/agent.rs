@@ -75,7 +75,7 @@ impl State {
 /// A registered contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contact {
-    pub(crate) uri: String,
+    pub(crate) uri: Name,
     pub(crate) gateway: String,
     pub(crate) expires: Timestamp,
 }
@@ -102,10 +102,10 @@ pub(crate) struct Forward {
 }
 
 /// What documents say about an agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AgentPolicy {
     /// Static contact, may be empty.
-    pub(crate) contact: String,
+    pub(crate) contact: Name,
     pub(crate) wrap_up_seconds: u32,
     pub(crate) capacity: u8,
     /// Rising by skill.
@@ -113,6 +113,21 @@ pub(crate) struct AgentPolicy {
     pub(crate) ring_all_contacts: bool,
     pub(crate) number: String,
     pub(crate) forwards: Vec<Forward>,
+}
+
+impl AgentPolicy {
+    /// Of an agent whom no document names.
+    pub(crate) fn nobody() -> Self {
+        AgentPolicy {
+            contact: "".into(),
+            wrap_up_seconds: 0,
+            capacity: 1,
+            skills: Vec::new(),
+            ring_all_contacts: false,
+            number: String::new(),
+            forwards: Vec::new(),
+        }
+    }
 }
 
 /// What counts for strategies.
@@ -182,11 +197,10 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// What to ring: registered contacts, else the static one.
-    pub(crate) fn reach(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn reach(&self) -> impl Iterator<Item = &Name> {
         let most = if self.policy.ring_all_contacts { usize::MAX } else { 1 };
-        let fixed =
-            (self.contacts.is_empty() && !self.policy.contact.is_empty()).then_some(self.policy.contact.as_str());
-        self.contacts.iter().map(|contact| contact.uri.as_str()).chain(fixed).take(most)
+        let fixed = (self.contacts.is_empty() && !self.policy.contact.is_empty()).then_some(&self.policy.contact);
+        self.contacts.iter().map(|contact| &contact.uri).chain(fixed).take(most)
     }
 
     pub(crate) fn reachable(&self) -> bool {

@@ -1,6 +1,7 @@
 //! A call's row, with its legs, and the gateways'.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Place;
 use crate::document::Target;
@@ -62,6 +63,14 @@ pub(crate) struct InLine {
     pub(crate) wait_until: Option<Timestamp>,
     /// The number to call when its turn comes; the caller is not on the phone.
     pub(crate) callback: Option<Box<CallbackWish>>,
+}
+
+impl InLine {
+    /// Not to this agent, who has just sent the call on, however used the caller is to them.
+    pub(crate) fn shun(&mut self, agent: Option<AgentKey>) {
+        self.shuns = agent;
+        self.wanted = self.wanted.filter(|wanted| Some(wanted.agent) != agent);
+    }
 }
 
 /// A caller who is to be called back.
@@ -201,7 +210,7 @@ pub(crate) enum CallState {
     },
     /// Only its gone legs are left.
     Ended {
-        record: Box<CallRecord>,
+        record: Arc<CallRecord>,
     },
 }
 
@@ -288,10 +297,10 @@ pub(crate) struct Leg {
 pub(crate) enum LegWant {
     Alert,
     Ring {
-        contact: Box<str>,
+        contact: Name,
     },
     Dial {
-        target: Box<str>,
+        target: Name,
     },
     Listen,
     Quiet,

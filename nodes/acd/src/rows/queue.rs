@@ -37,8 +37,8 @@ impl Class {
 /// Waiting calls that the same agents can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ClassKey {
-    /// Who has these skills and is in a tier up to this.
-    Open { demand: u32, tier: u8 },
+    /// Who has these skills and is in a tier up to this, but for one.
+    Open { demand: u32, tier: u8, shuns: Option<AgentKey> },
     /// One agent alone.
     Own(AgentKey),
 }

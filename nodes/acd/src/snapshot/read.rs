@@ -51,6 +51,7 @@ pub(super) fn shard(mut saved: Saved, limits: Limits) -> Result<Shard> {
     shard.calls = Table::from_rows(calls, SLOTS_MAX).ok_or(BROKEN("call slots"))?;
     for number in saved.numbers {
         let row = NumberRow {
+            name: number.name.as_str().into(),
             policy: document::Number { name: number.name.clone(), ..Default::default() },
             counts: Box::new(counts(number.counts)),
             demands: Vec::new(),
@@ -198,7 +199,7 @@ fn agent(row: SavedAgent) -> Result<(u32, Agent)> {
     let contacts = row.contacts.into_iter();
     let mut agent = Agent {
         name: row.name.into(),
-        policy: AgentPolicy { capacity: 1, ..AgentPolicy::default() },
+        policy: AgentPolicy::nobody(),
         members: row
             .members
             .iter()
@@ -221,7 +222,7 @@ fn agent(row: SavedAgent) -> Result<(u32, Agent)> {
         last_call_end: row.last_call_end,
         rona: row.rona,
         contacts: contacts
-            .map(|contact| Contact { uri: contact.uri, gateway: contact.gateway, expires: contact.expires })
+            .map(|contact| Contact { uri: contact.uri.into(), gateway: contact.gateway, expires: contact.expires })
             .collect(),
         answered: row.answered,
         shift: tally(row.shift),
@@ -344,7 +345,7 @@ fn call(row: SavedCall, shard: &mut Shard) -> Result<(u32, Call)> {
         SavedCallState::Talks(row) => CallState::Talking(Box::new(talk(row)?)),
         SavedCallState::Leaving(until) => CallState::Leaving { until },
         SavedCallState::Ended(record) => CallState::Ended {
-            record: Box::new(CallRecord {
+            record: std::sync::Arc::new(CallRecord {
                 call: row.id,
                 number: number.clone(),
                 caller: caller.clone(),
@@ -583,7 +584,9 @@ fn index(shard: &mut Shard, saved: &[SavedQueue]) -> Result<()> {
             return Err(BROKEN("queue pools"));
         }
         shard.queues[key].pools = pools;
-        shard.look_at_the_clock(key);
+        let calendar = shard.queues[key].policy.calendar.as_ref();
+        shard.queues[key].open = calendar.is_none_or(|calendar| calendar.is_open(shard.now));
+        shard.set_queue_alarm(key, row.alarm);
     }
     for key in shard.agents.keys() {
         let met = shard.demands.met_by(&shard.agents[key].policy.skills);

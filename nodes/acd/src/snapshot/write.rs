@@ -21,13 +21,11 @@ pub(super) fn head(shard: &Shard) -> Saved {
         sequence: shard.sequence,
         revision: shard.revision,
         numbers: shard
-            .numbers
+            .numbers_in_order()
             .iter()
-            .map(|(name, row)| SavedNumber {
-                name: name.to_string(),
-                queue: 0,
-                counts: counts(&row.counts),
-                removed: row.removed,
+            .map(|name| {
+                let row = &shard.numbers[name];
+                SavedNumber { name: name.to_string(), queue: 0, counts: counts(&row.counts), removed: row.removed }
             })
             .collect(),
         queues: shard.queues.iter().map(|(key, row)| queue(key.slot(), row, &shard.demands)).collect(),
@@ -132,12 +130,13 @@ fn queue(slot: u32, row: &Queue, demands: &Demands) -> SavedQueue {
             .iter()
             .map(|pool| SavedPool { demand: asked(&demands.get(pool.demand).asked), luck: pool.luck })
             .collect(),
+        alarm: row.alarm,
     }
 }
 
 fn agent(slot: u32, row: &Agent) -> SavedAgent {
     let contacts = row.contacts.iter().map(|contact| SavedContact {
-        uri: contact.uri.clone(),
+        uri: contact.uri.to_string(),
         gateway: contact.gateway.clone(),
         expires: contact.expires,
     });

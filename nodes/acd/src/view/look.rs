@@ -96,7 +96,7 @@ impl Shard {
     pub fn call(&self, id: CallId) -> Option<CallDetail> {
         let call = &self.calls[*self.call_ids.get(&id)?];
         let record = match &call.state {
-            CallState::Ended { record } => Some((**record).clone()),
+            CallState::Ended { record } => Some(std::sync::Arc::clone(record)),
             _ => None,
         };
         let legs = call.legs.iter().map(|leg| LegInfo {
@@ -194,8 +194,8 @@ impl Shard {
             (Presence::Ready, AfterCall::Ready) if agent.work.is_empty() && !agent.reachable() => "unreachable",
             (Presence::Ready | Presence::LoggedOut | Presence::WrapUp { .. }, AfterCall::Ready) => "",
         };
-        let mut contacts: Vec<String> = agent.contacts.iter().map(|contact| contact.uri.clone()).collect();
-        contacts.extend((!agent.policy.contact.is_empty()).then(|| agent.policy.contact.clone()));
+        let mut contacts: Vec<String> = agent.contacts.iter().map(|contact| contact.uri.to_string()).collect();
+        contacts.extend((!agent.policy.contact.is_empty()).then(|| agent.policy.contact.to_string()));
         let calls: Vec<CallId> = agent.work.iter().map(|work| self.calls[work.call].id).collect();
         let skills = agent.policy.skills.iter();
         AgentInfo {

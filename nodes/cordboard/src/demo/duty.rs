@@ -66,7 +66,8 @@ async fn demo_agents(admin: &mut AdminClient<Channel>) -> anyhow::Result<Vec<Age
 }
 
 async fn press(admin: &mut AdminClient<Channel>, name: &str, change: AgentChange) -> anyhow::Result<()> {
-    let request = ChangeAgentRequest { name: name.to_owned(), change: change.into(), reason: String::new() };
+    let request =
+        ChangeAgentRequest { name: name.to_owned(), change: change.into(), reason: String::new(), seconds: 0 };
     admin.change_agent(request).await?;
     Ok(())
 }

@@ -1,4 +1,6 @@
-//! `cordctl agent list|show|ready|not-ready|login|logout`.
+//! `cordctl agent list|show|ready|not-ready|extend-wrap-up|login|logout`.
+
+use std::collections::BTreeMap;
 
 use proto::v1::{AgentChange, AgentInfo, ChangeAgentRequest, GetAgentRequest, ListAgentsRequest};
 use serde::Serialize;
@@ -6,6 +8,7 @@ use serde::Serialize;
 use crate::{
     args::Agent,
     cluster::{Admin, Cluster},
+    counts::{STATES, times_by_state},
     failure::Failure,
     output::{Output, Page, figure, given, lasting, plain, word},
 };
@@ -20,16 +23,31 @@ pub(super) struct View {
     queues: Vec<String>,
     contacts: Vec<String>,
     calls_answered: u64,
+    /// Levels by skill.
+    skills: BTreeMap<String, u32>,
+    /// Since log-in, by state.
+    state_ms: BTreeMap<&'static str, u64>,
+    /// Calls at once.
+    capacity: u32,
+    /// In hand.
+    calls: Vec<String>,
 }
 
 pub(super) async fn run(command: Agent, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
     match command {
         Agent::List { queue } => list(queue.unwrap_or_default(), cluster, output).await,
         Agent::Show { name } => show(name, cluster, output).await,
-        Agent::Ready { name } => change(name, AgentChange::Ready, String::new(), cluster, output).await,
-        Agent::NotReady { name, reason } => change(name, AgentChange::NotReady, reason, cluster, output).await,
-        Agent::Login { name } => change(name, AgentChange::LogIn, String::new(), cluster, output).await,
-        Agent::Logout { name } => change(name, AgentChange::LogOut, String::new(), cluster, output).await,
+        Agent::Ready { name } => change(asked(name, AgentChange::Ready), cluster, output).await,
+        Agent::NotReady { name, reason } => {
+            let request = ChangeAgentRequest { reason, ..asked(name, AgentChange::NotReady) };
+            change(request, cluster, output).await
+        }
+        Agent::ExtendWrapUp { name, span } => {
+            let request = ChangeAgentRequest { seconds: span, ..asked(name, AgentChange::ExtendWrapUp) };
+            change(request, cluster, output).await
+        }
+        Agent::Login { name } => change(asked(name, AgentChange::LogIn), cluster, output).await,
+        Agent::Logout { name } => change(asked(name, AgentChange::LogOut), cluster, output).await,
     }
 }
 
@@ -47,23 +65,21 @@ async fn show(name: String, cluster: &mut Cluster, output: Output) -> Result<Str
     output.show(&agent, |page| pairs(page, &agent))
 }
 
-async fn change(
-    name: String,
-    change: AgentChange,
-    reason: String,
-    cluster: &mut Cluster,
-    output: Output,
-) -> Result<String, Failure> {
-    let verb = match change {
+fn asked(name: String, change: AgentChange) -> ChangeAgentRequest {
+    ChangeAgentRequest { name, change: change.into(), ..ChangeAgentRequest::default() }
+}
+
+async fn change(request: ChangeAgentRequest, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
+    let verb = match request.change() {
         AgentChange::LogIn => "login",
         AgentChange::LogOut => "logout",
         AgentChange::Ready => "ready",
         AgentChange::NotReady => "not-ready",
+        AgentChange::ExtendWrapUp => "extend-wrap-up",
         AgentChange::Unspecified => "change",
     };
-    let what = format!("agent {verb} {name}");
+    let what = format!("agent {verb} {}", request.name);
     let rpc = async |admin: &mut Admin, request| admin.change_agent(request).await;
-    let request = ChangeAgentRequest { name, change: change.into(), reason };
     let agent: View = cluster.ask(&what, request, rpc).await?.into();
     output.show(&agent, |page| pairs(page, &agent))
 }
@@ -87,22 +103,40 @@ pub(super) fn table(page: &mut Page, agents: &[View]) {
 }
 
 fn pairs(page: &mut Page, agent: &View) {
+    let skills: Vec<String> = agent.skills.iter().map(|(skill, level)| format!("{skill}:{level}")).collect();
+    let times = STATES.iter().filter_map(|state| Some((*state, *agent.state_ms.get(state)?)));
+    let times: Vec<String> = times.map(|(state, ms)| format!("{state} {}", lasting(ms))).collect();
     page.pairs([
         ("name", plain(&agent.name)),
         ("state", word(&agent.state)),
         ("reason", plain(agent.reason.as_deref().unwrap_or_default())),
         ("for", plain(lasting(agent.in_state_ms))),
         ("call", plain(agent.call.as_deref().unwrap_or_default())),
+        ("in hand", plain(format!("{} of {}", agent.calls.len(), agent.capacity.max(1)))),
+        ("calls", plain(agent.calls.join(", "))),
         ("answered", plain(agent.calls_answered)),
+        ("skills", plain(skills.join(", "))),
         ("queues", plain(agent.queues.join(", "))),
         ("contacts", plain(agent.contacts.join(", "))),
+        ("since log-in", plain(times.join(", "))),
     ]);
 }
 
 impl From<AgentInfo> for View {
     fn from(agent: AgentInfo) -> Self {
-        let AgentInfo { name, state, reason, in_state_ms, call, queues, contacts, calls_answered } = agent;
-        let (reason, call) = (given(reason), given(call));
-        Self { name, state, reason, in_state_ms, call, queues, contacts, calls_answered }
+        Self {
+            name: agent.name,
+            state: agent.state,
+            reason: given(agent.reason),
+            in_state_ms: agent.in_state_ms,
+            call: given(agent.call),
+            queues: agent.queues,
+            contacts: agent.contacts,
+            calls_answered: agent.calls_answered,
+            skills: agent.skills.into_iter().map(|skill| (skill.skill, skill.level)).collect(),
+            state_ms: times_by_state(&agent.state_ms),
+            capacity: agent.capacity,
+            calls: agent.calls,
+        }
     }
 }

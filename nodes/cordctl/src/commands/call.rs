@@ -1,14 +1,18 @@
-//! `cordctl call list|show|hangup`; `explain` has its own file.
+//! `cordctl call ...`: looks at calls; what is done with them is in `act`, why they went where in `explain`.
 
-use proto::v1::{CallDetail, CallInfo, GetCallRequest, HangUpCallRequest, LegInfo, ListCallsRequest};
+use proto::v1::{CallControl, CallDetail, CallInfo, GetCallRequest, HangUpCallRequest, LegInfo, ListCallsRequest};
 use serde::Serialize;
 
-use super::explain::{self, Ended};
+use super::{
+    act::{self, Act},
+    explain,
+};
 use crate::{
     args::Call,
     cluster::{Admin, Cluster},
     failure::Failure,
     output::{Output, Page, figure, given, lasting, plain, word},
+    records::Ended,
 };
 
 #[derive(Serialize)]
@@ -44,25 +48,42 @@ struct Leg {
 }
 
 pub(super) async fn run(command: Call, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
-    match command {
+    let (id, act) = match command {
         Call::List { queue, ended, limit } => {
             let request = ListCallsRequest { queue: queue.unwrap_or_default(), ended, limit };
-            list(request, cluster, output).await
+            return list(request, cluster, output).await;
         }
         Call::Show { id } => {
             let what = format!("call show {id}");
             let rpc = async |admin: &mut Admin, request| admin.get_call(request).await;
             let detail = cluster.ask(&what, GetCallRequest { call: id }, rpc).await?;
-            show(detail, output)
+            return show(detail, output);
         }
         Call::Hangup { id } => {
             let what = format!("call hangup {id}");
             let rpc = async |admin: &mut Admin, request| admin.hang_up_call(request).await;
             let detail = cluster.ask(&what, HangUpCallRequest { call: id }, rpc).await?;
-            show(detail, output)
+            return show(detail, output);
         }
-        Call::Explain { id } => explain::run(id, cluster, output).await,
-    }
+        Call::Explain { id } => return explain::run(id, cluster, output).await,
+        Call::Pull { id, agent } => (id, Act::Pull { agent }),
+        Call::Change { id, priority, boost, move_to } => {
+            let (priority, boost_seconds) = (priority.unwrap_or(0), boost.unwrap_or(0));
+            (id, Act::Change { priority, boost_seconds, move_to: move_to.unwrap_or_default() })
+        }
+        Call::Transfer { who } => (who.id, Act::Transfer { agent: who.agent, target: who.target }),
+        Call::Consult { who } => (who.id, Act::Consult { agent: who.agent, target: who.target }),
+        Call::Hold(who) => (who.id, Act::Control { agent: who.agent, control: CallControl::Hold }),
+        Call::Resume(who) => (who.id, Act::Control { agent: who.agent, control: CallControl::Resume }),
+        Call::Complete(who) => (who.id, Act::Control { agent: who.agent, control: CallControl::Complete }),
+        Call::Swap(who) => (who.id, Act::Control { agent: who.agent, control: CallControl::Swap }),
+        Call::Conference(who) => (who.id, Act::Control { agent: who.agent, control: CallControl::Conference }),
+        Call::TakeBack(who) => (who.id, Act::Control { agent: who.agent, control: CallControl::TakeBack }),
+        Call::Leave(who) => (who.id, Act::Control { agent: who.agent, control: CallControl::Leave }),
+        Call::Callback { id, number } => (id, Act::Callback { number }),
+        Call::CancelCallback { id } => (id, Act::CancelCallback),
+    };
+    show(act::run(&id, act, cluster).await?, output)
 }
 
 async fn list(request: ListCallsRequest, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
@@ -109,7 +130,7 @@ fn show(detail: CallDetail, output: Output) -> Result<String, Failure> {
         );
         if let Some(record) = &detail.record {
             page.line("");
-            page.line(record.words());
+            record.words().into_iter().for_each(|line| page.line(line));
         }
     })
 }

@@ -1,15 +1,21 @@
 //! From a parsed command to the file that does it.
 
+mod act;
 mod agent;
 mod apply;
 mod call;
+mod events;
 mod explain;
+mod files;
 mod gateway;
 mod get;
 mod node;
 mod queue;
 mod shard;
+mod simulate;
+mod stats;
 mod status;
+mod stream;
 mod top;
 
 use std::time::Duration;
@@ -43,10 +49,13 @@ pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
         Command::Agent(command) => agent::run(command, &mut cluster()?, output).await,
         Command::Call(command) => call::run(command, &mut cluster()?, output).await,
         Command::Apply { files, dry_run } => {
-            let files = apply::read(&files)?;
+            let files = files::read("apply", &files)?;
             apply::run(files, dry_run, &mut cluster()?, output).await
         }
         Command::Get { kind, name } => get::run(kind, name, &mut cluster()?, output).await,
+        Command::Stats(asked) => stats::run(asked, &mut cluster()?, output).await,
+        Command::Events(asked) => events::run(asked, &mut cluster()?, output.format).await,
+        Command::Simulate(asked) => simulate::run(asked, cluster, output).await,
         Command::Top { once } => top::run(once, cluster()?).await,
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -122,7 +122,7 @@ pub fn record(record: acd::Record) -> v1::Record {
             gateway: call.gateway.to_string(),
             parts: call
                 .parts
-                .into_iter()
+                .iter()
                 .map(|part| v1::CallPart {
                     agent: part.agent.to_string(),
                     queue: part.queue.to_string(),

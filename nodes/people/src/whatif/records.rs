@@ -112,7 +112,7 @@ pub fn from_records(calls: &[RecordedCall], changes: &[RecordedChange]) -> Repla
     for change in changes {
         agents.entry(&change.agent).or_default().push(change);
     }
-    let everybody: Vec<&RecordedCall> = calls.iter().collect();
+    let everybody: Arc<[u64]> = calls.iter().filter_map(talk_ms).collect();
     let plan = Plan {
         lines: numbers.into_iter().map(|(number, calls)| line(number, calls, &everybody)).collect(),
         workers: agents.into_iter().map(|(name, changes)| worker(name, changes, from_ms, until_ms)).collect(),
@@ -121,13 +121,11 @@ pub fn from_records(calls: &[RecordedCall], changes: &[RecordedChange]) -> Repla
     Replay { plan, from_ms, until_ms }
 }
 
-fn line(number: &str, mut calls: Vec<&RecordedCall>, everybody: &[&RecordedCall]) -> Line {
+fn line(number: &str, mut calls: Vec<&RecordedCall>, everybody: &Arc<[u64]>) -> Line {
     calls.sort_by_key(|call| call.offered_ms);
     let waits: Vec<(u64, bool)> = calls.iter().filter_map(|call| Some((call.waited_ms, is_patience(call)?))).collect();
-    let mut talks: Vec<u64> = calls.iter().filter_map(|call| talk_ms(call)).collect();
-    if talks.is_empty() {
-        talks = everybody.iter().filter_map(|call| talk_ms(call)).collect();
-    }
+    let talks: Arc<[u64]> = calls.iter().filter_map(|call| talk_ms(call)).collect();
+    let talks = if talks.is_empty() { everybody.clone() } else { talks };
     // When each caller's last call without success ended.
     let mut unserved: BTreeMap<&str, Timestamp> = BTreeMap::new();
     let mut arrivals = Vec::with_capacity(calls.len());
@@ -151,7 +149,7 @@ fn line(number: &str, mut calls: Vec<&RecordedCall>, everybody: &[&RecordedCall]
         arrivals: Arrivals::List(arrivals),
         habits: Habits {
             patience: Spread::Survival(Arc::new(kaplan_meier(&waits))),
-            talk: Spread::Recorded(talks.into()),
+            talk: Spread::Recorded(talks),
             ..Habits::default()
         },
     }

@@ -13,6 +13,8 @@ pub struct Report {
     pub queues: Vec<(String, Figures)>,
     /// Agents who were signed in, by name.
     pub agents: Vec<AgentFigures>,
+    /// Members of each queue, both by name, whether they were signed in or not.
+    pub teams: Vec<(String, Vec<String>)>,
     /// Callers seen, once a minute, behind more others than a minute before, without having changed queues.
     pub places_lost: u64,
     /// Applied to the shard.
@@ -103,8 +105,12 @@ impl AgentFigures {
 impl Report {
     /// (Talk + hold + wrap-up) / signed-in over all agents, in 1/1000.
     pub fn occupancy_permille(&self) -> Option<u64> {
-        let busy = self.agents.iter().map(|agent| agent.talk_ms + agent.wrap_up_ms).sum();
-        permille(busy, self.agents.iter().map(|agent| agent.signed_in_ms).sum())
+        occupancy(&mut self.agents.iter())
+    }
+
+    /// The same over the members of one queue, whose time is not only that queue's.
+    pub fn occupancy_of_permille(&self, queue: &str) -> Option<u64> {
+        occupancy(&mut self.team(queue))
     }
 
     /// Calls answered per agent who was signed in, in 1/1000.
@@ -117,13 +123,35 @@ impl Report {
     ///
     /// With occupancies x sorted rising and i from 1: sum of (2i - n - 1) x / (n * sum of x).
     pub fn gini_permille(&self) -> Option<u64> {
-        let mut shares: Vec<u64> = self.agents.iter().filter_map(AgentFigures::occupancy_permille).collect();
-        shares.sort_unstable();
-        let count = shares.len() as i64;
-        let total: u64 = shares.iter().sum();
-        let skew: i64 = shares.iter().zip(1..).map(|(share, rank)| (2 * rank - count - 1) * *share as i64).sum();
-        permille(skew.max(0) as u64, count as u64 * total)
+        gini(&mut self.agents.iter())
     }
+
+    /// The same over the members of one queue.
+    pub fn gini_of_permille(&self, queue: &str) -> Option<u64> {
+        gini(&mut self.team(queue))
+    }
+
+    /// Members of a queue who were signed in.
+    fn team(&self, queue: &str) -> impl Iterator<Item = &AgentFigures> {
+        let team = self.teams.iter().find(|(name, _)| name == queue).map_or(&[][..], |(_, team)| team);
+        self.agents.iter().filter(|agent| team.binary_search(&agent.name).is_ok())
+    }
+}
+
+fn occupancy(agents: &mut dyn Iterator<Item = &AgentFigures>) -> Option<u64> {
+    let (busy, signed_in) = agents.fold((0, 0), |(busy, signed_in), agent| {
+        (busy + agent.talk_ms + agent.wrap_up_ms, signed_in + agent.signed_in_ms)
+    });
+    permille(busy, signed_in)
+}
+
+fn gini(agents: &mut dyn Iterator<Item = &AgentFigures>) -> Option<u64> {
+    let mut shares: Vec<u64> = agents.filter_map(AgentFigures::occupancy_permille).collect();
+    shares.sort_unstable();
+    let count = shares.len() as i64;
+    let total: u64 = shares.iter().sum();
+    let skew: i64 = shares.iter().zip(1..).map(|(share, rank)| (2 * rank - count - 1) * *share as i64).sum();
+    permille(skew.max(0) as u64, count as u64 * total)
 }
 
 /// Rounded to the nearest.

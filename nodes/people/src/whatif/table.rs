@@ -42,6 +42,11 @@ pub fn compare(before: &Report, after: &Report) -> Table {
     for name in names {
         let of = |report: &Report| report.queues.iter().find(|(queue, _)| queue == name).map(|(_, figures)| *figures);
         table.put_figures(name, of(before).as_ref(), of(after).as_ref());
+        let mut put = |figure, of: fn(&Report, &str) -> Option<u64>, show: fn(u64) -> String| {
+            table.put(name, figure, of(before, name).map(show), of(after, name).map(show));
+        };
+        put("occupancy of its agents, %", Report::occupancy_of_permille, tenths);
+        put("fairness among its agents", Report::gini_of_permille, thousandths);
     }
     table
 }

@@ -1,6 +1,6 @@
 //! Counting what the shard writes down; never looks at how it came to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acd::view::CallFilter;
 use acd::{AgentRecord, CallOutcome, CallRecord, Document, Record, RecordKind, Shard};
@@ -19,6 +19,8 @@ type Places = BTreeMap<u64, (usize, u32)>;
 pub(crate) struct Tally {
     whole: Figures,
     queues: BTreeMap<String, (Terms, Figures)>,
+    /// Members by queue.
+    teams: BTreeMap<String, BTreeSet<String>>,
     agents: BTreeMap<String, AgentFigures>,
     /// Those who waited when the lines were last looked at.
     places: Places,
@@ -32,7 +34,14 @@ impl Tally {
             Document::Queue(queue) => Some((queue.name.clone(), (Terms::of(queue), Figures::default()))),
             _ => None,
         });
-        Tally { queues: queues.collect(), ..Tally::default() }
+        let mut teams: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for document in documents {
+            let Document::Agent(agent) = document else { continue };
+            for membership in &agent.queues {
+                teams.entry(membership.queue.clone()).or_default().insert(agent.name.clone());
+            }
+        }
+        Tally { queues: queues.collect(), teams, ..Tally::default() }
     }
 
     pub(crate) fn see_deed(&mut self, deed: &Deed, refused: bool) {
@@ -114,6 +123,7 @@ impl Tally {
             whole: self.whole,
             queues: self.queues.into_iter().map(|(name, (_, figures))| (name, figures)).collect(),
             agents: self.agents.into_values().filter(|agent| agent.signed_in_ms > 0).collect(),
+            teams: self.teams.into_iter().map(|(queue, team)| (queue, team.into_iter().collect())).collect(),
             places_lost: self.places_lost,
             commands,
             refusals: self.refusals,

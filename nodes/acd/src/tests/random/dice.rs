@@ -48,25 +48,77 @@ impl World {
                 let incarnation = self.life(&gateway);
                 Command::LoseGateway { gateway, incarnation }
             }
-            36..260 => self.offer(),
-            260..420 => Command::AnswerLeg { call, leg, passport },
-            420..460 => Command::ConfirmLeg { call, leg, passport },
-            460..690 => Command::EndLeg { call, leg, cause: self.cause(), sip_status: 0 },
-            690..700 => Command::PressDigits { call, leg, digits: self.text(&["1", "*8#", "x", ""]) },
-            700..715 => Command::ClearCall { call, by: self.text(&["", "kim"]) },
-            715..770 => Command::RegisterContact {
+            36..220 => self.offer(),
+            220..390 => Command::AnswerLeg { call, leg, passport },
+            390..410 => Command::ConfirmLeg { call, leg, passport },
+            410..560 => Command::EndLeg { call, leg, cause: self.cause(), sip_status: 0 },
+            560..600 => {
+                let digits = self
+                    .text(&["1", "2", "9", "12", "*8101#", "*8+", "*7102#", "*1103#", "*2100#", "*8", "#", "x", ""]);
+                Command::PressDigits { call, leg, digits }
+            }
+            600..612 => Command::ClearCall { call, by: self.text(&["", "kim"]) },
+            612..650 => Command::RegisterContact {
                 contact: self.text(&["sip:x@1", "sip:y@2", "sip:z@3", "*", ""]),
                 expires_seconds: *self.dice.choice(&[0, 1, 5, 60, 3600]).expect("not empty"),
                 gateway: "g1".to_owned(),
                 agent,
             },
-            770..820 => Command::LogInAgent { agent },
-            820..830 => Command::LogOutAgent { agent },
-            830..930 => Command::MakeAgentReady { agent },
-            930..960 => Command::MakeAgentNotReady { agent, reason: self.text(&["lunch", "", "meeting"]) },
-            960..970 => Command::TakeLead,
+            650..690 => Command::LogInAgent { agent },
+            690..698 => Command::LogOutAgent { agent },
+            698..770 => Command::MakeAgentReady { agent },
+            770..790 => Command::MakeAgentNotReady { agent, reason: self.text(&["lunch", "", "meeting"]) },
+            790..795 => Command::SetRules { version: self.dice.u32(0..4) },
+            795..800 => Command::ExtendWrapUp { agent, seconds: self.dice.u32(0..20) },
+            800..820 => Command::PullCall { call, agent, by: self.text(&["", "kim"]) },
+            820..840 => self.choice(),
+            840..855 => self.change(call),
+            855..875 => Command::TransferCall { agent: self.talker(call), call, target: self.some_target() },
+            875..895 => Command::ConsultCall { agent: self.talker(call), call, target: self.some_target() },
+            895..930 => self.control(call),
+            930..945 => Command::RequestCallback { call, number: self.text(&["", "", "+4960", "x"]) },
+            945..950 => Command::CancelCallback { call, by: self.text(&["", "kim"]) },
+            950..955 => Command::TakeLead,
             _ => Command::AdvanceClock,
         }
+    }
+
+    /// Who talks in the call, mostly.
+    fn talker(&mut self, call: CallId) -> String {
+        let talks = self.shard.call(call).map(|call| call.info.agent).filter(|agent| !agent.is_empty());
+        match talks {
+            Some(agent) if self.dice.u8(..) < 230 => agent,
+            Some(_) | None => format!("a{}", self.dice.u8(0..9)),
+        }
+    }
+
+    fn some_target(&mut self) -> Target {
+        let queues: Vec<String> = (0..5).map(|queue| format!("q{queue}")).collect();
+        let agents: Vec<String> = (0..9).map(|agent| format!("a{agent}")).collect();
+        self.target(&queues, &agents)
+    }
+
+    fn change(&mut self, call: CallId) -> Command {
+        let move_to = if self.dice.bool() { format!("q{}", self.dice.u8(0..5)) } else { String::new() };
+        let (priority, boost_seconds) = (self.dice.u32(0..11), self.dice.u32(0..50));
+        Command::ChangeCall { call, priority, boost_seconds, move_to, by: self.text(&["", "kim"]) }
+    }
+
+    /// An answer of the chooser, mostly to what was asked.
+    fn choice(&mut self) -> Command {
+        let agents = (0..self.dice.usize(0..4)).map(|_| format!("a{}", self.dice.u8(0..9))).collect();
+        let asks = self.shard.standing_asks();
+        match self.dice.choice(&asks) {
+            Some(ask) if self.dice.u8(..) < 230 => Command::ChooseAgents { call: ask.call, ask: ask.ask, agents },
+            Some(_) | None => Command::ChooseAgents { call: self.dice.u64(1..80), ask: self.dice.u64(0..20), agents },
+        }
+    }
+
+    fn control(&mut self, call: CallId) -> Command {
+        use CallControl::*;
+        let controls = [Hold, Resume, Complete, Swap, Conference, Conference, TakeBack, Leave];
+        let control = *self.dice.choice(&controls).expect("not empty");
+        Command::ControlCall { agent: self.talker(call), call, control }
     }
 
     fn some_leg(&mut self) -> (CallId, u32) {
@@ -76,7 +128,7 @@ impl World {
         }
         let call = *self.dice.choice(&calls).expect("not empty");
         let legs = self.shard.call(call).expect("is in hand").legs;
-        (call, self.dice.choice(&legs).expect("a call has legs").leg)
+        (call, self.dice.choice(&legs).map_or(1, |leg| leg.leg))
     }
 
     fn cause(&mut self) -> EndCause {
@@ -86,7 +138,7 @@ impl World {
         *self.dice.choice(&causes).expect("not empty")
     }
 
-    fn text(&mut self, texts: &[&str]) -> String {
+    pub(super) fn text(&mut self, texts: &[&str]) -> String {
         if self.dice.u8(..) < 2 {
             return "long".repeat(20);
         }
@@ -113,59 +165,8 @@ impl World {
             incarnation: self.life(&gateway),
             gateway,
             number: self.text(&["100", "101", "102", "100", "101", "102", "103", "999"]),
-            caller: self.text(&["+49", ""]),
+            caller: self.text(&["+491", "+492", "+493", "", "anna"]),
             caller_name: self.text(&["Ann", ""]),
         }
-    }
-
-    fn configure(&mut self) -> Command {
-        let mut documents = Vec::new();
-        let queues: Vec<String> = (0..4).filter(|_| self.dice.u8(..) < 230).map(|queue| format!("q{queue}")).collect();
-        for queue in &queues {
-            documents.push(Document::Queue(Queue {
-                name: queue.clone(),
-                answer: if self.dice.bool() { AnswerMode::OnEntry } else { AnswerMode::OnAgent },
-                ring_seconds: self.dice.u32(0..4),
-                wrap_up_seconds: self.dice.u32(0..3),
-                waiting_max: self.dice.u32(0..8),
-                wait_seconds_max: if self.dice.bool() { 0 } else { self.dice.u32(1..40) },
-                busy_delay_seconds: self.dice.u32(0..4),
-                unreachable_delay_seconds: self.dice.u32(0..4),
-                music: self.text(&["", "music", "waltz"]),
-                ..Queue::default()
-            }));
-        }
-        for number in 0..4 {
-            if let Some(queue) = self.dice.choice(&queues) {
-                documents.push(Document::Number(Number { name: format!("10{number}"), queue: queue.clone() }));
-            }
-        }
-        for agent in 0..8 {
-            if self.dice.u8(..) < 20 {
-                continue;
-            }
-            let mut own = queues.clone();
-            self.dice.shuffle(&mut own);
-            own.truncate(self.dice.usize(0..4));
-            documents.push(Document::Agent(Agent {
-                name: format!("a{agent}"),
-                contact: if self.dice.u8(..) < 200 { format!("sip:a{agent}@host") } else { String::new() },
-                queues: own.into_iter().map(|queue| Membership { queue }).collect(),
-                start: *self
-                    .dice
-                    .choice(&[StartState::Ready, StartState::NotReady, StartState::LoggedOut])
-                    .expect("not empty"),
-                wrap_up_seconds: self.dice.u32(0..2),
-            }));
-        }
-        match self.dice.u8(..) {
-            0..10 => documents.push(documents.first().cloned().unwrap_or(Document::Trunk(Trunk::default()))),
-            10..20 => documents.push(Document::Number(Number { name: "9".to_owned(), queue: "nowhere".to_owned() })),
-            _ => {}
-        }
-        if self.dice.u8(..) < 230 {
-            self.version += 1;
-        }
-        Command::Configure { version: self.version, documents }
     }
 }

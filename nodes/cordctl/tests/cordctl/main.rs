@@ -1,6 +1,9 @@
 //! The real binary against an admin service in this process: what it prints where, and how it ends.
 
+mod acts;
+mod events;
 mod fake;
+mod simulate;
 
 use std::{
     fs,
@@ -24,8 +27,11 @@ struct Centre {
 }
 
 fn centre() -> Centre {
+    centre_of(Fake::default())
+}
+
+fn centre_of(fake: Fake) -> Centre {
     let runtime = Runtime::new().expect("a runtime");
-    let fake = Fake::default();
     let asked = fake.asked.clone();
     let endpoint = runtime.block_on(fake.serve()).to_string();
     Centre { runtime, endpoint, asked }
@@ -69,7 +75,7 @@ fn dead() -> String {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string()
 }
 
-const LOOKS: [&str; 14] = [
+const LOOKS: [&str; 17] = [
     "status",
     "node list",
     "shard list",
@@ -84,6 +90,9 @@ const LOOKS: [&str; 14] = [
     "call show deadbeef",
     "call explain 00000000DEADBEEF",
     "get",
+    "stats queue",
+    "stats agent anna --from -2h",
+    "stats number --intervals --from 2023-11-14T00:00:00Z --until 2023-11-15T00:00:00Z",
 ];
 
 #[test]
@@ -118,6 +127,12 @@ fn json_has_the_shapes_of_the_contract() {
     assert_eq!(first["caller"], "\u{1b}]0;owned\u{7}bob", "data is data");
     let shards = centre.json("shard list");
     assert_eq!((&shards[0]["id"], &shards[0]["leader"]), (&0.into(), &"n1".into()));
+    assert_eq!(first["estimate"], Value::Null, "unknown, not 0");
+    assert_eq!(queue["waiting"][1]["estimate"], serde_json::json!({"low_ms": 5_000, "high_ms": 9_000}));
+    assert_eq!((&queue["waiting"][1]["waits_for"], &queue["waiting"][1]["callback"]), (&"ben".into(), &true.into()));
+    assert_eq!((&queue["now"]["service_level_permille"], &queue["now"]["asa_ms"]), (&750.into(), &10_000.into()));
+    let agent = centre.json("agent show anna");
+    assert_eq!((&agent["skills"]["english"], &agent["state_ms"]["talking"]), (&50.into(), &600_000.into()));
     assert_eq!(shards[1]["leader"], Value::Null);
     assert_eq!(shards[0]["replicas"], serde_json::json!(["n1", "n2", "n3"]));
     assert_eq!(centre.json("node list")[1]["up"], false);
@@ -144,12 +159,19 @@ fn explain_says_in_words_why() {
     let told = text.split("\n\n").nth(1).expect("a second paragraph");
     assert_eq!(
         told,
-        "22:13:21.200  offered to anna by longest-idle (position 1 of support, after 1.2s)\n\
+        "22:13:20.000  offered to anna who served this caller before (sticky) (position 1 of support, after 0.0s)\n\
+         22:13:21.200  offered to anna by longest-idle (position 1 of support, after 1.2s)\n\
+         \u{20}             rung at the same time: ben\n\
+         \u{20}             asked for english:50, tier 2, rules 1\n\
          \u{20}             candidates, best first: anna (idle 12s), ben (idle 4.0s), and 3 more\n\
          \u{20}             equal figures were decided by: name\n\
          \u{20}             not considered: 2 not-ready, 1 talking\n\
          22:13:23.200  anna: reserved -> talking, after 2.0s\n\
-         22:13:28.200  ended by caller: completed, offered once, talked to anna for 5.0s\n"
+         22:13:26.200  anna: blind transfer to ben: done\n\
+         22:13:28.200  ended by caller: completed, offered once, talked to 2 agents, last to anna\n\
+         \u{20}             waited 3.2s in line, priority 5, asked for english:50\n\
+         \u{20}             anna of support: 22:13:23.200 to 22:13:26.200, 3.0s, rang 2.0s, on hold 1.0s\n\
+         \u{20}             ben: 22:13:26.200 to 22:13:28.200, 2.0s\n"
     );
 }
 

@@ -18,12 +18,23 @@ pub(crate) struct Asked {
     pub(crate) changes: Vec<ChangeAgentRequest>,
     pub(crate) applies: Vec<ApplyRequest>,
     pub(crate) calls: Vec<ListCallsRequest>,
+    pub(crate) acts: Vec<ActOnCallRequest>,
+    pub(crate) stats: Vec<StatsRequest>,
+    pub(crate) streams: Vec<StreamRecordsRequest>,
 }
 
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
     pub(crate) asked: Arc<Mutex<Asked>>,
     pub(crate) hangs: bool,
+    /// Whether what is done with calls ends without an answer.
+    pub(crate) loses_acts: bool,
+    /// What is written down, in batches of two; a cursor is how many were read.
+    pub(crate) records: Vec<Record>,
+    /// Every stream breaks after so many batches.
+    pub(crate) breaks_after: Option<usize>,
+    /// Documents instead of the one number.
+    pub(crate) documents: Vec<Document>,
 }
 
 impl Fake {
@@ -45,6 +56,10 @@ fn agent(name: &str) -> AgentInfo {
         queues: vec!["support".to_owned()],
         contacts: vec!["sip:anna@127.0.0.1:15080".to_owned()],
         calls_answered: 7,
+        skills: vec![SkillLevel { skill: "english".to_owned(), level: 50 }],
+        state_ms: vec![0, 60_000, 12_300, 0, 600_000, 0, 0, 30_000, 0],
+        capacity: 2,
+        calls: vec!["00000000deadbeef".to_owned()],
         ..AgentInfo::default()
     }
 }
@@ -62,7 +77,36 @@ fn queue() -> QueueInfo {
         calls_answered: 7,
         calls_abandoned: 1,
         strategy: "longest-idle".to_owned(),
+        open: true,
+        callbacks: 1,
+        estimate_low_ms: 65_000,
+        estimate_high_ms: 130_000,
+        now: Some(counts()),
         ..QueueInfo::default()
+    }
+}
+
+/// 24 were there for long enough, 18 of them answered in time.
+fn counts() -> Counts {
+    let mut buckets = vec![0; 24];
+    (buckets[4], buckets[8], buckets[23]) = (10, 8, 2);
+    Counts {
+        offered: 25,
+        answered: 20,
+        abandoned: 5,
+        abandoned_short: 1,
+        within_threshold: 18,
+        wait_ms: 200_000,
+        talk_ms: 3_000_000,
+        hold_ms: 100_000,
+        wrap_up_ms: 300_000,
+        transferred_out: 3,
+        callbacks_asked: 2,
+        callbacks_done: 1,
+        rona: 4,
+        state_ms: vec![9_000, 1_000, 2_000, 0, 4_000, 1_000, 0, 2_000, 0],
+        waits: Some(Histogram { buckets }),
+        ..Counts::default()
     }
 }
 
@@ -146,6 +190,13 @@ impl Admin for Fake {
             waited_ms: 65_000 / u64::from(position),
             position,
             offered,
+            priority: 5,
+            skills: "english:50".to_owned(),
+            tier: 2,
+            waits_for: if offered { String::new() } else { "ben".to_owned() },
+            callback: !offered,
+            estimate_low_ms: u64::from(position - 1) * 5_000,
+            estimate_high_ms: u64::from(position - 1) * 9_000,
         };
         Ok(Response::new(QueueDetail {
             info: Some(queue()),
@@ -208,6 +259,11 @@ impl Admin for Fake {
             waited_ms: 1_200,
             position: 1,
             tie_break: "name".to_owned(),
+            also: vec!["ben".to_owned()],
+            rules: 1,
+            tier: 2,
+            skills: "english:50".to_owned(),
+            cause: String::new(),
         };
         let activity = AgentRecord {
             agent: "anna".to_owned(),
@@ -226,14 +282,50 @@ impl Admin for Fake {
             outcome: CallOutcome::Completed.into(),
             ended_by: "caller".to_owned(),
             offers: 1,
+            parts: vec![
+                CallPart {
+                    agent: "anna".to_owned(),
+                    queue: "support".to_owned(),
+                    from_ms: 1_700_000_003_200,
+                    until_ms: 1_700_000_006_200,
+                    hold_ms: 1_000,
+                    ring_ms: 2_000,
+                },
+                CallPart {
+                    agent: "ben".to_owned(),
+                    from_ms: 1_700_000_006_200,
+                    until_ms: 1_700_000_008_200,
+                    ..CallPart::default()
+                },
+            ],
+            priority: 5,
+            skills: "english:50".to_owned(),
+            waited_ms: 3_200,
             ..CallRecord::default()
+        };
+        let sticky = DecisionRecord {
+            call: 0xdead_beef,
+            queue: "support".to_owned(),
+            chosen: "anna".to_owned(),
+            position: 1,
+            cause: "sticky".to_owned(),
+            ..DecisionRecord::default()
+        };
+        let transfer = TransferRecord {
+            call: 0xdead_beef,
+            agent: "anna".to_owned(),
+            kind: "blind".to_owned(),
+            target: "ben".to_owned(),
+            result: "done".to_owned(),
         };
         let record = |at_ms, kind| Record { at_ms, kind: Some(kind) };
         Ok(Response::new(CallExplanation {
             info: Some(call("ended")),
             records: vec![
+                record(1_700_000_000_000, record::Kind::Decision(sticky)),
                 record(1_700_000_001_200, record::Kind::Decision(decision)),
                 record(1_700_000_003_200, record::Kind::Agent(activity)),
+                record(1_700_000_006_200, record::Kind::Transfer(transfer)),
                 record(1_700_000_008_200, record::Kind::Call(ended)),
             ],
         }))
@@ -268,13 +360,61 @@ impl Admin for Fake {
     }
     async fn get_documents(&self, request: Request<GetDocumentsRequest>) -> Answer<DocumentList> {
         let request = request.into_inner();
-        let number = Number { name: "5000".to_owned(), queue: "support".to_owned() };
-        let documents = if ["", "5000"].contains(&request.name.as_str()) {
+        let number = Number { name: "5000".to_owned(), queue: "support".to_owned(), ..Number::default() };
+        let documents = if !self.documents.is_empty() {
+            self.documents.clone()
+        } else if ["", "5000"].contains(&request.name.as_str()) {
             vec![Document { kind: Some(document::Kind::Number(number)) }]
         } else {
             Vec::new()
         };
         let yaml = "kind: Number\nname: \"5000\"\nroute:\n  queue: support\n".to_owned();
         Ok(Response::new(DocumentList { version: 4, yaml, documents }))
+    }
+    async fn act_on_call(&self, request: Request<ActOnCallRequest>) -> Answer<CallDetail> {
+        let request = request.into_inner();
+        let refused = matches!(&request.action, Some(act_on_call_request::Action::Pull(pull)) if pull.agent == "ben");
+        self.asked.lock().await.acts.push(request);
+        if refused {
+            return Err(GrpcStatus::failed_precondition("ben is talking"));
+        }
+        if self.loses_acts {
+            return Err(GrpcStatus::unavailable("the leader went away"));
+        }
+        Ok(Response::new(CallDetail { info: Some(call("talking")), ..CallDetail::default() }))
+    }
+    async fn get_stats(&self, request: Request<StatsRequest>) -> Answer<StatsReply> {
+        let request = request.into_inner();
+        let row = |name: &str, counts| IntervalRecord {
+            subject: request.subject.clone(),
+            name: name.to_owned(),
+            from_ms: 1_700_000_000_000,
+            until_ms: 1_700_000_900_000,
+            counts: Some(counts),
+        };
+        let rows = vec![row("support", counts()), row("sales", Counts::default())];
+        let complete = request.from_ms == 0;
+        self.asked.lock().await.stats.push(request);
+        Ok(Response::new(StatsReply { rows, at_ms: 1_700_000_900_000, complete }))
+    }
+    type StreamRecordsStream = tokio_stream::Iter<std::vec::IntoIter<Result<RecordBatch, GrpcStatus>>>;
+    async fn stream_records(&self, request: Request<StreamRecordsRequest>) -> Answer<Self::StreamRecordsStream> {
+        let request = request.into_inner();
+        let read: usize = match request.cursor.as_str() {
+            "" => 0,
+            cursor => cursor.parse().map_err(|_| GrpcStatus::invalid_argument("that is no cursor of ours"))?,
+        };
+        let (all, mut batches) = (self.records.len(), Vec::new());
+        for at in (read.min(all)..all).step_by(2) {
+            let until = (at + 2).min(all);
+            let cursor = until.to_string();
+            batches.push(Ok(RecordBatch { records: self.records[at..until].to_vec(), cursor, pruned: false }));
+        }
+        if let Some(most) = self.breaks_after.filter(|most| *most < batches.len()) {
+            batches.truncate(most);
+            batches.push(Err(GrpcStatus::unavailable("this node is going")));
+        }
+        self.asked.lock().await.streams.push(request);
+        Ok(Response::new(tokio_stream::iter(batches)))
     }
 }

@@ -1,0 +1,64 @@
+//! Invariants 1, 8 and 9 as the log shows them: one record for each call, an end when it is asked for, one call for
+//! each INVITE.
+
+use std::collections::BTreeMap;
+
+use proto::v1::{command::Kind, record};
+
+use super::Step;
+use crate::verdict::{Check, hold};
+
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// Records by call, 0 for one that lives.
+    records: BTreeMap<u64, u32>,
+    /// The call of each INVITE, by the name that each try of each caller has.
+    invites: BTreeMap<String, u64>,
+}
+
+impl Calls {
+    pub(super) fn step(&mut self, step: &Step<'_>) -> Check {
+        if let (Some(Kind::OfferCall(offer)), true) = (step.kind, step.done) {
+            let count = self.records.entry(offer.call).or_insert(0);
+            // The same INVITE after the call was over, as when its gateway was lost meanwhile, begins another life of it.
+            if *count == 1 && step.shard.call(offer.call).is_some_and(|call| call.record.is_none()) {
+                *count = 0;
+            }
+            let call = *self.invites.entry(offer.caller_name.clone()).or_insert(offer.call);
+            let caller = &offer.caller_name;
+            hold!(
+                call == offer.call,
+                Retransmission,
+                "the INVITE of {caller} became calls {call:x} and {:x}",
+                offer.call
+            );
+        }
+        for record in &step.output.records {
+            let Some(record::Kind::Call(call)) = &record.kind else { continue };
+            let count = self.records.entry(call.call).or_insert(0);
+            *count += 1;
+            hold!(*count == 1, OneRecord, "call {:x} has {count} records", call.call);
+        }
+        for (call, count) in &self.records {
+            if *count == 0 && step.shard.call(*call).is_none() {
+                hold!(false, OneRecord, "call {call:x} is forgotten without a record");
+            }
+        }
+        if let (Some(Kind::ClearCall(clear)), true) = (step.kind, step.done) {
+            let ended = self.records.get(&clear.call).is_none_or(|count| *count == 1);
+            hold!(ended, Control, "call {:x} was cleared and lives", clear.call);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&self) -> Check {
+        for (call, count) in &self.records {
+            hold!(*count == 1, OneRecord, "call {call:x} was offered and has {count} records in the end");
+        }
+        Ok(())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.records.len()
+    }
+}

@@ -1,0 +1,114 @@
+//! Invariants 2, 3 and 6 as the log shows them: whom the orders ring and join.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::v1::{Document, command::Kind, document, order::Want, record};
+
+use super::Step;
+use crate::{
+    people::LegKey,
+    scenario::Us,
+    verdict::{Check, hold},
+};
+
+/// Legs that the orders want to be there, and whose they are.
+#[derive(Debug, Default)]
+pub(super) struct Rings {
+    agents: BTreeMap<LegKey, String>,
+    /// Away by an own command.
+    away: BTreeSet<String>,
+    capacities: BTreeMap<String, usize>,
+    ordered: BTreeMap<LegKey, Us>,
+}
+
+impl Rings {
+    pub(super) fn ordered_us(&self, leg: LegKey) -> Option<Us> {
+        self.ordered.get(&leg).copied()
+    }
+
+    pub(super) fn step(&mut self, step: &Step<'_>) -> Check {
+        if step.done {
+            match step.kind {
+                Some(Kind::LogOutAgent(command)) => _ = self.away.insert(command.agent.clone()),
+                Some(Kind::MakeAgentNotReady(command)) => _ = self.away.insert(command.agent.clone()),
+                Some(Kind::MakeAgentReady(command)) => _ = self.away.remove(&command.agent),
+                Some(Kind::Configure(command)) => self.configure(&command.documents),
+                _ => {}
+            }
+        }
+        self.decided(step)?;
+        if !step.output.orders.is_empty() {
+            self.count(step)?;
+        }
+        Ok(())
+    }
+
+    fn configure(&mut self, documents: &[Document]) {
+        self.capacities = documents
+            .iter()
+            .filter_map(|document| match &document.kind {
+                Some(document::Kind::Agent(agent)) => Some((agent.name.clone(), agent.capacity.max(1) as usize)),
+                _ => None,
+            })
+            .collect();
+        // One who is configured anew is another one.
+        self.away.retain(|agent| self.capacities.contains_key(agent));
+    }
+
+    /// Nobody is rung without a decision, and nobody who is away.
+    fn decided(&mut self, step: &Step<'_>) -> Check {
+        let decided: BTreeSet<(u64, &str)> = step
+            .output
+            .records
+            .iter()
+            .filter_map(|record| match &record.kind {
+                Some(record::Kind::Decision(decision)) => Some(decision),
+                _ => None,
+            })
+            .flat_map(|decision| {
+                std::iter::once(&decision.chosen).chain(&decision.also).map(|agent| (decision.call, agent.as_str()))
+            })
+            .collect();
+        for (_, order) in &step.output.orders {
+            let Some(Want::Ring(ring)) = &order.want else { continue };
+            let key = (order.call, order.leg);
+            if self.agents.insert(key, ring.agent.clone()).is_some() {
+                continue;
+            }
+            let agent = &ring.agent;
+            self.ordered.insert(key, step.now_us);
+            hold!(!self.away.contains(agent), Breaks, "{agent} is away and is rung for call {:x}", order.call);
+            let known = decided.contains(&(order.call, agent.as_str()));
+            hold!(known, Reference, "{agent} is rung for call {:x}, leg {}, without a decision", order.call, order.leg);
+        }
+        Ok(())
+    }
+
+    /// What all orders together want of each agent and of each call.
+    fn count(&mut self, step: &Step<'_>) -> Check {
+        let mut busy: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+        let mut joined: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut alive = BTreeSet::new();
+        for gateway in step.shard.gateways() {
+            for order in step.shard.standing_orders(&gateway.id, gateway.incarnation) {
+                alive.insert(order.call);
+                let Some(agent) = self.agents.get(&(order.call, order.leg)) else { continue };
+                match &order.want {
+                    acd::Want::Gone { .. } => continue,
+                    acd::Want::Join { leg: 1 } => *joined.entry(order.call).or_default() += 1,
+                    _ => {}
+                }
+                busy.entry(agent).or_default().insert(order.call);
+            }
+        }
+        for (call, agents) in joined {
+            hold!(agents == 1, OneAgent, "{agents} agents are joined to call {call:x}");
+        }
+        for (agent, calls) in busy {
+            let capacity = self.capacities.get(agent).copied().unwrap_or(1);
+            hold!(calls.len() <= capacity, Capacity, "{agent} has calls {calls:x?} and a capacity of {capacity}");
+        }
+        self.agents.retain(|(call, _), _| alive.contains(call));
+        Ok(())
+    }
+}

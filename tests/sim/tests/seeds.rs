@@ -1,0 +1,72 @@
+//! Two hundred bad minutes of a whole system. `SIM_SEEDS=1000` plays more of them; `make sim SEED=n` plays one and, when
+//! it fails, makes it small and tells its story.
+
+use sim::{Length, Scenario};
+
+/// Seeds of each of the four tests, which run side by side.
+const SEEDS: u64 = 50;
+
+#[test]
+fn whatever_breaks_the_first_quarter_holds() {
+    hold(0);
+}
+
+#[test]
+fn whatever_breaks_the_second_quarter_holds() {
+    hold(1);
+}
+
+#[test]
+fn whatever_breaks_the_third_quarter_holds() {
+    hold(2);
+}
+
+#[test]
+fn whatever_breaks_the_last_quarter_holds() {
+    hold(3);
+}
+
+#[test]
+fn the_same_seed_is_the_same_minute_byte_for_byte() {
+    for seed in [1, 7, 1234] {
+        let play = || sim::run(&Scenario::draw(seed, Length::Short), None).expect("it holds");
+        let (one, other) = (play(), play());
+        assert_eq!(one, other, "seed {seed}");
+        let (told, story) = sim::tell(&Scenario::draw(seed, Length::Short), None);
+        assert_eq!(told.expect("it holds").trace, one.trace, "telling changes nothing");
+        assert!(story.len() > 100);
+    }
+}
+
+#[test]
+fn other_seeds_are_other_minutes() {
+    let trace = |seed| sim::run(&Scenario::draw(seed, Length::Short), None).expect("it holds").trace;
+    assert_ne!(trace(1), trace(2));
+}
+
+#[test]
+fn a_fault_that_cannot_happen_fails_the_run() {
+    let mut scenario = Scenario::draw(1, Length::Short);
+    scenario.callers.clear();
+    scenario.faults = vec![sim::Fault { at_us: 1_000_000, for_us: 0, kind: sim::FaultKind::ClearCall }];
+    let failure = sim::run(&scenario, None).expect_err("there is no call to clear");
+    assert_eq!(failure.invariant, sim::Invariant::Asked, "{failure}");
+}
+
+fn hold(quarter: u64) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seeds = number("SIM_SEEDS").map_or(SEEDS, |seeds| seeds.div_ceil(4));
+    let (mut calls, mut decisions, mut leaders, mut faults) = (0, 0, 0, std::collections::BTreeMap::new());
+    for seed in 1 + quarter * seeds..=(quarter + 1) * seeds {
+        let played = sim::run(&Scenario::draw(seed, Length::Short), None);
+        let figures = played.unwrap_or_else(|failure| panic!("{failure}; make sim SEED={seed} tells the story"));
+        calls += figures.calls as u64;
+        decisions += figures.decisions;
+        leaders += figures.leaders;
+        figures.faults.into_iter().for_each(|(name, count)| *faults.entry(name).or_insert(0) += count);
+    }
+    eprintln!("{seeds} seeds: {calls} calls, {decisions} decisions, {leaders} leaders; {faults:?}");
+    // Otherwise the seeds ask for too little.
+    assert!(calls > 20 * seeds && decisions > 20 * seeds && leaders > 2 * seeds);
+    assert!(seeds < 50 || faults.len() >= 16, "some fault was never asked for: {faults:?}");
+}
