@@ -61,7 +61,7 @@ pub struct Records {
     outbox: Outbox,
     ended: Arc<Mutex<Ended>>,
     gaps: Gaps,
-    /// Counts up with each entry in the outbox; None when nothing will follow.
+    /// Counts up with each change of the outbox; None when nothing will follow.
     written: Arc<watch::Sender<Option<u64>>>,
     buffered: Arc<AtomicU64>,
     thread: Arc<Mutex<Option<thread::JoinHandle<()>>>>,
@@ -231,7 +231,10 @@ impl Writer {
         while let Ok(work) = work.recv() {
             match work {
                 Work::Put { shard, index, records } => self.put(shard, index, &records)?,
-                Work::Restored { shard, index, now_ms } => self.gaps.restored(&self.outbox, shard, index, now_ms)?,
+                Work::Restored { shard, index, now_ms } => {
+                    self.gaps.restored(&self.outbox, shard, index, now_ms)?;
+                    self.tell();
+                }
                 Work::Barrier(done) => drop(done.send(())),
                 Work::Stop => return Ok(()),
             }
@@ -248,8 +251,12 @@ impl Writer {
             self.gaps.pruned(&self.outbox, shard)?;
         }
         self.buffered.fetch_sub(count, Ordering::Relaxed);
-        self.written.send_modify(|written| *written = written.map(|entries| entries.wrapping_add(1)));
+        self.tell();
         Ok(())
+    }
+
+    fn tell(&self) {
+        self.written.send_modify(|written| *written = written.map(|changes| changes.wrapping_add(1)));
     }
 }
 

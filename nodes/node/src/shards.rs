@@ -271,8 +271,8 @@ pub const LEADER_TRAILER: &str = "cordboard-leader";
 
 /// Metadata of a `GetStats` that asks the leader of this shard for its part, and not the cluster for all of it.
 pub const STATS_OF: &str = "cordboard-stats-of-shard";
-/// Metadata of a Submit stream of another node, which hands in what the cluster itself decides. It keeps an erring client
-/// from doing so; it is no proof of who asks.
+/// Metadata of what another node asks: a Submit stream that hands in what the cluster itself decides, or a record stream
+/// that is not to be filled up from yet another node. It keeps an erring client from that; it is no proof of who asks.
 pub const FROM_NODE: &str = "cordboard-from-node";
 
 enum Obstacle {

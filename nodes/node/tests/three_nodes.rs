@@ -52,18 +52,24 @@ struct Cluster {
     nodes: Vec<Running>,
     peers: Vec<String>,
     dir: tempfile::TempDir,
+    config: NodeConfig,
 }
 
 impl Cluster {
     async fn start() -> Self {
+        Self::start_as(NodeConfig::default()).await
+    }
+
+    /// With the settings of `config`.
+    async fn start_as(config: NodeConfig) -> Self {
         // All three are held until each has its number, so that no two are the same.
         let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
         let endpoints: Vec<_> = listeners.iter().map(|held| held.local_addr().expect("bound").to_string()).collect();
         drop(listeners);
         let peers: Vec<_> = (1..).zip(&endpoints).map(|(number, at)| format!("n{number}={at}")).collect();
         let dir = tempfile::tempdir().expect("a directory");
-        let nodes = (0..3).map(|index| start(index, &peers, dir.path(), &endpoints[index])).collect();
-        let cluster = Self { nodes, peers, dir };
+        let nodes = (0..3).map(|index| start(&config, index, &peers, dir.path(), &endpoints[index])).collect();
+        let cluster = Self { nodes, peers, dir, config };
         until("shards have leaders", async || {
             let status = cluster.admin(0).await?.get_status(GetStatusRequest {}).await.ok()?.into_inner();
             (status.shards_led == 2 && !status.cluster.is_empty()).then_some(())
@@ -102,13 +108,13 @@ impl Cluster {
 
     fn restart(&mut self, index: usize) {
         let endpoint = self.nodes[index].endpoint.clone();
-        self.nodes[index] = start(index, &self.peers, self.dir.path(), &endpoint);
+        self.nodes[index] = start(&self.config, index, &self.peers, self.dir.path(), &endpoint);
     }
 }
 
-fn start(index: usize, peers: &[String], dir: &Path, endpoint: &str) -> Running {
+fn start(config: &NodeConfig, index: usize, peers: &[String], dir: &Path, endpoint: &str) -> Running {
     let id = format!("n{}", index + 1);
-    let config = NodeConfig { dir: dir.join(&id), id, peers: peers.to_vec(), ..NodeConfig::default() };
+    let config = NodeConfig { dir: dir.join(&id), id, peers: peers.to_vec(), ..config.clone() };
     let (stop, stopped) = oneshot::channel();
     // A runtime of its own, as a process has: connections end with it.
     let ended = tokio::task::spawn_blocking(move || {

@@ -27,6 +27,8 @@ pub struct Gap {
     pub from_ms: u64,
     /// and not younger.
     pub until_ms: u64,
+    /// They were pruned, as they are at every node sooner or later; else a snapshot took them in, and others have them.
+    pub pruned: bool,
 }
 
 impl Gap {
@@ -40,11 +42,11 @@ impl Gap {
         [self.after, self.until, self.from_ms, self.until_ms].iter().flat_map(|field| field.to_be_bytes()).collect()
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(row: u64, bytes: &[u8]) -> Option<Self> {
         let fields: Vec<u64> =
             bytes.chunks_exact(8).filter_map(|field| Some(u64::from_be_bytes(field.try_into().ok()?))).collect();
         let [after, until, from_ms, until_ms] = fields.try_into().ok()?;
-        Some(Self { after, until, from_ms, until_ms })
+        Some(Self { after, until, from_ms, until_ms, pruned: row == PRUNED })
     }
 }
 
@@ -62,7 +64,9 @@ impl Gaps {
                 let rows = outbox.read(from, ROWS_MAX)?;
                 let Some((last, _)) = rows.last() else { break };
                 from = RecordKey { index: last.index.saturating_add(1), ..from };
-                gaps.extend(rows.iter().filter_map(|(key, row)| Some(((shard, key.index), Gap::decode(row)?))));
+                gaps.extend(
+                    rows.iter().filter_map(|(key, row)| Some(((shard, key.index), Gap::decode(key.index, row)?))),
+                );
             }
         }
         Ok(Self(Arc::new(Mutex::new(gaps))))
@@ -72,7 +76,7 @@ impl Gaps {
     pub(super) fn pruned(&self, outbox: &Outbox, shard: u32) -> Result<(), StoreError> {
         let first = outbox.read(RecordKey { shard, index: 0, position: 0 }, 1)?.into_iter().next();
         let Some((key, until_ms)) = first.map(|(key, bytes)| (key, at_ms(&bytes))) else { return Ok(()) };
-        let gap = Gap { after: 0, until: key.index.saturating_sub(1), from_ms: 0, until_ms };
+        let gap = Gap { after: 0, until: key.index.saturating_sub(1), from_ms: 0, until_ms, pruned: true };
         self.keep(outbox, shard, PRUNED, gap)
     }
 
@@ -83,7 +87,12 @@ impl Gaps {
         if after >= index {
             return Ok(());
         }
-        self.keep(outbox, shard, index, Gap { after, until: index, from_ms, until_ms: now_ms.max(from_ms) })
+        self.keep(
+            outbox,
+            shard,
+            index,
+            Gap { after, until: index, from_ms, until_ms: now_ms.max(from_ms), pruned: false },
+        )
     }
 
     fn keep(&self, outbox: &Outbox, shard: u32, row: u64, gap: Gap) -> Result<(), StoreError> {

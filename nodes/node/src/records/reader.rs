@@ -89,6 +89,21 @@ impl Reader {
         Ok(None)
     }
 
+    /// Whether a snapshot took in what follows: at the end of what is here, more may be elsewhere.
+    #[must_use]
+    pub fn lacks_the_end(&self) -> bool {
+        let lacks = |&shard: &u32| {
+            let last = self.cursor.last(shard).map_or(0, |(index, _)| index);
+            self.records.gaps(shard).iter().any(|gap| !gap.pruned && gap.until > last)
+        };
+        self.shards.iter().any(lacks)
+    }
+
+    /// Goes on from another place.
+    pub fn go_to(&mut self, cursor: Cursor) {
+        (self.cursor, self.passed, self.pruned) = (cursor, 0, false);
+    }
+
     /// How far it is, when that is further than the last batch told.
     pub fn rest(&mut self) -> Option<RecordBatch> {
         (self.passed > 0).then(|| self.batch(Vec::new()))
@@ -109,16 +124,17 @@ impl Reader {
         let gaps = self.records.gaps(shard);
         let mut page = Page { pruned: !there, ..Page::default() };
         for (key, bytes) in found {
-            if let Some((index, position)) = self.cursor.last(shard) {
-                if (key.index, key.position) <= (index, position) {
-                    continue;
+            let last = self.cursor.last(shard);
+            if last.is_some_and(|last| (key.index, key.position) <= last) {
+                continue;
+            }
+            // Who begins with the oldest there is, does not miss what was pruned.
+            let (from, begins) = last.map_or((0, true), |(index, _)| (index, false));
+            if gaps.iter().any(|gap| gap.lies_between(from, key.index) && !(begins && gap.pruned)) {
+                if page.read > 0 {
+                    break;
                 }
-                if gaps.iter().any(|gap| gap.lies_between(index, key.index)) {
-                    if page.read > 0 {
-                        break;
-                    }
-                    page.pruned = true;
-                }
+                page.pruned = true;
             }
             self.cursor.pass(key);
             page.read += 1;

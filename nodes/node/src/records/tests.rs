@@ -111,7 +111,7 @@ fn a_consumer_that_comes_too_late_is_told_of_the_gap_once() {
     assert!(!whole.pruned, "whoever begins with the oldest there is has missed nothing");
     assert_eq!(calls(&whole)[0], oldest);
     let known = records.gaps(SHARD);
-    assert_eq!(known, [Gap { after: 0, until: oldest - 1, from_ms: 0, until_ms: 1_000 * oldest }]);
+    assert_eq!(known, [Gap { after: 0, until: oldest - 1, from_ms: 0, until_ms: 1_000 * oldest, pruned: true }]);
     drop(late);
     records.stop();
     // Also after a restart.
@@ -133,7 +133,13 @@ fn what_a_snapshot_took_in_is_a_gap_between_what_is_here() {
     assert_eq!((calls(&before), before.pruned), ((1..=5).collect(), false));
     let after = consumer.next_batch().expect("read").expect("a batch");
     assert_eq!((calls(&after), after.pruned), ((51..=55).collect(), true));
-    assert_eq!(records.gaps(SHARD), [Gap { after: 5, until: 50, from_ms: 5_000, until_ms: 45_000 }]);
+    assert_eq!(records.gaps(SHARD), [Gap { after: 5, until: 50, from_ms: 5_000, until_ms: 45_000, pruned: false }]);
+    // Where the log began with a snapshot, whoever begins with the oldest there is misses something too.
+    records.restored(2, 9, 9_000);
+    records.put(2, 10, vec![call(10)]);
+    records.settle();
+    let mut second = Reader::new(records.clone(), vec![2], Cursor::default(), Kinds::default(), 0);
+    assert!(second.next_batch().expect("read").expect("a batch").pruned);
     // One that has read the missing ones elsewhere has missed nothing: its cursor is behind the gap.
     let elsewhere = reader(&records, "c1-1.33.0", &[], 0).next_batch().expect("read").expect("a batch");
     assert_eq!((calls(&elsewhere), elsewhere.pruned), ((52..=55).collect(), false));

@@ -17,7 +17,10 @@ use proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::stream::{Batches, Streams};
+use super::{
+    elsewhere::Elsewhere,
+    stream::{Batches, Streams},
+};
 use crate::{
     directory::{kind_of, name_of},
     members::Members,
@@ -51,7 +54,8 @@ impl AdminService {
     /// Asks through `shards`; `records` are this node's own, and `own` its number.
     #[must_use]
     pub fn new(shards: Shards, records: Records, owners: Owners, members: Members, own: u64) -> Self {
-        let streams = Streams::new(records, owners.shards());
+        let elsewhere = Elsewhere::new(shards.channels().clone(), &members, own);
+        let streams = Streams::new(records, owners.shards(), elsewhere);
         Self { shards, streams, owners, members, own }
     }
 

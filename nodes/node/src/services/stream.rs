@@ -1,5 +1,5 @@
 //! StreamRecords: a consumer reads what this node has written down, from its cursor on. Any node serves it; what a
-//! consumer does not take is not read.
+//! snapshot has kept from this one is read at another. What a consumer does not take is not read.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -9,10 +9,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::records::{
-    Records,
-    cursor::Cursor,
-    reader::{Kinds, Reader},
+use super::elsewhere::Elsewhere;
+use crate::{
+    records::{
+        Records,
+        cursor::Cursor,
+        reader::{Kinds, Reader},
+    },
+    shards::FROM_NODE,
 };
 
 /// Consumers at the same time; one more is refused.
@@ -28,28 +32,32 @@ pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>>
 pub(super) struct Streams {
     records: Records,
     shards: Vec<u32>,
+    elsewhere: Elsewhere,
     places: Arc<Semaphore>,
 }
 
 impl Streams {
-    /// Of the tenants' shards among `shards`.
-    pub(super) fn new(records: Records, shards: &[u32]) -> Self {
+    /// Of the tenants' shards among `shards`; what is not here is read `elsewhere`.
+    pub(super) fn new(records: Records, shards: &[u32], elsewhere: Elsewhere) -> Self {
         let shards = shards.iter().copied().filter(|&shard| shard != 0).collect();
-        Self { records, shards, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
+        Self { records, shards, elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
     pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
-        let StreamRecordsRequest { cursor, kinds, follow, batch_max } = request.into_inner();
-        let cursor = self.cursor(&cursor)?;
-        let kinds = Kinds::parse(&kinds).map_err(|unknown| {
+        let of_a_node = request.metadata().contains_key(FROM_NODE);
+        let request = request.into_inner();
+        let cursor = self.cursor(&request.cursor)?;
+        let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
             Status::invalid_argument(format!("kinds: {unknown:?} is none; they are {}", Kinds::ALL.join(", ")))
         })?;
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already")))?;
-        let reader = Reader::new(self.records.clone(), self.shards.clone(), cursor, kinds, batch_max);
+        let reader = Reader::new(self.records.clone(), self.shards.clone(), cursor, kinds, request.batch_max);
         let (batches, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
-        tokio::spawn(feed(reader, self.records.written(), follow, batches, place));
+        let elsewhere = (!of_a_node).then(|| self.elsewhere.clone());
+        let feed = Feed { reader, written: self.records.written(), request, elsewhere, batches };
+        tokio::spawn(feed.run(place));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -65,60 +73,78 @@ impl Streams {
     }
 }
 
-/// Until the consumer goes, the node stops, or, without `follow`, the end is reached.
-async fn feed(
-    mut reader: Reader,
-    mut written: watch::Receiver<Option<u64>>,
-    follow: bool,
+/// What feeds one consumer.
+struct Feed {
+    reader: Reader,
+    written: watch::Receiver<Option<u64>>,
+    /// With the cursor of what was handed on.
+    request: StreamRecordsRequest,
+    /// None for another node, so that no question goes round.
+    elsewhere: Option<Elsewhere>,
     batches: mpsc::Sender<Result<RecordBatch, Status>>,
-    _place: OwnedSemaphorePermit,
-) {
-    let mut stopping = written.clone();
-    let stopped = async move { drop(stopping.wait_for(Option::is_none).await) };
-    let work = async {
+}
+
+impl Feed {
+    /// Until the consumer goes, the node stops, or, without `follow`, the end is reached.
+    async fn run(self, _place: OwnedSemaphorePermit) {
+        let mut stopping = self.written.clone();
+        tokio::select! {
+            () = self.work() => {}
+            _ = stopping.wait_for(Option::is_none) => {}
+        }
+    }
+
+    async fn work(mut self) {
         loop {
             // Before reading: what is written meanwhile wakes us.
-            written.mark_unchanged();
+            self.written.mark_unchanged();
+            let mut reader = self.reader;
             // Disk: not on an async thread.
-            let (back, read) = match tokio::task::spawn_blocking(move || {
+            let read = tokio::task::spawn_blocking(move || {
                 let read = reader.next_batch();
                 (reader, read)
-            })
-            .await
-            {
-                Ok(done) => done,
-                Err(_) => return,
-            };
-            reader = back;
-            let batch = match read {
-                Ok(Some(batch)) => Ok(batch),
-                Ok(None) if follow => {
-                    tokio::select! {
-                        changed = written.changed() => if changed.is_err() { return },
-                        () = batches.closed() => return,
+            });
+            let Ok((reader, read)) = read.await else { return };
+            self.reader = reader;
+            match read {
+                Ok(Some(batch)) => {
+                    if batch.pruned && self.filled_elsewhere().await {
+                        continue;
                     }
-                    continue;
+                    self.request.cursor.clone_from(&batch.cursor);
+                    if self.batches.send(Ok(batch)).await.is_err() {
+                        return;
+                    }
                 }
+                Ok(None) if self.reader.lacks_the_end() && self.filled_elsewhere().await => {}
+                Ok(None) if self.request.follow => tokio::select! {
+                    changed = self.written.changed() => if changed.is_err() { return },
+                    () = self.batches.closed() => return,
+                },
                 Ok(None) => {
-                    if let Some(rest) = reader.rest() {
-                        let _ = batches.send(Ok(rest)).await;
+                    if let Some(rest) = self.reader.rest() {
+                        let _ = self.batches.send(Ok(rest)).await;
                     }
                     return;
                 }
                 Err(error) => {
                     tracing::error!(%error, "the outbox cannot be read");
-                    Err(Status::internal("the records cannot be read; the node's log says why"))
+                    let status = Status::internal("the records cannot be read; the node's log says why");
+                    let _ = self.batches.send(Err(status)).await;
+                    return;
                 }
-            };
-            let failed = batch.is_err();
-            if batches.send(batch).await.is_err() || failed {
-                return;
             }
         }
-    };
-    tokio::select! {
-        () = work => {}
-        () = stopped => {}
+    }
+
+    /// What is missing here was handed on from another node, and the reader is behind it.
+    async fn filled_elsewhere(&mut self) -> bool {
+        let Some(elsewhere) = &self.elsewhere else { return false };
+        let Some(cursor) = elsewhere.hand_on(&self.request, &self.batches).await else { return false };
+        let Ok(place) = cursor.parse() else { return false };
+        self.reader.go_to(place);
+        self.request.cursor = cursor;
+        true
     }
 }
 
@@ -162,7 +188,7 @@ mod tests {
     async fn a_consumer_that_waits_is_woken_and_one_that_is_slow_misses_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(records.clone(), &[0, 1]);
+        let streams = Streams::new(records.clone(), &[0, 1], Elsewhere::default());
         let (mut quick, mut slow) = (follow(&streams).expect("open"), follow(&streams).expect("open"));
         for index in 1..=50 {
             put(&records, index);
@@ -181,7 +207,7 @@ mod tests {
     async fn one_consumer_too_many_is_refused_until_another_goes() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(records.clone(), &[0, 1]);
+        let streams = Streams::new(records.clone(), &[0, 1], Elsewhere::default());
         let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| follow(&streams).expect("open")).collect();
         let refused = follow(&streams).err().expect("refused");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
@@ -194,7 +220,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        again.await.expect("a place is free");
+        drop(again.await.expect("a place is free"));
         records.end_streams();
     }
 }

@@ -109,3 +109,41 @@ async fn a_consumer_goes_from_node_to_node_without_loss_or_duplicates() {
         cluster.stop(index).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_snapshot_has_kept_from_a_node_is_read_at_another() {
+    // Little is kept of the log, so that a node that was away gets a snapshot.
+    let small = NodeConfig { snapshot_entries: 20, snapshot_bytes: 2_000, ..NodeConfig::default() };
+    let mut cluster = Cluster::start_as(small).await;
+    apply(&cluster, CENTRE).await;
+    let away = AgentChange::LogOut.into();
+    let change = ChangeAgentRequest { name: "anna".into(), change: away, ..ChangeAgentRequest::default() };
+    cluster.admin(0).await.expect("up").change_agent(change).await.expect("changed");
+    let leader = cluster.leader(&[0, 1, 2]).await;
+    let third = (leader + 2) % 3;
+    let (mut gateway, _) = Gateway::attach(&cluster.nodes[leader].endpoint, 0).await.expect("attached");
+    let mut consumer = Consumer::default();
+    ends(&mut gateway, 1..=3).await;
+    consumer.follow(&cluster, leader, 3).await;
+    cluster.stop(third).await;
+    ends(&mut gateway, 4..=200).await;
+    cluster.restart(third);
+    consumer.follow(&cluster, third, 200).await;
+    ends(&mut gateway, 201..=203).await;
+    consumer.follow(&cluster, third, 203).await;
+    assert_eq!(consumer.calls, (1..=203).collect::<Vec<_>>());
+    // A node alone says that something is missing: or it got no snapshot, and this is no test.
+    let request = tonic::Request::new(request("", &["call"], false));
+    let mut alone = request;
+    alone.metadata_mut().insert(node::shards::FROM_NODE, tonic::metadata::MetadataValue::from_static("1"));
+    let mut admin = cluster.admin(third).await.expect("up");
+    let mut stream = admin.stream_records(alone).await.expect("open").into_inner();
+    let mut pruned = false;
+    while let Some(batch) = timeout(PATIENCE, stream.next()).await.expect("in time") {
+        pruned |= batch.expect("a batch").pruned;
+    }
+    assert!(pruned);
+    for index in 0..3 {
+        cluster.stop(index).await;
+    }
+}

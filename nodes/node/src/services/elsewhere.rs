@@ -1,0 +1,58 @@
+//! Records that this node does not have, because a leader's snapshot took their entries in: another node has them at the
+//! same places. It asks each of the others once and never waits for what is not written down.
+
+use std::time::Duration;
+
+use proto::v1::{RecordBatch, StreamRecordsRequest, admin_client::AdminClient};
+use tokio::{sync::mpsc, time::timeout};
+use tonic::{Request, Status, metadata::MetadataValue};
+
+use crate::{
+    members::Members,
+    shards::{Channels, FROM_NODE},
+};
+
+/// How long another node may take for a batch.
+const BATCH_WAIT: Duration = Duration::from_secs(3);
+
+/// The other nodes.
+#[derive(Clone, Default)]
+pub(super) struct Elsewhere {
+    channels: Channels,
+    endpoints: Vec<String>,
+}
+
+impl Elsewhere {
+    /// All members but `own`.
+    pub(super) fn new(channels: Channels, members: &Members, own: u64) -> Self {
+        let others = members.iter().filter(|(number, _)| *number != own);
+        Self { channels, endpoints: others.map(|(_, member)| member.endpoint.clone()).collect() }
+    }
+
+    /// Hands on what follows the request's cursor at a node that misses nothing there. The cursor behind it; None when
+    /// nobody has more.
+    pub(super) async fn hand_on(
+        &self,
+        request: &StreamRecordsRequest,
+        batches: &mpsc::Sender<Result<RecordBatch, Status>>,
+    ) -> Option<String> {
+        for endpoint in &self.endpoints {
+            let mut request = Request::new(StreamRecordsRequest { follow: false, ..request.clone() });
+            request.metadata_mut().insert(FROM_NODE, MetadataValue::from_static("1"));
+            let mut admin = AdminClient::new(self.channels.to(endpoint)).max_decoding_message_size(usize::MAX);
+            let Ok(Ok(reply)) = timeout(BATCH_WAIT, admin.stream_records(request)).await else { continue };
+            let (mut theirs, mut cursor) = (reply.into_inner(), None);
+            while let Ok(Ok(Some(batch))) = timeout(BATCH_WAIT, theirs.message()).await {
+                if batch.pruned {
+                    break;
+                }
+                cursor = Some(batch.cursor.clone());
+                batches.send(Ok(batch)).await.ok()?;
+            }
+            if cursor.is_some() {
+                return cursor;
+            }
+        }
+        None
+    }
+}
