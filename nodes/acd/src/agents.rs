@@ -244,6 +244,10 @@ impl Shard {
         let (presence, reason): (Presence, Name) = match agent.after.clone() {
             AfterCall::LoggedOut => (Presence::LoggedOut, "logged-out".into()),
             AfterCall::NotReady { reason } => (Presence::NotReady { reason: reason.clone(), until: None }, reason),
+            // Was asked out of turn: not ready as before.
+            AfterCall::Ready if matches!(agent.presence, Presence::NotReady { .. }) => {
+                (agent.presence.clone(), "".into())
+            }
             AfterCall::Ready if seconds > 0 => {
                 (Presence::WrapUp { until: now.saturating_add(u64::from(seconds) * 1000) }, "".into())
             }

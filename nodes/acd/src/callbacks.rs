@@ -214,6 +214,21 @@ impl Shard {
         self.stand_in_line(key);
     }
 
+    /// Nobody is called back while the queue is closed.
+    pub(crate) fn rest_out_of_hours(&mut self, key: CallKey) {
+        let now = self.now;
+        let line = self.calls[key].line.as_deref().expect("a call in line");
+        let Some(wish) = line.callback.as_deref().filter(|wish| wish.rest_until.is_none()) else { return };
+        let calendar = self.queues[line.queue].policy.calendar.as_ref();
+        if calendar.is_none_or(|calendar| calendar.is_open(now)) {
+            return;
+        }
+        let opens = calendar.and_then(|calendar| calendar.next_change(now)).unwrap_or(wish.expires);
+        if let Some(wish) = self.line_mut(key).callback.as_mut() {
+            wish.rest_until = Some(opens.min(wish.expires));
+        }
+    }
+
     /// A callback that rested may be made again; one that is too old is not made any more.
     pub(crate) fn expire_callback(&mut self, key: CallKey, out: &mut Output) {
         let now = self.now;

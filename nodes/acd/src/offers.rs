@@ -136,10 +136,8 @@ impl Shard {
     /// A direct call that its agent did not answer goes where the agent's rule says.
     fn forward_unanswered(&mut self, key: CallKey, direct: Option<AgentKey>, out: &mut Output) {
         let Some(agent) = direct.filter(|agent| self.agents.get(*agent).is_some()) else { return };
-        let Some((_, targets, _)) = self.no_answer_rule(agent) else { return };
-        let name = self.agents[agent].name.to_string();
-        self.calls[key].history.push(name);
-        self.move_out(key, &targets, crate::rows::MoveKind::Forward, None, out);
+        let Some((_, targets, group)) = self.no_answer_rule(agent) else { return };
+        self.forward(key, agent, targets, group, out);
     }
 
     /// All phones stop; who rang did not answer.

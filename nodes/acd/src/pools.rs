@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::demand::sum_of_levels;
 use crate::dice::Dice;
 use crate::document::{IdleSince, Strategy, Window};
-use crate::rows::{Agent, Class, Member, Pool, Queue, Seat, Standing, Tally};
+use crate::rows::{Agent, Class, Member, Pool, Presence, Queue, Seat, Standing, Tally};
 use crate::shard::Shard;
 use crate::table::{AgentKey, QueueKey};
 use crate::{Timestamp, policy::Asked};
@@ -269,7 +269,8 @@ pub(crate) fn imagined(queue: &Queue, agent: &Agent, member: Option<&Member>, no
     Standing {
         tier: member.map_or(1, |member| member.tier),
         key,
-        since: idle_since(queue, agent),
+        // Who is asked out of turn, and is not ready, is not idle.
+        since: if agent.presence == Presence::Ready { idle_since(queue, agent) } else { now },
         sequence: agent.rank.sequence,
     }
 }

@@ -289,6 +289,7 @@ impl Shard {
 
     /// The call waits to be matched.
     pub(crate) fn stand_in_line(&mut self, key: CallKey) {
+        self.rest_out_of_hours(key);
         let call = &self.calls[key];
         let line = call.line.as_deref().expect("a call in line");
         if line.callback.as_ref().is_some_and(|callback| callback.rest_until.is_some()) {

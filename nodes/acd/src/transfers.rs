@@ -86,6 +86,18 @@ impl Shard {
         back: Option<AgentKey>,
         out: &mut Output,
     ) {
+        self.begin_move(key, targets, kind, back, out);
+        self.try_next(key, "unreachable", out);
+    }
+
+    fn begin_move(
+        &mut self,
+        key: CallKey,
+        targets: &[(Target, u64)],
+        kind: MoveKind,
+        back: Option<AgentKey>,
+        out: &mut Output,
+    ) {
         if self.calls[key].in_line().is_some() && self.calls[key].line.is_some() {
             self.withdraw_all(key, "call moved", out);
             self.leave_line(key);
@@ -99,7 +111,6 @@ impl Shard {
                 self.say(key, vec![prompt]);
             }
         }
-        self.try_next(key, "unreachable", out);
     }
 
     /// Tries the targets that are left. `why` is what became of the one before.
@@ -129,41 +140,52 @@ impl Shard {
                     }
                 }
                 Try::Leads(group, true) => {
-                    let mut longest = 0;
-                    let mut later = Vec::new();
-                    for (target, ring_ms) in group {
-                        if matches!(target, Target::Queue(_)) {
-                            later.push((target, ring_ms)); // takes the call when nobody who rings does
-                            continue;
-                        }
-                        match self.try_target(key, &target, ring_ms, out) {
-                            Try::Rings(ringing, ring_ms) => {
-                                longest = ring_ms.max(longest);
-                                if let CallState::Moving(moving) = &mut self.calls[key].state {
-                                    moving.ringing.extend(ringing);
-                                }
-                            }
-                            Try::Leads(instead, _) => later.extend(instead),
-                            Try::Joined => return,
-                            Try::No(reason) => why = reason,
-                        }
-                    }
-                    if let CallState::Moving(moving) = &mut self.calls[key].state {
-                        moving.next.splice(0..0, later);
-                    }
-                    if longest > 0 {
-                        let until = self.now.saturating_add(longest);
-                        if let CallState::Moving(moving) = &mut self.calls[key].state {
-                            moving.until = until;
-                            moving.since = self.now;
-                        }
-                        return self.set_call_alarm(key);
+                    if self.ring_group(key, group, &mut why, out) {
+                        return;
                     }
                 }
                 Try::Joined => return,
                 Try::No(reason) => why = reason,
             }
         }
+    }
+
+    /// Rings all of a group that can be rung; the others are tried after it. Whether anybody rings, or the call has gone on.
+    fn ring_group(
+        &mut self,
+        key: CallKey,
+        group: Vec<(Target, u64)>,
+        why: &mut &'static str,
+        out: &mut Output,
+    ) -> bool {
+        let mut longest = 0;
+        let mut later = Vec::new();
+        for (target, ring_ms) in group {
+            if matches!(target, Target::Queue(_)) {
+                later.push((target, ring_ms)); // takes the call when nobody who rings does
+                continue;
+            }
+            match self.try_target(key, &target, ring_ms, out) {
+                Try::Rings(ringing, ring_ms) => {
+                    longest = ring_ms.max(longest);
+                    if let CallState::Moving(moving) = &mut self.calls[key].state {
+                        moving.ringing.extend(ringing);
+                    }
+                }
+                Try::Leads(instead, _) => later.extend(instead),
+                Try::Joined => return true,
+                Try::No(reason) => *why = reason,
+            }
+        }
+        let now = self.now;
+        let CallState::Moving(moving) = &mut self.calls[key].state else { return true };
+        moving.next.splice(0..0, later);
+        if longest > 0 {
+            moving.until = now.saturating_add(longest);
+            moving.since = now;
+            self.set_call_alarm(key);
+        }
+        longest > 0
     }
 
     fn try_target(&mut self, key: CallKey, target: &Target, ring_ms: u64, out: &mut Output) -> Try {
@@ -259,10 +281,30 @@ impl Shard {
             return;
         }
         let Some(wanted) = line.wanted.filter(|wanted| wanted.wish == Wish::Direct) else { return };
-        if let Some((targets, _)) = self.forward_now(wanted.agent) {
-            let name = self.agents[wanted.agent].name.to_string();
-            self.calls[key].history.push(name);
-            self.move_out(key, &targets, MoveKind::Forward, None, out);
+        if let Some((targets, group)) = self.forward_now(wanted.agent) {
+            self.forward(key, wanted.agent, targets, group, out);
+        }
+    }
+
+    /// The agent's rule sends the call on: to one after another, or to all at once.
+    pub(crate) fn forward(
+        &mut self,
+        key: CallKey,
+        agent: AgentKey,
+        targets: Vec<(Target, u64)>,
+        group: bool,
+        out: &mut Output,
+    ) {
+        let name = self.agents[agent].name.to_string();
+        self.calls[key].history.push(name);
+        if !group {
+            return self.move_out(key, &targets, MoveKind::Forward, None, out);
+        }
+        self.begin_move(key, &[], MoveKind::Forward, None, out);
+        self.calls[key].hops = self.calls[key].hops.saturating_add(1);
+        let mut why = "unreachable";
+        if !self.ring_group(key, targets, &mut why, out) {
+            self.try_next(key, why, out);
         }
     }
 
@@ -314,28 +356,31 @@ impl Shard {
         let Some(at) = moving.ringing.iter().position(|(_, ringing)| *ringing == leg) else { return };
         let (party, _) = moving.ringing.remove(at);
         let others = moving.ringing.iter().any(|(other, _)| *other == party);
-        let nobody = moving.ringing.is_empty();
         let miss = miss(cause);
         if !others && let Party::Agent(agent) = party {
             self.missed_as_target(key, agent, miss, out);
         }
-        if nobody {
+        if self.nobody_rings(key) {
             self.try_next(key, result_of(miss), out);
         }
     }
 
     fn missed_as_target(&mut self, key: CallKey, agent: AgentKey, miss: Miss, out: &mut Output) {
+        self.drop_work(agent, key, result_of(miss), out);
         if miss == Miss::NoAnswer
-            && let Some((_, targets, _)) = self.no_answer_rule(agent)
+            && let Some((_, targets, group)) = self.no_answer_rule(agent)
         {
             let name = self.agents[agent].name.to_string();
             let call = &mut self.calls[key];
             call.history.push(name);
-            if let CallState::Moving(moving) = &mut call.state {
+            let may = u32::from(call.hops) < self.centre.hops_max();
+            if group && may {
+                self.calls[key].hops += 1;
+                self.ring_group(key, targets, &mut result_of(miss), out);
+            } else if let CallState::Moving(moving) = &mut self.calls[key].state {
                 moving.next.splice(0..0, targets);
             }
         }
-        self.drop_work(agent, key, result_of(miss), out);
     }
 
     /// The targets that ring have had their time.
@@ -354,7 +399,13 @@ impl Shard {
         for agent in agents {
             self.missed_as_target(key, agent, Miss::NoAnswer, out);
         }
-        self.try_next(key, "no-answer", out);
+        if self.nobody_rings(key) {
+            self.try_next(key, "no-answer", out);
+        }
+    }
+
+    fn nobody_rings(&self, key: CallKey) -> bool {
+        matches!(&self.calls[key].state, CallState::Moving(moving) if moving.ringing.is_empty())
     }
 
     fn move_failed(&mut self, key: CallKey, why: &'static str, out: &mut Output) {
