@@ -47,12 +47,12 @@ impl Shard {
         }
         self.leave_line(key);
         self.inherit_callback(key, queue, out);
-        self.stand_in_line(key);
         let expires = self.now.saturating_add(policy.expiry_ms);
         let wish = CallbackWish { number: number.to_owned(), attempts: 0, rest_until: None, expires };
         let line = self.line_mut(key);
         line.callback = Some(Box::new(wish));
         line.announce_at = Box::default();
+        self.stand_in_line(key);
         self.queues[queue].counts.callbacks_asked += 1;
         self.calls[key].called_back = true;
         self.remember_callback(key);
