@@ -394,11 +394,22 @@ impl Shard {
         agent.state_ms = [0; State::COUNT];
         agent.counted = now;
         agent.rona = 0;
+        // Occupancy is of this time signed in, in the day too.
+        agent.day.busy_ms = 0;
         for index in 0..self.agents[key].members.len() {
-            let queue = self.agents[key].members[index].queue;
-            let entry = self.least_figures(queue, key);
-            self.agents[key].members[index].entry = entry;
+            self.level_entry(key, index);
         }
+    }
+
+    /// A newcomer to a queue is counted as if having done at least what the least busy other there has.
+    pub(crate) fn level_entry(&mut self, key: AgentKey, index: usize) {
+        self.agents[key].members[index].entry = (0, 0);
+        let agent = &self.agents[key];
+        let member = &agent.members[index];
+        let window = self.queues[member.queue].policy.document.window;
+        let least = self.least_figures(member.queue, key);
+        let own = crate::pools::done(agent, member, window, self.now);
+        self.agents[key].members[index].entry = (least.0.saturating_sub(own.0), least.1.saturating_sub(own.1));
     }
 
     pub(crate) fn agent_key(&self, name: &str) -> Result<AgentKey, Rejection> {

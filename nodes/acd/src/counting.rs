@@ -1,6 +1,7 @@
 //! Counts per interval: what is counted when, and the end of an interval; ratios are derived by who reads.
 
 use crate::alarms::Alarm;
+use crate::document::Window;
 use crate::limits::INTERVAL_MS;
 use crate::output::{CallOutcome, IntervalRecord, Output, RecordKind};
 use crate::rows::{Presence, Release, Tally};
@@ -138,7 +139,9 @@ impl Shard {
                 agent.count_time(now);
                 agent.day = Tally { from: now, ..Tally::default() };
                 for member in &mut agent.members {
-                    member.entry = (0, 0);
+                    if self.queues[member.queue].policy.document.window == Window::Day {
+                        member.entry = (0, 0);
+                    }
                 }
                 if !agent.seats.is_empty() {
                     self.join_pools(key);

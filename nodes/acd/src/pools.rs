@@ -144,9 +144,11 @@ impl Shard {
     /// When the oldest call leaves a window by minutes: only while the agent has a seat does it matter.
     pub(crate) fn figures_change_at(&self, agent: &Agent) -> Option<Timestamp> {
         let windows = self.longest_window(agent);
-        let (ended, _) = agent.recent.front()?;
+        let entry = agent.shift.from + windows;
+        let entered = agent.members.iter().any(|member| member.entry != (0, 0)) && entry > self.now;
+        let oldest = agent.recent.front().map(|(ended, _)| ended + windows);
+        let first = oldest.into_iter().chain(entered.then_some(entry)).min()?;
         // Each window of each queue has its own end; looking once a minute is enough for counts over minutes.
-        let first = ended + windows;
         Some(first.min(self.now / 60_000 * 60_000 + 60_000)).filter(|_| windows > 0)
     }
 
@@ -178,6 +180,11 @@ impl Shard {
 /// (calls, talk milliseconds) of an agent in a queue's window, as counted for that queue.
 pub(crate) fn done(agent: &Agent, member: &Member, window: Window, now: Timestamp) -> (u32, u64) {
     let Tally { calls, talk_ms, .. } = tally(agent, window, now);
+    if let Window::Minutes(minutes) = window
+        && agent.shift.from + u64::from(minutes) * 60_000 <= now
+    {
+        return (calls, talk_ms); // who came before the window is no newcomer any more
+    }
     (calls.saturating_add(member.entry.0), talk_ms.saturating_add(member.entry.1))
 }
 

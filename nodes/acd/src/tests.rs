@@ -3,5 +3,6 @@
 mod fixtures;
 mod golden;
 mod limits;
+mod model;
 mod random;
 mod script;
