@@ -245,6 +245,10 @@ impl Shard {
         let (presence, reason): (Presence, Name) = match agent.after.clone() {
             AfterCall::LoggedOut => (Presence::LoggedOut, "logged-out".into()),
             AfterCall::NotReady { reason } => (Presence::NotReady { reason: reason.clone(), until: None }, reason),
+            // Was asked out of turn: not ready as before.
+            AfterCall::Ready if matches!(agent.presence, Presence::NotReady { .. }) => {
+                (agent.presence.clone(), "".into())
+            }
             AfterCall::Ready if seconds > 0 => {
                 (Presence::WrapUp { until: now.saturating_add(u64::from(seconds) * 1000) }, self.empty.clone())
             }
@@ -392,16 +396,22 @@ impl Shard {
         agent.state_ms = [0; State::COUNT];
         agent.counted = now;
         agent.rona = 0;
+        // Occupancy is of this time signed in, in the day too.
+        agent.day.busy_ms = 0;
         for index in 0..self.agents[key].members.len() {
-            let queue = self.agents[key].members[index].queue;
-            let (calls, talk_ms) = self.least_figures(queue, key);
-            let window = self.queues[queue].policy.document.window;
-            self.agents[key].members[index].entry = (0, 0);
-            let agent = &self.agents[key];
-            let own = crate::pools::done(agent, &agent.members[index], window, now);
-            let entry = (calls.saturating_sub(own.0), talk_ms.saturating_sub(own.1));
-            self.agents[key].members[index].entry = entry;
+            self.level_entry(key, index);
         }
+    }
+
+    /// A newcomer to a queue is counted as if having done at least what the least busy other there has.
+    pub(crate) fn level_entry(&mut self, key: AgentKey, index: usize) {
+        self.agents[key].members[index].entry = (0, 0);
+        let agent = &self.agents[key];
+        let member = &agent.members[index];
+        let window = self.queues[member.queue].policy.document.window;
+        let least = self.least_figures(member.queue, key);
+        let own = crate::pools::done(agent, member, window, self.now);
+        self.agents[key].members[index].entry = (least.0.saturating_sub(own.0), least.1.saturating_sub(own.1));
     }
 
     pub(crate) fn agent_key(&self, name: &str) -> Result<AgentKey, Rejection> {

@@ -47,12 +47,12 @@ impl Shard {
         }
         self.leave_line(key);
         self.inherit_callback(key, queue, out);
-        self.stand_in_line(key);
         let expires = self.now.saturating_add(policy.expiry_ms);
         let wish = CallbackWish { number: number.to_owned(), attempts: 0, rest_until: None, expires };
         let line = self.line_mut(key);
         line.callback = Some(Box::new(wish));
         line.announce_at = Box::default();
+        self.stand_in_line(key);
         self.queues[queue].counts.callbacks_asked += 1;
         self.calls[key].called_back = true;
         self.remember_callback(key);
@@ -212,6 +212,21 @@ impl Shard {
             wish.rest_until = Some(until);
         }
         self.stand_in_line(key);
+    }
+
+    /// Nobody is called back while the queue is closed.
+    pub(crate) fn rest_out_of_hours(&mut self, key: CallKey) {
+        let now = self.now;
+        let line = self.calls[key].line.as_deref().expect("a call in line");
+        let Some(wish) = line.callback.as_deref().filter(|wish| wish.rest_until.is_none()) else { return };
+        let calendar = self.queues[line.queue].policy.calendar.as_ref();
+        if calendar.is_none_or(|calendar| calendar.is_open(now)) {
+            return;
+        }
+        let opens = calendar.and_then(|calendar| calendar.next_change(now)).unwrap_or(wish.expires);
+        if let Some(wish) = self.line_mut(key).callback.as_mut() {
+            wish.rest_until = Some(opens.min(wish.expires));
+        }
     }
 
     /// A callback that rested may be made again; one that is too old is not made any more.

@@ -55,10 +55,16 @@ impl Shard {
         };
         self.put_all(&wanted, out);
         self.put_queues(&wanted);
+        let before: BTreeMap<AgentKey, Vec<QueueKey>> = self
+            .agents
+            .iter()
+            .map(|(key, agent)| (key, agent.members.iter().map(|member| member.queue).collect()))
+            .collect();
         for agent in wanted.agents.values() {
             self.put_agent(agent, &wanted, out);
         }
         self.build_pools();
+        self.level_newcomers(&before);
         self.review_calls(&former);
         self.review_legs(&former.queues, &former_centre);
         for key in self.agents.keys() {
@@ -76,6 +82,24 @@ impl Shard {
         }
         self.fresh.queues.extend(self.queues.keys());
         Ok(Accepted)
+    }
+
+    /// Whoever is new in a queue whose strategy counts begins at the least of the others there.
+    fn level_newcomers(&mut self, before: &BTreeMap<AgentKey, Vec<QueueKey>>) {
+        for key in self.agents.keys() {
+            if self.agents[key].class() == Class::LoggedOut {
+                continue; // at the log-in
+            }
+            for index in 0..self.agents[key].members.len() {
+                let queue = self.agents[key].members[index].queue;
+                let others = self.queues[queue].members.iter();
+                let somebody_was_here =
+                    others.clone().any(|other| before.get(other).is_some_and(|at| at.contains(&queue)));
+                if somebody_was_here && !before.get(&key).is_some_and(|at| at.contains(&queue)) {
+                    self.level_entry(key, index);
+                }
+            }
+        }
     }
 
     /// Puts restored documents in force: policy only, no effect on anybody.
@@ -391,7 +415,10 @@ impl Shard {
             let (steps, said) = (policy.document.overflow.clone(), policy.document.announcements.clone());
             let relaxed = line.step > 0;
             let now = self.now;
-            let reorder = reorder && former.classes.get(&self.calls[key].id) != Some(&self.class_and_boost(key));
+            // What steps and supervisors have given stays, unless the documents say something new of the call.
+            let asked_anew = !same(&|old| old.document.reorder);
+            let reorder =
+                reorder && (asked_anew || former.classes.get(&self.calls[key].id) != Some(&self.class_and_boost(key)));
             let fresh = self.new_line(key, queue, joined);
             self.reclass(key, |line| {
                 if !wait_same {

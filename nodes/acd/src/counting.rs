@@ -1,6 +1,7 @@
 //! Counts per interval: what is counted when, and the end of an interval; ratios are derived by who reads.
 
 use crate::alarms::Alarm;
+use crate::document::Window;
 use crate::limits::INTERVAL_MS;
 use crate::output::{CallOutcome, IntervalRecord, Output, RecordKind};
 use crate::rows::{Presence, Release, Tally};
@@ -137,13 +138,12 @@ impl Shard {
                 let agent = &mut self.agents[key];
                 agent.count_time(now);
                 agent.day = Tally { from: now, ..Tally::default() };
-                for index in 0..agent.members.len() {
-                    let queue = self.agents[key].members[index].queue;
-                    if self.queues[queue].policy.document.window == crate::document::Window::Day {
-                        self.agents[key].members[index].entry = (0, 0);
+                for member in &mut agent.members {
+                    if self.queues[member.queue].policy.document.window == Window::Day {
+                        member.entry = (0, 0);
                     }
                 }
-                if !self.agents[key].seats.is_empty() {
+                if !agent.seats.is_empty() {
                     self.join_pools(key);
                 }
             }

@@ -312,13 +312,21 @@ impl Shard {
         let open = queue.open_tier(line.tier);
         let alone = self.agents[first].seats.is_empty() || !cause.is_empty();
         let pool = queue.pools.iter().find(|pool| pool.demand == line.demand);
-        let fit = pool.map(|pool| pool.ready.iter().take_while(|(standing, _)| standing.tier <= open));
+        let shunned = line.shuns.filter(|agent| {
+            let row = &self.agents[*agent];
+            row.class() == Class::Ready && row.member(queue_key).is_some_and(|member| member.tier <= open)
+        });
+        let sits = |pool: &crate::rows::Pool| shunned.is_some_and(|key| pool.ready.values().any(|agent| *agent == key));
+        let fit = pool.map(|pool| {
+            let ready = pool.ready.iter().take_while(|(standing, _)| standing.tier <= open);
+            ready.filter(|(_, agent)| Some(**agent) != shunned)
+        });
         let (candidates, total): (Vec<Candidate>, usize) = match fit {
             Some(fit) if !alone => {
                 let more_tiers = pool
                     .is_some_and(|pool| pool.ready.last_key_value().is_some_and(|(standing, _)| standing.tier > open));
                 let total = match pool {
-                    Some(pool) if !more_tiers => pool.ready.len(),
+                    Some(pool) if !more_tiers => pool.ready.len() - usize::from(sits(pool)),
                     Some(_) | None => fit.clone().count(),
                 };
                 let mut named: Vec<Candidate> = fit
@@ -353,7 +361,11 @@ impl Shard {
             .collect();
         let closed: u32 = queue.staff.iter().skip(usize::from(open) + 1).map(|tier| tier[Class::Ready as usize]).sum();
         let ready = queue.count(Class::Ready);
-        let unskilled = ready.saturating_sub(closed).saturating_sub(total as u32);
+        let sent_on = u32::from(shunned.is_some_and(|agent| !chosen.contains(&agent)));
+        let unskilled = ready.saturating_sub(closed).saturating_sub(total as u32).saturating_sub(sent_on);
+        if sent_on > 0 {
+            exclusions.push(Exclusion { reason: "sent-it-on", agents: sent_on });
+        }
         if closed > 0 {
             exclusions.push(Exclusion { reason: "tier-closed", agents: closed });
         }

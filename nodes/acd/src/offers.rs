@@ -138,9 +138,7 @@ impl Shard {
     fn forward_unanswered(&mut self, key: CallKey, direct: Option<AgentKey>, out: &mut Output) {
         let Some(agent) = direct.filter(|agent| self.agents.get(*agent).is_some()) else { return };
         let Some((_, targets, group)) = self.no_answer_rule(agent) else { return };
-        let name = self.agents[agent].name.to_string();
-        self.calls[key].history.push(name);
-        self.forward_out(key, targets, group, out);
+        self.forward(key, agent, targets, group, out);
     }
 
     /// All phones stop; who rang did not answer.

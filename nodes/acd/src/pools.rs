@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use crate::demand::sum_of_levels;
 use crate::dice::Dice;
 use crate::document::{IdleSince, Strategy, Window};
-use crate::rows::{Agent, Class, Member, Pool, Queue, Seat, Standing, Tally};
+use crate::rows::{Agent, Class, Member, Pool, Presence, Queue, Seat, Standing, Tally};
 use crate::shard::Shard;
 use crate::table::{AgentKey, QueueKey};
 use crate::{Timestamp, policy::Asked};
@@ -144,9 +144,11 @@ impl Shard {
     /// When the oldest call leaves a window by minutes: only while the agent has a seat does it matter.
     pub(crate) fn figures_change_at(&self, agent: &Agent) -> Option<Timestamp> {
         let windows = self.longest_window(agent);
-        let (ended, _) = agent.recent.front()?;
+        let entry = agent.shift.from + windows;
+        let entered = agent.members.iter().any(|member| member.entry != (0, 0)) && entry > self.now;
+        let oldest = agent.recent.front().map(|(ended, _)| ended + windows);
+        let first = oldest.into_iter().chain(entered.then_some(entry)).min()?;
         // Each window of each queue has its own end; looking once a minute is enough for counts over minutes.
-        let first = ended + windows;
         Some(first.min(self.now / 60_000 * 60_000 + 60_000)).filter(|_| windows > 0)
     }
 
@@ -178,12 +180,12 @@ impl Shard {
 /// (calls, talk milliseconds) of an agent in a queue's window, as counted for that queue.
 pub(crate) fn done(agent: &Agent, member: &Member, window: Window, now: Timestamp) -> (u32, u64) {
     let Tally { calls, talk_ms, .. } = tally(agent, window, now);
-    let entry = match window {
-        // Who entered before the window began has no need of it any more.
-        Window::Minutes(minutes) if agent.shift.from + u64::from(minutes) * 60_000 <= now => (0, 0),
-        Window::Shift | Window::Day | Window::Minutes(_) => member.entry,
-    };
-    (calls.saturating_add(entry.0), talk_ms.saturating_add(entry.1))
+    if let Window::Minutes(minutes) = window
+        && agent.shift.from + u64::from(minutes) * 60_000 <= now
+    {
+        return (calls, talk_ms); // who came before the window is no newcomer any more
+    }
+    (calls.saturating_add(member.entry.0), talk_ms.saturating_add(member.entry.1))
 }
 
 fn tally(agent: &Agent, window: Window, now: Timestamp) -> Tally {
@@ -239,7 +241,9 @@ fn standing(
 
 fn idle_since(queue: &Queue, agent: &Agent) -> Timestamp {
     match queue.policy.document.idle_since {
-        IdleSince::LastCall if agent.last_call_end > agent.shift.from => agent.last_call_end,
+        IdleSince::LastCall if agent.last_call_end > 0 && agent.last_call_end >= agent.shift.from => {
+            agent.last_call_end
+        }
         IdleSince::LastCall | IdleSince::Ready => agent.rank.since,
     }
 }
@@ -281,7 +285,8 @@ pub(crate) fn imagined(
     Standing {
         tier: member.map_or(1, |member| member.tier),
         key,
-        since: idle_since(queue, agent),
+        // Who is asked out of turn, and is not ready, is not idle.
+        since: if agent.presence == Presence::Ready { idle_since(queue, agent) } else { now },
         sequence: agent.rank.sequence,
     }
 }

@@ -5,7 +5,7 @@ use crate::demand::both;
 use crate::document::{Action, SkillDemand};
 use crate::output::Output;
 use crate::policy::{boost_in_line, priority};
-use crate::rows::{AfterCall, Call, CallState, ClassKey, InLine, Place, Presence, Release, Wanted, Wish};
+use crate::rows::{Call, CallState, ClassKey, InLine, Place, Release, Wanted, Wish};
 use crate::shard::Shard;
 use crate::table::{CallKey, QueueKey};
 use crate::{CallId, Timestamp};
@@ -297,6 +297,7 @@ impl Shard {
 
     /// The call waits to be matched.
     pub(crate) fn stand_in_line(&mut self, key: CallKey) {
+        self.rest_out_of_hours(key);
         let call = &self.calls[key];
         let line = call.line.as_deref().expect("a call in line");
         if line.callback.as_ref().is_some_and(|callback| callback.rest_until.is_some()) {
@@ -477,19 +478,6 @@ impl Shard {
             _ => return Err(Rejection::new(RejectionCode::WrongState, "the call does not wait")),
         }
         let queue = self.calls[key].line.as_deref().expect("a call in line").queue;
-        // Who pulls a call out of a break or a wrap-up talks now, and goes back to the break after it.
-        match self.agents[agent].presence.clone() {
-            Presence::NotReady { reason, until: None } => {
-                self.set_presence(agent, Presence::Ready, "pull", id, None, out);
-                self.give(key, queue, agent, Wish::Pull.cause(), out);
-                self.agents[agent].after = AfterCall::NotReady { reason };
-                return Ok(Accepted);
-            }
-            Presence::NotReady { .. } | Presence::WrapUp { .. } => {
-                self.set_presence(agent, Presence::Ready, "pull", id, None, out);
-            }
-            Presence::Ready | Presence::LoggedOut => {}
-        }
         self.give(key, queue, agent, Wish::Pull.cause(), out);
         Ok(Accepted)
     }

@@ -337,6 +337,16 @@ impl Shard {
     pub(crate) fn expire_queue(&mut self, key: QueueKey, out: &mut Output) {
         let was_open = self.queues[key].open;
         self.look_at_the_clock(key);
+        if was_open && !self.queues[key].open {
+            for (_, call) in self.queues[key].everybody() {
+                let line = self.calls[call].line.as_deref();
+                if self.calls[call].state == CallState::Waiting
+                    && line.is_some_and(|line| line.queue == key && line.callback.is_some())
+                {
+                    self.reclass(call, |_| {});
+                }
+            }
+        }
         let queue = &self.queues[key];
         if was_open && !queue.open && queue.policy.document.closing == ClosingPolicy::Go {
             let action = queue.policy.document.closed.clone();

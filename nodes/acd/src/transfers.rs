@@ -89,14 +89,14 @@ impl Shard {
         back: Option<AgentKey>,
         out: &mut Output,
     ) {
-        self.begin_move(key, targets.to_vec(), kind, back, out);
+        self.begin_move(key, targets, kind, back, out);
         self.try_next(key, "unreachable", out);
     }
 
     fn begin_move(
         &mut self,
         key: CallKey,
-        next: Vec<(Target, u64)>,
+        targets: &[(Target, u64)],
         kind: MoveKind,
         back: Option<AgentKey>,
         out: &mut Output,
@@ -105,7 +105,7 @@ impl Shard {
             self.withdraw_all(key, "call moved", out);
             self.leave_line(key);
         }
-        let moving = Move { kind, back, ringing: Vec::new(), until: self.now, since: self.now, next };
+        let moving = Move { kind, back, ringing: Vec::new(), until: self.now, since: self.now, next: targets.to_vec() };
         self.calls[key].state = CallState::Moving(Box::new(moving));
         if self.calls[key].caller_leg().is_some_and(|leg| !matches!(leg.want, LegWant::Alert | LegWant::Gone { .. })) {
             self.want_caller(key, LegWant::Listen);
@@ -143,7 +143,7 @@ impl Shard {
                     }
                 }
                 Try::Leads(group, true) => {
-                    if self.try_all(key, group, out) {
+                    if self.ring_group(key, group, &mut why, out) {
                         return;
                     }
                 }
@@ -153,8 +153,14 @@ impl Shard {
         }
     }
 
-    /// Rings all of these at once. Whether anybody rings.
-    fn try_all(&mut self, key: CallKey, group: Vec<(Target, u64)>, out: &mut Output) -> bool {
+    /// Rings all of a group that can be rung; the others are tried after it. Whether anybody rings, or the call has gone on.
+    fn ring_group(
+        &mut self,
+        key: CallKey,
+        group: Vec<(Target, u64)>,
+        why: &mut &'static str,
+        out: &mut Output,
+    ) -> bool {
         let mut longest = 0;
         let mut later = Vec::new();
         for (target, ring_ms) in group {
@@ -171,22 +177,18 @@ impl Shard {
                 }
                 Try::Leads(instead, _) => later.extend(instead),
                 Try::Joined => return true,
-                Try::No(_) => {}
+                Try::No(reason) => *why = reason,
             }
         }
-        if let CallState::Moving(moving) = &mut self.calls[key].state {
-            moving.next.splice(0..0, later);
+        let now = self.now;
+        let CallState::Moving(moving) = &mut self.calls[key].state else { return true };
+        moving.next.splice(0..0, later);
+        if longest > 0 {
+            moving.until = now.saturating_add(longest);
+            moving.since = now;
+            self.set_call_alarm(key);
         }
-        if longest == 0 {
-            return false;
-        }
-        let until = self.now.saturating_add(longest);
-        if let CallState::Moving(moving) = &mut self.calls[key].state {
-            moving.until = until;
-            moving.since = self.now;
-        }
-        self.set_call_alarm(key);
-        true
+        longest > 0
     }
 
     fn try_target(&mut self, key: CallKey, target: &Target, ring_ms: u64, out: &mut Output) -> Try {
@@ -285,20 +287,29 @@ impl Shard {
         }
         let Some(wanted) = line.wanted.filter(|wanted| wanted.wish == Wish::Direct) else { return };
         if let Some((targets, group)) = self.forward_now(wanted.agent) {
-            let name = self.agents[wanted.agent].name.to_string();
-            self.calls[key].history.push(name);
-            self.forward_out(key, targets, group, out);
+            self.forward(key, wanted.agent, targets, group, out);
         }
     }
 
-    /// A call in line goes where its agent's rule says, one target after the other or all at once.
-    pub(crate) fn forward_out(&mut self, key: CallKey, targets: Vec<(Target, u64)>, group: bool, out: &mut Output) {
+    /// The agent's rule sends the call on: to one after another, or to all at once.
+    pub(crate) fn forward(
+        &mut self,
+        key: CallKey,
+        agent: AgentKey,
+        targets: Vec<(Target, u64)>,
+        group: bool,
+        out: &mut Output,
+    ) {
+        let name = self.agents[agent].name.to_string();
+        self.calls[key].history.push(name);
         if !group {
             return self.move_out(key, &targets, MoveKind::Forward, None, out);
         }
-        self.begin_move(key, Vec::new(), MoveKind::Forward, None, out);
-        if !self.try_all(key, targets, out) {
-            self.try_next(key, "unreachable", out);
+        self.begin_move(key, &[], MoveKind::Forward, None, out);
+        self.calls[key].hops = self.calls[key].hops.saturating_add(1);
+        let mut why = "unreachable";
+        if !self.ring_group(key, targets, &mut why, out) {
+            self.try_next(key, why, out);
         }
     }
 
@@ -350,28 +361,31 @@ impl Shard {
         let Some(at) = moving.ringing.iter().position(|(_, ringing)| *ringing == leg) else { return };
         let (party, _) = moving.ringing.remove(at);
         let others = moving.ringing.iter().any(|(other, _)| *other == party);
-        let nobody = moving.ringing.is_empty();
         let miss = miss(cause);
         if !others && let Party::Agent(agent) = party {
             self.missed_as_target(key, agent, miss, out);
         }
-        if nobody {
+        if self.nobody_rings(key) {
             self.try_next(key, result_of(miss), out);
         }
     }
 
     fn missed_as_target(&mut self, key: CallKey, agent: AgentKey, miss: Miss, out: &mut Output) {
+        self.drop_work(agent, key, result_of(miss), out);
         if miss == Miss::NoAnswer
-            && let Some((_, targets, _)) = self.no_answer_rule(agent)
+            && let Some((_, targets, group)) = self.no_answer_rule(agent)
         {
             let name = self.agents[agent].name.to_string();
             let call = &mut self.calls[key];
             call.history.push(name);
-            if let CallState::Moving(moving) = &mut call.state {
+            let may = u32::from(call.hops) < self.centre.hops_max();
+            if group && may {
+                self.calls[key].hops += 1;
+                self.ring_group(key, targets, &mut result_of(miss), out);
+            } else if let CallState::Moving(moving) = &mut self.calls[key].state {
                 moving.next.splice(0..0, targets);
             }
         }
-        self.drop_work(agent, key, result_of(miss), out);
     }
 
     /// The targets that ring have had their time.
@@ -390,7 +404,13 @@ impl Shard {
         for agent in agents {
             self.missed_as_target(key, agent, Miss::NoAnswer, out);
         }
-        self.try_next(key, "no-answer", out);
+        if self.nobody_rings(key) {
+            self.try_next(key, "no-answer", out);
+        }
+    }
+
+    fn nobody_rings(&self, key: CallKey) -> bool {
+        matches!(&self.calls[key].state, CallState::Moving(moving) if moving.ringing.is_empty())
     }
 
     fn move_failed(&mut self, key: CallKey, why: &'static str, out: &mut Output) {

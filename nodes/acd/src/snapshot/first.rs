@@ -53,7 +53,11 @@ pub(super) fn bring_up(saved: &mut Saved) -> Result<()> {
     Ok(())
 }
 
-fn bring_up_agent(agent: &mut SavedAgent, now: u64, untils: &mut std::collections::BTreeMap<u32, u64>) -> Result<()> {
+fn bring_up_agent(
+    agent: &mut SavedAgent,
+    now: u64,
+    untils: &mut std::collections::BTreeMap<u32, (u64, u64)>,
+) -> Result<()> {
     agent.members = agent
         .queues
         .iter()
@@ -76,7 +80,7 @@ fn bring_up_agent(agent: &mut SavedAgent, now: u64, untils: &mut std::collection
             }
         }
         SavedAgentState::Reserved(row) => {
-            untils.insert(row.call, row.until);
+            untils.insert(row.call, (agent.since, row.until));
             agent.rank = Some(row.rank);
             agent.work = vec![SavedWork { call: row.call, stage: 0 }];
         }
@@ -99,7 +103,7 @@ fn bring_up_agent(agent: &mut SavedAgent, now: u64, untils: &mut std::collection
 fn bring_up_call(
     call: &mut SavedCall,
     queues: &[SavedQueue],
-    untils: &std::collections::BTreeMap<u32, u64>,
+    untils: &std::collections::BTreeMap<u32, (u64, u64)>,
 ) -> Result<()> {
     call.caller_leg = 1;
     let at = match call.state.as_ref().ok_or(BROKEN("call state"))? {
@@ -122,10 +126,10 @@ fn bring_up_call(
     let who = SavedParty { agent: Some(at.agent), outside: String::new(), leg: at.leg };
     call.state = Some(match call.state.take() {
         Some(SavedCallState::Offered(_)) => {
-            let until = *untils.get(&call.slot).ok_or(BROKEN("nobody rings for an offered call"))?;
+            let (since, until) = *untils.get(&call.slot).ok_or(BROKEN("nobody rings for an offered call"))?;
             SavedCallState::Rings(SavedOffer {
                 ringing: vec![who],
-                since: joined,
+                since,
                 until,
                 queue: at.queue,
                 ..Default::default()

@@ -41,6 +41,19 @@ impl Script {
         }
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.shard.limits.clone()
+    }
+
+    pub(super) fn save(&self) -> Vec<u8> {
+        self.shard.save()
+    }
+
+    /// Goes on with this shard.
+    pub(super) fn put_shard(&mut self, shard: Shard) {
+        self.shard = shard;
+    }
+
     /// Does one line and gives what followed.
     pub(super) fn line(&mut self, line: &str) -> Vec<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
