@@ -1,6 +1,8 @@
 //! Every other document that a document names, with the field that names it. Decides nothing.
 
-use proto::v1::{Action, Condition, Document, ForwardRule, SkillDemand, SkillLevel, Target, action, document, target};
+use proto::v1::{
+    Action, Condition, Document, ForwardRule, ForwardWhen, SkillDemand, SkillLevel, Target, action, document, target,
+};
 
 use super::fields::plain;
 
@@ -105,7 +107,8 @@ impl<'a> Found<'a> {
         let queue =
             |word: &str, name| Reference { field: format!("{path}.{word}"), kind: "Queue", name, needed: true, leads };
         match action.and_then(|action| action.kind.as_ref()) {
-            Some(action::Kind::AddQueue(name)) => self.0.push(queue("add-queue", name)),
+            // Moves no call: two queues may lend each other their agents.
+            Some(action::Kind::AddQueue(name)) => self.0.push(Reference { leads: false, ..queue("add-queue", name) }),
             Some(action::Kind::MoveTo(name)) => self.0.push(queue("move-to", name)),
             Some(action::Kind::Relax(demand)) => {
                 self.name(format!("{path}.relax.{}", plain(&demand.skill)), "Skill", &demand.skill);
@@ -137,7 +140,9 @@ impl<'a> Found<'a> {
     /// One target may stand without a list: its field then has no index, and `Source` finds the nearest there is.
     fn forward_rule(&mut self, index: usize, rule: &'a ForwardRule) {
         for (place, to) in rule.targets.iter().enumerate() {
-            self.target(&format!("rules[{index}].to[{place}]"), to.target.as_ref(), true);
+            // Only what always holds goes on for ever; of the others the hop limit takes care.
+            let leads = rule.when() == ForwardWhen::Always;
+            self.target(&format!("rules[{index}].to[{place}]"), to.target.as_ref(), leads);
         }
     }
 }

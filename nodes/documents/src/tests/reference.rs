@@ -3,11 +3,16 @@
 use super::*;
 
 const PAGE: &str = include_str!("../../../../docs/documents.md");
+const DISTRIBUTION: &str = include_str!("../../../../docs/distribution.md");
 
 pub(super) fn blocks() -> Vec<(u32, String)> {
+    blocks_of(PAGE)
+}
+
+fn blocks_of(page: &str) -> Vec<(u32, String)> {
     let mut blocks: Vec<(u32, String)> = Vec::new();
     let mut inside = false;
-    for (line, text) in (1..).zip(PAGE.lines()) {
+    for (line, text) in (1..).zip(page.lines()) {
         match text {
             "```yaml" => {
                 inside = true;
@@ -38,6 +43,19 @@ fn all_examples_of_the_reference_are_one_valid_centre() {
     let yaml = to_yaml(&plan.upserts);
     let again = checked(&plan.upserts, &yaml).unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
     assert_eq!(again.upserts, [], "{yaml}");
+}
+
+/// The examples for operations managers stand beside those of the reference: together they are one centre too.
+#[test]
+fn all_examples_of_the_distribution_are_valid_beside_the_reference() {
+    let pages = [("documents.md", blocks()), ("distribution.md", blocks_of(DISTRIBUTION))];
+    assert!(pages.iter().all(|(_, blocks)| blocks.len() > 10));
+    let files: Vec<_> = pages
+        .iter()
+        .flat_map(|(page, blocks)| blocks.iter().map(move |(line, text)| file(&format!("{page} line {line}"), text)))
+        .collect();
+    let plan = check(&[], &files).map_err(|errors| errors.iter().map(line).collect::<Vec<_>>().join("\n"));
+    plan.unwrap_or_else(|errors| panic!("{errors}"));
 }
 
 #[test]
