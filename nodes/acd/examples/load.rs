@@ -1,5 +1,5 @@
 //! `make load-acd`: how fast a shard applies commands, how it grows, what a row costs, what a snapshot costs. The last line is
-//! JSON. Never asserts: figures are for people and for the notes.
+//! JSON. With an argument only that strategy is measured, for a profiler. Never asserts: figures are for people and for the notes.
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
@@ -13,7 +13,6 @@ const QUEUES: usize = 200;
 const SKILLS: usize = 50;
 const WAITING: usize = 10_000;
 const COMMANDS: usize = 400_000;
-/// With an argument only this strategy is measured, and nothing else: for a profiler.
 
 /// A centre that is busy all the time: whoever hangs up is followed by the next.
 struct Load {
