@@ -38,7 +38,8 @@ struct ModelAgent {
     done: Vec<(u64, u64)>,
     /// Talk of the present call so far, hold left out.
     talked: u64,
-    busy: u64,
+    /// Talk, hold and wrap-up: (from, until).
+    busy: Vec<(u64, u64)>,
     /// By queue, at the last log-in.
     entry: BTreeMap<String, (u64, u64)>,
 }
@@ -127,13 +128,14 @@ impl Model {
         let least = (change.from == "logged-out").then(|| self.least(&name));
         let agent = self.agents.entry(name).or_default();
         let spent = now - agent.state_since;
-        match agent.state.as_str() {
-            "talking" => (agent.talked, agent.busy) = (agent.talked + spent, agent.busy + spent),
-            "held" | "wrap-up" => agent.busy += spent,
-            _ => {}
+        if agent.state == "talking" {
+            agent.talked += spent;
+        }
+        if ["talking", "held", "wrap-up"].contains(&agent.state.as_str()) {
+            agent.busy.push((agent.state_since, now));
         }
         if let Some(least) = least {
-            (agent.shift_from, agent.busy, agent.entry) = (now, 0, least);
+            (agent.shift_from, agent.entry) = (now, least);
         }
         if change.from == "absent" {
             agent.shift_from = now;
@@ -269,7 +271,15 @@ impl Model {
             }
             Strategy::FewestCalls => self.figures(&document.name, &call.queue).0,
             Strategy::LeastTalk => self.figures(&document.name, &call.queue).1,
-            Strategy::LeastOccupied => (agent.busy * 1000 / (self.now - agent.shift_from).max(1)).min(1000),
+            Strategy::LeastOccupied => {
+                let from = match queue.window {
+                    Window::Day => agent.shift_from.max(self.midnight()),
+                    _ => agent.shift_from,
+                };
+                let spans = agent.busy.iter().filter(|(_, until)| *until > from);
+                let busy: u64 = spans.map(|(begun, until)| until - begun.max(&from)).sum();
+                (busy * 1000 / (self.now - from).max(1)).min(1000)
+            }
             Strategy::MostSkilled => {
                 let level = |skill: &String| document.skills.iter().find(|has| has.skill == *skill);
                 let sum: u32 = call.skills.keys().filter_map(level).map(|has| has.level.max(1)).sum();
@@ -308,7 +318,16 @@ impl Model {
         let same = self.calls.values().filter(|other| other.in_line && other.queue == call.queue);
         assert_eq!(decision.position as usize, same.filter(|other| place(other) < place(call)).count() + 1, "position");
         let somebodys_turn = able.iter().any(|agent| self.best_call(agent) == Some(decision.call));
-        assert!(somebodys_turn, "it is nobody's turn to take call {}", decision.call);
+        if !somebodys_turn {
+            let turns: Vec<_> = able.iter().map(|agent| (agent, self.best_call(agent))).collect();
+            let waiting: Vec<_> = self
+                .calls
+                .iter()
+                .filter(|(_, call)| call.waits)
+                .map(|(id, call)| (id, call, self.able(call)))
+                .collect();
+            panic!("it is nobody's turn to take call {}: {turns:?} of {waiting:#?}", decision.call);
+        }
         match queue.strategy {
             Strategy::Random | Strategy::WeightedRandom => {
                 let tier = |agent: &String| Self::tier(&self.documents[agent], &call.queue);
