@@ -56,8 +56,12 @@ impl Shard {
             calls.retain(|key| self.is_waiting(*key));
             calls.sort_by_key(|key| self.calls[*key].line.as_ref().map(|line| line.place));
             calls.dedup();
+            if let [call] = calls.as_slice() {
+                self.serve_call(*call, out);
+                continue;
+            }
             for call in calls {
-                self.serve_call(call, out);
+                self.serve_in_turn(call, out);
             }
         }
     }
@@ -154,6 +158,30 @@ impl Shard {
             self.join_pools(agent);
         }
         self.choose(call, queue, strategy, out);
+    }
+
+    /// One of several calls that have become matchable at once: whoever is free for it may have to take another one first.
+    fn serve_in_turn(&mut self, key: CallKey, out: &mut Output) {
+        while self.is_waiting(key) {
+            let line = self.calls[key].line.as_deref().expect("a waiting call is in line");
+            if line.wanted.is_some() {
+                return self.serve_call(key, out);
+            }
+            let queues: Vec<QueueKey> = std::iter::once(line.queue).chain(line.more.iter().copied()).collect();
+            let known = |queue: &QueueKey| self.queues.get(*queue).is_some();
+            let queues: Vec<QueueKey> = queues.into_iter().filter(known).collect();
+            let free = queues.into_iter().find_map(|queue| self.pick_some(key, queue, 1, false, &[]).first().copied());
+            let Some(agent) = free else { return };
+            match self.best_call(agent) {
+                Some((queue, best)) if best != key => {
+                    self.serve(best, queue, agent, out);
+                    if self.is_waiting(best) {
+                        return self.serve_call(key, out);
+                    }
+                }
+                Some(_) | None => return self.serve_call(key, out),
+            }
+        }
     }
 
     /// A call that has become matchable.

@@ -34,11 +34,14 @@ struct ModelAgent {
     ready_since: u64,
     last_call_end: u64,
     shift_from: u64,
+    /// Of `done`, before this shift.
+    done_before: usize,
     /// (ended, talk milliseconds) of all calls.
     done: Vec<(u64, u64)>,
     /// Talk of the present call so far, hold left out.
     talked: u64,
-    busy: u64,
+    /// Talk, hold and wrap-up: (from, until).
+    busy: Vec<(u64, u64)>,
     /// By queue, at the last log-in.
     entry: BTreeMap<String, (u64, u64)>,
 }
@@ -127,13 +130,14 @@ impl Model {
         let least = (change.from == "logged-out").then(|| self.least(&name));
         let agent = self.agents.entry(name).or_default();
         let spent = now - agent.state_since;
-        match agent.state.as_str() {
-            "talking" => (agent.talked, agent.busy) = (agent.talked + spent, agent.busy + spent),
-            "held" | "wrap-up" => agent.busy += spent,
-            _ => {}
+        if agent.state == "talking" {
+            agent.talked += spent;
+        }
+        if ["talking", "held", "wrap-up"].contains(&agent.state.as_str()) {
+            agent.busy.push((agent.state_since, now));
         }
         if let Some(least) = least {
-            (agent.shift_from, agent.busy, agent.entry) = (now, 0, least);
+            (agent.shift_from, agent.done_before, agent.entry) = (now, agent.done.len(), least);
         }
         if change.from == "absent" {
             agent.shift_from = now;
@@ -160,7 +164,7 @@ impl Model {
             let calls = figures.iter().map(|figure| figure.0).min().unwrap_or(0);
             let talk = figures.iter().map(|figure| figure.1).min().unwrap_or(0);
             let own = match self.queues[queue].window {
-                Window::Day => self.figures_since(newcomer, self.midnight()),
+                Window::Day => self.done_since(newcomer, self.midnight()),
                 _ => (0, 0),
             };
             (queue.clone(), (calls.saturating_sub(own.0), talk.saturating_sub(own.1)))
@@ -172,19 +176,19 @@ impl Model {
         self.now - self.now % 86_400_000
     }
 
-    fn figures_since(&self, agent: &str, from: u64) -> (u64, u64) {
-        let done = self.agents[agent].done.iter().filter(|(ended, _)| *ended >= from);
-        done.fold((0, 0), |(calls, talk), (_, ms)| (calls + 1, talk + ms))
+    fn done_since(&self, agent: &str, from: u64) -> (u64, u64) {
+        let done: Vec<(u64, u64)> =
+            self.agents[agent].done.iter().filter(|(ended, _)| *ended >= from).copied().collect();
+        sum(&done)
     }
 
     /// (calls, talk) in the queue's window, with what a newcomer was given.
     fn figures(&self, name: &str, queue: &str) -> (u64, u64) {
         let agent = &self.agents[name];
-        let (from, entry_holds) = match self.queues[queue].window {
-            Window::Day => (self.midnight(), agent.shift_from >= self.midnight()),
-            _ => (agent.shift_from, true),
+        let (own, entry_holds) = match self.queues[queue].window {
+            Window::Day => (self.done_since(name, self.midnight()), agent.shift_from >= self.midnight()),
+            _ => (sum(&agent.done[agent.done_before..]), true),
         };
-        let own = self.figures_since(name, from);
         let entry = agent.entry.get(queue).copied().filter(|_| entry_holds).unwrap_or_default();
         (own.0 + entry.0, own.1 + entry.1)
     }
@@ -269,7 +273,15 @@ impl Model {
             }
             Strategy::FewestCalls => self.figures(&document.name, &call.queue).0,
             Strategy::LeastTalk => self.figures(&document.name, &call.queue).1,
-            Strategy::LeastOccupied => (agent.busy * 1000 / (self.now - agent.shift_from).max(1)).min(1000),
+            Strategy::LeastOccupied => {
+                let from = match queue.window {
+                    Window::Day => agent.shift_from.max(self.midnight()),
+                    _ => agent.shift_from,
+                };
+                let spans = agent.busy.iter().filter(|(_, until)| *until > from);
+                let busy: u64 = spans.map(|(begun, until)| until - begun.max(&from)).sum();
+                (busy * 1000 / (self.now - from).max(1)).min(1000)
+            }
             Strategy::MostSkilled => {
                 let level = |skill: &String| document.skills.iter().find(|has| has.skill == *skill);
                 let sum: u32 = call.skills.keys().filter_map(level).map(|has| has.level.max(1)).sum();
@@ -308,7 +320,16 @@ impl Model {
         let same = self.calls.values().filter(|other| other.in_line && other.queue == call.queue);
         assert_eq!(decision.position as usize, same.filter(|other| place(other) < place(call)).count() + 1, "position");
         let somebodys_turn = able.iter().any(|agent| self.best_call(agent) == Some(decision.call));
-        assert!(somebodys_turn, "it is nobody's turn to take call {}", decision.call);
+        if !somebodys_turn {
+            let turns: Vec<_> = able.iter().map(|agent| (agent, self.best_call(agent))).collect();
+            let waiting: Vec<_> = self
+                .calls
+                .iter()
+                .filter(|(_, call)| call.waits)
+                .map(|(id, call)| (id, call, self.able(call)))
+                .collect();
+            panic!("it is nobody's turn to take call {}: {turns:?} of {waiting:#?}", decision.call);
+        }
         match queue.strategy {
             Strategy::Random | Strategy::WeightedRandom => {
                 let tier = |agent: &String| Self::tier(&self.documents[agent], &call.queue);
@@ -332,7 +353,8 @@ impl Model {
         assert!(named.iter().all(|agent| able.contains(agent)), "a candidate cannot take it");
         let counts = matches!(queue.strategy, Strategy::FewestCalls | Strategy::LeastTalk | Strategy::LeastOccupied);
         for candidate in decision.candidates.iter().filter(|_| counts) {
-            assert_eq!(candidate.figure, self.figure(&self.documents[&name(&candidate.agent)], call), "figure");
+            let wanted = self.figure(&self.documents[&name(&candidate.agent)], call);
+            assert_eq!(candidate.figure, wanted, "figure of {}", candidate.agent);
         }
         let excluded: u32 = decision.exclusions.iter().map(|exclusion| exclusion.agents).sum();
         assert_eq!(excluded as usize + able.len(), self.members(&call.queue).len(), "everybody is counted once");
@@ -342,6 +364,10 @@ impl Model {
             self.last.insert(queue, chosen);
         }
     }
+}
+
+fn sum(done: &[(u64, u64)]) -> (u64, u64) {
+    done.iter().fold((0, 0), |(calls, talk), (_, ms)| (calls + 1, talk + ms))
 }
 
 fn documents(dice: &mut Rng, strategy: Strategy) -> Vec<Document> {
