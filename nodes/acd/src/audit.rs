@@ -271,8 +271,12 @@ impl Shard {
                         .iter()
                         .all(|(_, call)| self.calls[call].line.as_deref().is_some_and(|line| line.shuns == Some(key)));
                     let asked_enough = queue.policy.document.strategy == crate::Strategy::External
-                        && !self.may_ask(member.queue, *demand, false);
-                    ensure!(!takes || all_shun || asked_enough, "queue {}: a call waits for a ready agent", queue.name);
+                        && !self.may_ask(member.queue, *demand, *tier, false);
+                    ensure!(
+                        !takes || all_shun || asked_enough,
+                        "queue {}: a call waits for {name} who is ready, {class:?}",
+                        queue.name
+                    );
                 }
             }
         }

@@ -124,7 +124,7 @@ impl Shard {
                     && agent.is_able(*demand)
                     && (*tier >= member.tier || queue.open_tier(*tier) >= member.tier)
                     && (queue.policy.document.strategy != Strategy::External
-                        || self.may_ask(member.queue, *demand, agent.seats.is_empty()))
+                        || self.may_ask(member.queue, *demand, *tier, agent.seats.is_empty()))
                 {
                     consider(member.queue, queue, class, 1, member.weight);
                 }
