@@ -269,8 +269,12 @@ impl Shard {
                     let takes = agent.is_able(*demand) && queue.open_tier(*tier) >= member.tier;
                     let may = *shuns != Some(key) && !line.is_empty();
                     let asked_enough = queue.policy.document.strategy == crate::Strategy::External
-                        && !self.may_ask(member.queue, *demand, false);
-                    ensure!(!(takes && may) || asked_enough, "queue {}: a call waits for a ready agent", queue.name);
+                        && !self.may_ask(member.queue, *demand, *tier, false);
+                    ensure!(
+                        !(takes && may) || asked_enough,
+                        "queue {}: a call waits for {name} who is ready, {class:?}",
+                        queue.name
+                    );
                 }
             }
         }

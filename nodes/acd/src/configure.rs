@@ -552,6 +552,8 @@ impl Shard {
 
     fn remove_queue(&mut self, key: QueueKey, out: &mut Output) {
         self.queues[key].removed = true;
+        self.queues[key].policy.calendar = None;
+        self.look_at_the_clock(key);
         for (_, call) in self.queues[key].everybody() {
             let primary = self.calls[call].line.as_ref().is_some_and(|line| line.queue == key);
             if primary {
@@ -565,6 +567,12 @@ impl Shard {
                     self.return_call(call);
                 }
                 self.reclass(call, |line| line.more.retain(|queue| *queue != key));
+            }
+        }
+        // Who is out of line just now, or waits for one agent alone, does not come back to it either.
+        for call in self.calls.keys() {
+            if self.calls[call].line.as_deref().is_some_and(|line| line.more.contains(&key)) {
+                self.line_mut(call).more.retain(|queue| *queue != key);
             }
         }
         if self.queues.get(key).is_some() {

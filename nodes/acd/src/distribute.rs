@@ -133,7 +133,7 @@ impl Shard {
                     && *shuns != Some(key)
                     && (*tier >= member.tier || queue.open_tier(*tier) >= member.tier)
                     && (queue.policy.document.strategy != Strategy::External
-                        || self.may_ask(member.queue, *demand, agent.seats.is_empty()))
+                        || self.may_ask(member.queue, *demand, *tier, agent.seats.is_empty()))
                 {
                     consider(member.queue, queue.policy.ageing(), line, 1, member.weight);
                 }

@@ -225,8 +225,8 @@ impl Shard {
             return self.choose_one(key, queue, out);
         };
         let endpoint = chooser.endpoint.clone();
-        let demand = self.calls[key].line.as_deref().expect("a call to be matched is in line").demand;
-        if !self.may_ask(queue, demand, false) {
+        let line = self.calls[key].line.as_deref().expect("a call to be matched is in line");
+        if !self.may_ask(queue, line.demand, line.tier, false) {
             return;
         }
         let agents = self.pick_some(key, queue, CHOOSER_CANDIDATES_MAX, false, &[]);
@@ -254,15 +254,18 @@ impl Shard {
 
     /// No more is asked at once than there are agents to be chosen: the others in line are asked about when it is answered.
     /// `one_more`: an agent without a seat yet counts too.
-    pub(crate) fn may_ask(&self, queue: QueueKey, demand: u32, one_more: bool) -> bool {
+    pub(crate) fn may_ask(&self, queue: QueueKey, demand: u32, tier: u8, one_more: bool) -> bool {
         let row = &self.queues[queue];
         let asks = row.offered.values().filter(|call| {
             let call = &self.calls[**call];
             matches!(call.state, CallState::Asking { .. })
                 && call.line.as_deref().is_some_and(|line| line.demand == demand)
         });
-        let seated = row.pools.iter().find(|pool| pool.demand == demand).map_or(usize::MAX, |pool| pool.ready.len());
-        asks.count() < seated.saturating_add(usize::from(one_more))
+        let asks = asks.count();
+        let Some(pool) = row.pools.iter().find(|pool| pool.demand == demand) else { return true };
+        let open = row.open_tier(tier);
+        let seated = pool.ready.keys().take_while(|standing| standing.tier <= open).take(asks + 1).count();
+        asks < seated + usize::from(one_more)
     }
 
     /// An answer is not waited for any more: somebody else in line may be asked about.

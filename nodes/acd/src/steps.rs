@@ -326,8 +326,10 @@ impl Shard {
             return;
         }
         for (_, call) in self.queues[key].everybody() {
-            let primary = self.calls[call].in_line().is_some_and(|line| line.queue == key);
-            if primary && self.calls[call].state == CallState::Waiting {
+            // What is done with one may end another of the same caller.
+            let Some(row) = self.calls.get(call) else { continue };
+            let primary = row.in_line().is_some_and(|line| line.queue == key);
+            if primary && row.state == CallState::Waiting {
                 self.act(call, &action, out);
             }
         }
@@ -339,9 +341,9 @@ impl Shard {
         self.look_at_the_clock(key);
         if was_open && !self.queues[key].open {
             for (_, call) in self.queues[key].everybody() {
-                let line = self.calls[call].line.as_deref();
-                if self.calls[call].state == CallState::Waiting
-                    && line.is_some_and(|line| line.queue == key && line.callback.is_some())
+                let row = &self.calls[call];
+                if row.state == CallState::Waiting
+                    && row.line.as_deref().is_some_and(|line| line.queue == key && line.callback.is_some())
                 {
                     self.reclass(call, |_| {});
                 }

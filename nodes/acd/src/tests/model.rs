@@ -117,10 +117,11 @@ impl Model {
     fn agent_changed(&mut self, change: &AgentRecord) {
         let name = change.agent.to_string();
         let now = self.now;
-        if change.from == "reserved" && change.to != "talking" {
-            if let Some(call) = self.calls.get_mut(&change.call) {
-                call.waits = true;
-            }
+        if change.from == "reserved"
+            && change.to != "talking"
+            && let Some(call) = self.calls.get_mut(&change.call)
+        {
+            call.waits = true;
         }
         if change.to == "talking"
             && let Some(call) = self.calls.get_mut(&change.call)
@@ -252,7 +253,9 @@ impl Model {
         let queue = &self.queues[&call.queue];
         let agent = &self.agents[&document.name];
         let since = match queue.idle_since {
-            IdleSince::LastCall if agent.last_call_end > 0 => agent.last_call_end,
+            IdleSince::LastCall if agent.last_call_end > 0 && agent.last_call_end >= agent.shift_from => {
+                agent.last_call_end
+            }
             _ => agent.ready_since,
         };
         let tier = Self::tier(document, &call.queue);
