@@ -216,7 +216,56 @@ fn resident() -> usize {
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
+/// What rows and a snapshot cost.
+struct Rows {
+    call_bytes: usize,
+    agent_bytes: usize,
+    written: Duration,
+    read: Duration,
+    longest: Duration,
+}
+
+/// Comes first of all: what was freed before would be taken again and not be seen.
+fn measure_rows() -> Rows {
+    let before = resident();
+    let mut load = Load::new(Strategy::LongestIdle, 10_000);
+    let with_agents = resident();
+    load.fill(90_000);
+    let with_calls = resident();
+    let calls = load.born as usize;
+    let agent_bytes = (with_agents - before) / 10_000;
+    let call_bytes = (with_calls - with_agents) / calls;
+    println!("memory: {agent_bytes} bytes per agent (documents included), {call_bytes} per call ({calls} calls)");
+
+    let begin = Instant::now();
+    load.shard.begin_save();
+    let mut longest = begin.elapsed();
+    let first = longest;
+    let mut slices = 1;
+    let bytes = loop {
+        let slice = Instant::now();
+        let done = load.shard.save_slice(4_096);
+        longest = longest.max(slice.elapsed());
+        slices += 1;
+        if let Some(bytes) = done {
+            break bytes;
+        }
+        load.turn(); // the shard goes on
+    };
+    let written = begin.elapsed();
+    let begin = Instant::now();
+    let restored = Shard::restore(&bytes).unwrap();
+    let read = begin.elapsed();
+    println!(
+        "snapshot: {} bytes of {} calls and 10000 agents; written in {written:.0?} ({slices} slices, first {first:.1?}, longest {longest:.1?}), read in {read:.0?}",
+        bytes.len(),
+        restored.totals().calls_waiting + restored.totals().calls_talking,
+    );
+    Rows { call_bytes, agent_bytes, written, read, longest }
+}
+
 fn main() {
+    let rows = std::env::args().nth(1).is_none().then(measure_rows);
     println!("{AGENTS} agents, {SKILLS} skills, {QUEUES} queues, {WAITING} waiting; {COMMANDS} commands each");
     println!(
         "{:>16} {:>12} {:>10} {:>10} {:>10} {:>10}",
@@ -253,9 +302,7 @@ fn main() {
         load.shard.audit().unwrap();
     }
 
-    if std::env::args().nth(1).is_some() {
-        return;
-    }
+    let Some(Rows { call_bytes, agent_bytes, written, read, longest }) = rows else { return };
     let mut rates = Vec::new();
     for waiting in [1_000, 10_000, 99_000] {
         let mut load = Load::new(Strategy::LongestIdle, AGENTS);
@@ -267,40 +314,6 @@ fn main() {
     }
     let growth = rates[0] / rates[2];
 
-    let before = resident();
-    let mut load = Load::new(Strategy::LongestIdle, 10_000);
-    let with_agents = resident();
-    load.fill(90_000);
-    let with_calls = resident();
-    let calls = load.born as usize;
-    let agent_bytes = (with_agents - before) / 10_000;
-    let call_bytes = (with_calls - with_agents) / calls;
-    println!("memory: {agent_bytes} bytes per agent (documents included), {call_bytes} per call ({calls} calls)");
-
-    let begin = Instant::now();
-    load.shard.begin_save();
-    let mut longest = begin.elapsed();
-    let first = longest;
-    let mut slices = 1;
-    let bytes = loop {
-        let slice = Instant::now();
-        let done = load.shard.save_slice(4_096);
-        longest = longest.max(slice.elapsed());
-        slices += 1;
-        if let Some(bytes) = done {
-            break bytes;
-        }
-        load.turn(); // the shard goes on
-    };
-    let written = begin.elapsed();
-    let begin = Instant::now();
-    let restored = Shard::restore(&bytes).unwrap();
-    let read = begin.elapsed();
-    println!(
-        "snapshot: {} bytes of {} calls and 10000 agents; written in {written:.0?} ({slices} slices, first {first:.1?}, longest {longest:.1?}), read in {read:.0?}",
-        bytes.len(),
-        restored.totals().calls_waiting + restored.totals().calls_talking,
-    );
     println!(
         "{{\"commands_per_second\":{slowest:.0},\"apply_p99_us\":{worst_p99:.2},\"growth_100x\":{growth:.2},\"bytes_per_call\":{call_bytes},\"bytes_per_agent\":{agent_bytes},\"snapshot_write_ms\":{},\"snapshot_read_ms\":{},\"snapshot_stop_ms\":{:.1}}}",
         written.as_millis(),
