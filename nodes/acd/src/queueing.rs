@@ -177,6 +177,7 @@ impl Shard {
         let number = self.numbers.get(&call.number).map(|row| &row.policy);
         if let Some(number) = number.filter(|number| !number.agent.is_empty())
             && call.parts.is_empty()
+            && call.history.is_empty()
             && let Ok(agent) = self.agent_key(&number.agent)
         {
             let until = (number.direct_seconds > 0).then(|| joined + u64::from(number.direct_seconds) * 1000);
@@ -384,6 +385,8 @@ impl Shard {
         line.place.priority = former.place.priority.min(line.place.priority);
         line.place.sequence = former.place.sequence;
         line.shun(former.shuns);
+        // A call for a named agent that is moved on is for anyone there.
+        line.wanted = line.wanted.filter(|wanted| wanted.wish != Wish::Direct);
         // Rules of the new queue count from now on: its steps and announcements are not those of the past.
         let document = &self.queues[queue].policy.document;
         line.step_at = document.overflow.first().map(|step| self.now + u64::from(step.after_seconds) * 1000);

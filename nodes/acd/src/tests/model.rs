@@ -30,6 +30,8 @@ struct Model {
 struct ModelAgent {
     state: String,
     state_since: u64,
+    /// Means something while reserved.
+    rings_for: CallId,
     ready_order: u64,
     ready_since: u64,
     last_call_end: u64,
@@ -117,8 +119,11 @@ impl Model {
     fn agent_changed(&mut self, change: &AgentRecord) {
         let name = change.agent.to_string();
         let now = self.now;
+        let others = self.agents.iter().filter(|(other, _)| **other != name).map(|(_, agent)| agent);
+        let rings_on = others.filter(|agent| agent.state == "reserved").any(|agent| agent.rings_for == change.call);
         if change.from == "reserved"
             && change.to != "talking"
+            && !rings_on
             && let Some(call) = self.calls.get_mut(&change.call)
         {
             call.waits = true;
@@ -152,7 +157,7 @@ impl Model {
             (agent.ready_order, agent.ready_since) = (self.counter, now);
         }
         assert!(change.from == "absent" || agent.state == change.from, "{} came from another state", change.agent);
-        (agent.state, agent.state_since) = (change.to.to_owned(), now);
+        (agent.state, agent.state_since, agent.rings_for) = (change.to.to_owned(), now, change.call);
     }
 
     /// What a newcomer is counted as having done, in each queue: what the least busy other there has.
