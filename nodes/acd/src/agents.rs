@@ -372,7 +372,6 @@ impl Shard {
         let agent = self.agents.remove(key);
         self.agent_names.remove(&agent.name);
         self.write_arrival(agent.name, agent.state.name(), ABSENT, self.now - agent.since, call, out);
-        self.build_members();
     }
 
     pub(crate) fn write_arrival(

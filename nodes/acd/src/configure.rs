@@ -1,5 +1,7 @@
 //! A tenant's configuration taking effect while calls wait; nobody who waits loses their place by it.
 
+mod lists;
+mod removals;
 mod wanted;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,13 +10,12 @@ use std::sync::Arc;
 use crate::agents::ABSENT;
 use crate::command::{Accepted, Rejection, RejectionCode};
 use crate::counts::Counts;
-use crate::demand::Demands;
 use crate::document::{self, Document, StartState};
 use crate::output::Output;
 use crate::policy::{Asked, CentrePolicy, QueuePolicy};
 use crate::rows::{
-    AfterCall, Agent, AgentPolicy, CallState, Class, Forward, LegWant, Member, Pool, Presence, Queue, QueueTotals,
-    Rank, Release, Stage, State, TIERS, Tally,
+    AfterCall, Agent, AgentPolicy, CallState, Class, Forward, LegWant, Member, Presence, Queue, QueueTotals, Rank,
+    Release, Stage, State, TIERS, Tally,
 };
 use crate::schedule::Calendar;
 use crate::shard::{NumberRow, Shard};
@@ -53,7 +54,7 @@ impl Shard {
             queues: self.queues.iter().map(|(key, queue)| (key, (*queue.policy).clone())).collect(),
             classes: self.classes_by_documents(),
         };
-        self.put_all(&wanted, out);
+        self.put_all(&wanted);
         self.put_queues(&wanted);
         let before: BTreeMap<AgentKey, Vec<QueueKey>> = self
             .agents
@@ -105,7 +106,7 @@ impl Shard {
     /// Puts restored documents in force: policy only, no effect on anybody.
     pub(crate) fn restore_documents(&mut self, documents: &[Document]) -> Result<(), Rejection> {
         let wanted = Wanted::read(documents, &self.limits)?;
-        self.put_all(&wanted, &mut Output::default());
+        self.put_all(&wanted);
         for document in wanted.queues.values() {
             if let Some(key) = self.queue_names.get(document.name.as_str()).copied() {
                 *self.queues[key].policy = self.policy_of(document);
@@ -121,7 +122,7 @@ impl Shard {
         Ok(())
     }
 
-    fn put_all(&mut self, wanted: &Wanted<'_>, _: &mut Output) {
+    fn put_all(&mut self, wanted: &Wanted<'_>) {
         for skill in &wanted.skills {
             if !self.skills.iter().any(|known| **known == **skill) {
                 self.skills.push((*skill).into());
@@ -316,86 +317,6 @@ impl Shard {
         agent.removed = false;
     }
 
-    /// Members in their order, counts of staff and pools of the available, from the rows; throws of the dice are new.
-    pub(crate) fn build_pools(&mut self) {
-        self.build_members();
-        let mut demands = std::mem::replace(&mut self.demands, Demands::new());
-        for call in 0..self.calls.slots() {
-            let Some(call) = self.calls.get_mut(crate::table::Key::from_slot(call)) else { continue };
-            if let Some(line) = call.line.as_deref_mut() {
-                let (key, _) = self.demands.key(&demands.get(line.demand).asked, &self.skills);
-                line.demand = key;
-            }
-        }
-        demands = self.demands.clone();
-        for key in self.agents.keys() {
-            let agent = &mut self.agents[key];
-            agent.seats.clear();
-            agent.able = demands.met_by(&agent.policy.skills);
-            if agent.available() {
-                self.fresh.agents.push(key);
-            }
-        }
-        for key in self.queues.keys() {
-            let queue = &mut self.queues[key];
-            queue.pools = vec![Pool { demand: 0, luck: 0, ready: BTreeMap::new() }];
-        }
-        self.relist_calls();
-    }
-
-    /// Members in their order and counts of staff, from the rows.
-    pub(crate) fn build_members(&mut self) {
-        let mut by_queue: BTreeMap<QueueKey, Vec<(u8, u8, crate::Name, AgentKey)>> = BTreeMap::new();
-        for (key, agent) in self.agents.iter() {
-            for member in &agent.members {
-                let order = (member.tier, 255 - member.weight, agent.name.clone(), key);
-                by_queue.entry(member.queue).or_default().push(order);
-            }
-        }
-        for key in self.queues.keys() {
-            let mut order = by_queue.remove(&key).unwrap_or_default();
-            order.sort_unstable();
-            let members: Vec<AgentKey> = order.iter().map(|(.., agent)| *agent).collect();
-            let row = &mut self.queues[key];
-            if let Some(last) = row.cursor
-                && !row.members.is_empty()
-            {
-                // Round robin goes on after who was last, or after the one before who is still a member.
-                let former = row.members.iter().take(last as usize + 1).rev();
-                let mut still = former.filter_map(|agent| members.iter().position(|member| member == agent));
-                row.cursor = still.next().map(|at| at as u32);
-            }
-            row.members = members;
-            self.queues[key].staff = [[0; Class::COUNT]; TIERS];
-            for (index, (tier, _, _, agent)) in order.into_iter().enumerate() {
-                let agent = &mut self.agents[agent];
-                let class = agent.class();
-                if let Some(member) = agent.members.iter_mut().find(|member| member.queue == key) {
-                    member.order = index as u32;
-                }
-                self.queues[key].staff[usize::from(tier)][class as usize] += 1;
-            }
-        }
-    }
-
-    /// Puts all calls in line into the lists of their queues, from the rows.
-    pub(crate) fn relist_calls(&mut self) {
-        for key in self.queues.keys() {
-            self.queues[key].classes.clear();
-            self.queues[key].offered.clear();
-        }
-        for key in self.agents.keys() {
-            self.agents[key].own.clear();
-        }
-        for key in self.calls.keys() {
-            match self.calls[key].state {
-                CallState::Waiting if self.calls[key].line.is_some() => self.stand_in_line(key),
-                CallState::Asking { .. } | CallState::Offered(_) | CallState::Calling { .. } => self.keep_place(key),
-                _ => {}
-            }
-        }
-    }
-
     /// New policy for those who are in line: limits and steps count from their joining, places stay unless the queue says so.
     fn review_calls(&mut self, former: &Former) {
         for key in self.calls.keys() {
@@ -490,122 +411,5 @@ impl Shard {
             self.take_back(call, key, Release::Withdrawn, out);
             self.drop_work(key, call, "no longer a member", out);
         }
-    }
-
-    fn remove_agent(&mut self, key: AgentKey, out: &mut Output) {
-        let reserved = self.agents[key].work.iter().find(|work| work.stage == Stage::Reserved).map(|work| work.call);
-        let id = reserved.map_or(0, |call| self.calls[call].id);
-        if let Some(call) = reserved {
-            self.take_back(call, key, Release::Withdrawn, out);
-        }
-        self.forget_wishes(key);
-        let class = self.agents[key].class();
-        self.leave_pools(key);
-        self.count_staff(key, class, false);
-        for queue in self.agents[key].members.iter().map(|member| member.queue).collect::<Vec<_>>() {
-            let row = &mut self.queues[queue];
-            if let Some(at) = row.members.iter().position(|member| *member == key) {
-                row.members.remove(at);
-                row.cursor =
-                    row.cursor.and_then(|last| if last >= at as u32 { last.checked_sub(1) } else { Some(last) });
-            }
-        }
-        let agent = &mut self.agents[key];
-        agent.members.clear();
-        agent.removed = true;
-        if agent.work.iter().all(|work| Some(work.call) == reserved) {
-            agent.work.clear();
-            self.drop_agent(key, id, out);
-        } else if reserved.is_some() {
-            self.enter(key, "configured", id, out, |agent| agent.work.retain(|work| Some(work.call) != reserved));
-        }
-    }
-
-    /// Calls that ask for an agent who is no more ask for anyone. Walks all calls.
-    pub(crate) fn forget_wishes(&mut self, agent: AgentKey) {
-        for key in self.calls.keys() {
-            let in_line = self.calls[key].in_line().is_some();
-            let call = &mut self.calls[key];
-            if let CallState::Moving(moving) = &mut call.state
-                && moving.back == Some(agent)
-            {
-                moving.back = None;
-            }
-            let Some(line) = call.line.as_deref_mut() else { continue };
-            if line.shuns == Some(agent) {
-                if in_line {
-                    self.reclass(key, |line| line.shuns = None);
-                } else {
-                    line.shuns = None;
-                }
-            }
-            let Some(line) = self.calls[key].line.as_deref_mut() else { continue };
-            if line.wanted.is_some_and(|wanted| wanted.agent == agent) {
-                if in_line {
-                    self.want_anyone(key);
-                } else {
-                    line.wanted = None;
-                }
-            }
-        }
-    }
-
-    fn remove_queue(&mut self, key: QueueKey, out: &mut Output) {
-        self.queues[key].removed = true;
-        self.queues[key].policy.calendar = None;
-        self.look_at_the_clock(key);
-        for (_, call) in self.queues[key].everybody() {
-            let primary = self.calls[call].line.as_ref().is_some_and(|line| line.queue == key);
-            if primary {
-                self.refuse(call, Release::QueueRemoved, out);
-            } else {
-                if matches!(
-                    self.calls[call].state,
-                    CallState::Offered(_) | CallState::Calling { .. } | CallState::Asking { .. }
-                ) {
-                    self.withdraw_all(call, "queue removed", out);
-                    self.return_call(call);
-                }
-                self.reclass(call, |line| line.more.retain(|queue| *queue != key));
-            }
-        }
-        // Who is out of line just now, or waits for one agent alone, does not come back to it either.
-        for call in self.calls.keys() {
-            if self.calls[call].line.as_deref().is_some_and(|line| line.more.contains(&key)) {
-                self.line_mut(call).more.retain(|queue| *queue != key);
-            }
-        }
-        if self.queues.get(key).is_some() {
-            self.drop_queue_when_done(key);
-        }
-    }
-
-    /// A removed queue stays until its last call has talked.
-    pub(crate) fn drop_queue_when_done(&mut self, key: QueueKey) {
-        let Some(queue) = self.queues.get(key) else { return };
-        if !queue.removed || queue.talking > 0 || queue.in_line() > 0 {
-            return;
-        }
-        let refers =
-            |call: &crate::rows::Call| !call.is_ended() && call.line.as_deref().is_some_and(|line| line.queue == key);
-        if self.calls.iter().any(|(_, call)| refers(call)) {
-            return;
-        }
-        for call in self.calls.keys() {
-            if self.calls[call].line.as_deref().is_some_and(|line| line.queue == key || line.more.contains(&key)) {
-                let call = &mut self.calls[call];
-                match call.is_ended() {
-                    true => call.line = None,
-                    false => call.line.as_deref_mut().expect("just seen").more.retain(|queue| *queue != key),
-                }
-            }
-        }
-        for agent in self.agents.keys() {
-            let agent = &mut self.agents[agent];
-            agent.closing = agent.closing.filter(|(queue, _)| *queue != key);
-        }
-        let queue = self.queues.remove(key);
-        self.queue_names.remove(&queue.name);
-        self.fresh.queues.remove(&key);
     }
 }
