@@ -259,8 +259,13 @@ impl Board {
             self.remove(key);
             return;
         }
-        let command =
-            Kind::EndLeg(v1::EndLeg { call: key.call, leg: key.leg, cause: cause.into(), sip_status: status.into() });
+        let command = Kind::EndLeg(v1::EndLeg {
+            call: key.call,
+            leg: key.leg,
+            cause: cause.into(),
+            sip_status: status.into(),
+            ..Default::default()
+        });
         // The shard ordered it, so nothing waits for the news.
         let urgency = if cause == v1::EndCause::Ordered { Urgency::Lazy } else { Urgency::Urgent };
         if !self.ask(shard, command, urgency, Some(Ticket::End { call: key.call, leg: key.leg, birth }), parent) {
@@ -314,7 +319,8 @@ impl Board {
             let (shard, parent) = (leg.shard, leg.parent());
             // Keys are new work: a link that is full loses them, as a call that stands must not be hurt by them.
             if self.wires.has_room(shard) {
-                let command = Kind::PressDigits(v1::PressDigits { call: key.call, leg: key.leg, digits });
+                let command =
+                    Kind::PressDigits(v1::PressDigits { call: key.call, leg: key.leg, digits, ..Default::default() });
                 self.ask(shard, command, Urgency::Urgent, None, parent);
             }
         }

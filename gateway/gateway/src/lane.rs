@@ -232,7 +232,7 @@ impl Wires for LaneWires {
     fn send(&mut self, flow: Flow, bytes: Bytes) {
         let sent = match flow.transport {
             Transport::Udp => self.udp.send(&bytes, flow.remote),
-            Transport::Tcp => self.tcp.send(flow, bytes),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => self.tcp.send(flow, bytes),
         };
         if !sent {
             self.metrics.datagrams_dropped.inc();

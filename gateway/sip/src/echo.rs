@@ -7,7 +7,7 @@ use sipx_sip::{HeaderName, Headers};
 
 use crate::config::Limits;
 use crate::raw::{self, Known};
-use crate::types::{Flow, Transport};
+use crate::types::Flow;
 
 /// The repeated lines, and where responses go.
 #[derive(Debug, Clone)]
@@ -126,7 +126,7 @@ impl Builder {
         let end = raw::list_end(value);
         let (top, rest) = value.split_at(end);
         let (stamped, reply_to) = stamp(top, self.flow);
-        if self.flow.transport == Transport::Udp {
+        if !self.flow.transport.is_reliable() {
             self.flow.remote = reply_to;
         }
         self.lines.extend_from_slice(b"Via: ");

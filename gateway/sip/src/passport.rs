@@ -36,8 +36,9 @@ struct Passport {
     routes: Vec<Bytes>,
     #[prost(bytes = "bytes", tag = "9")]
     target: Bytes,
-    #[prost(bool, tag = "10")]
-    tcp: bool,
+    /// 0 UDP, 1 TCP, 2 TLS, 3 WS, 4 WSS.
+    #[prost(uint32, tag = "10")]
+    transport: u32,
     #[prost(string, tag = "11")]
     flow: String,
     #[prost(bool, tag = "12")]
@@ -117,7 +118,7 @@ pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
         remote_cseq: dialog.remote_cseq,
         routes: dialog.routes.clone(),
         target: dialog.target.clone(),
-        tcp: dialog.flow.transport == Transport::Tcp,
+        transport: dialog.flow.transport as u32,
         flow: dialog.flow.remote.to_string(),
         updates: dialog.updates,
         sdp_id: audio.origin.id,
@@ -151,7 +152,14 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
         return Err(PassportError::Newer(passport.layout));
     }
     let remote: SocketAddr = passport.flow.parse().map_err(|_| PassportError::Damaged)?;
-    let transport = if passport.tcp { Transport::Tcp } else { Transport::Udp };
+    let transport = match passport.transport {
+        0 => Transport::Udp,
+        1 => Transport::Tcp,
+        2 => Transport::Tls,
+        3 => Transport::Ws,
+        4 => Transport::Wss,
+        _ => return Err(PassportError::Damaged),
+    };
     let dialog = Dialog {
         call_id: passport.call_id,
         local: passport.local,

@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use bytes::Bytes;
 
 use crate::config::Timers;
-use crate::types::{Flow, LegId, Millis, Transport};
+use crate::types::{Flow, LegId, Millis};
 
 /// Keys are keyed hashes already.
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl ServerTx {
         let until = now.plus(timers.patience_ms());
         self.response = response;
         self.state = ServerState::Completed { interval_ms: timers.t1_ms, until };
-        self.due = if self.flow.transport == Transport::Udp { now.plus(timers.t1_ms) } else { until };
+        self.due = if self.flow.transport.is_reliable() { until } else { now.plus(timers.t1_ms) };
     }
 
     pub(crate) fn accept(&mut self, now: Millis, timers: &Timers) {
@@ -99,7 +99,7 @@ impl ServerTx {
         }
         self.response = Bytes::new();
         self.state = ServerState::Confirmed;
-        self.due = if self.flow.transport == Transport::Udp { now.plus(timers.t4_ms) } else { now };
+        self.due = if self.flow.transport.is_reliable() { now } else { now.plus(timers.t4_ms) };
         true
     }
 
@@ -173,7 +173,7 @@ pub(crate) struct Seed {
 
 impl ClientTx {
     pub(crate) fn wake(&mut self, now: Millis, timers: &Timers) -> Woken {
-        let reliable = self.flow.transport == Transport::Tcp;
+        let reliable = self.flow.transport.is_reliable();
         let invite = self.seed.is_some();
         match &mut self.state {
             ClientState::Trying { until, .. } | ClientState::Proceeding { until } if now >= *until => Woken::TimedOut,

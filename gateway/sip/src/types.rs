@@ -35,6 +35,49 @@ pub enum Transport {
     Udp,
     /// A stream, framed by Content-Length.
     Tcp,
+    /// The same under TLS (RFC 3261 26.2.1).
+    Tls,
+    /// A WebSocket (RFC 7118): a message is a frame, and nobody can be connected to from here.
+    Ws,
+    /// The same under TLS.
+    Wss,
+}
+
+impl Transport {
+    /// Whether the network itself repeats what is lost.
+    #[must_use]
+    pub fn is_reliable(self) -> bool {
+        self != Self::Udp
+    }
+
+    /// Whether it is encrypted: `sips` and SRTP keys may travel over it.
+    #[must_use]
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// As a Via writes it.
+    #[must_use]
+    pub fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// As a `transport` parameter of a URI writes it; RFC 7118 5.2 has `ws` for both.
+    #[must_use]
+    pub fn uri_name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws | Self::Wss => "ws",
+        }
+    }
 }
 
 /// Where a message came from or goes to.
@@ -168,8 +211,10 @@ pub enum RegisterOutcome {
 pub struct Invite {
     /// The SIP URI to ring.
     pub target: String,
-    /// Where to send it; without it the host of `target` must be an IP address.
-    pub destination: Option<SocketAddr>,
+    /// Where to send it; without it the first of `route`, else the host of `target`, must be an IP address.
+    pub destination: Option<Flow>,
+    /// Route header values, first hop first (a Path, RFC 3327).
+    pub route: Vec<String>,
     /// The calling party's user part, shown to the far end; may be empty (anonymous).
     pub caller: String,
     /// The calling party's name; may be empty.
@@ -180,6 +225,72 @@ pub struct Invite {
     pub media: LocalMedia,
     /// More header fields, name and value. Those with CR, LF or a name that is not a token are left out.
     pub headers: Vec<(String, String)>,
+    /// How the caller is shown (RFC 3323, 3325).
+    pub identity: Identity,
+    /// Who was called before, oldest first: History-Info (RFC 7044); with `diversion` also Diversion (RFC 5806).
+    pub history: Vec<String>,
+    /// Write Diversion beside History-Info.
+    pub diversion: bool,
+    /// Replaces (RFC 3891); empty: none.
+    pub replaces: String,
+    /// Answers to a digest challenge of its realm.
+    pub login: Option<Login>,
+    /// Host of From and, for a number, of the Request-URI; empty: ours, and that of the target.
+    pub domain: String,
+    /// Max-Forwards; 0 counts as 70.
+    pub max_forwards: u8,
+}
+
+impl Invite {
+    /// To this SIP URI, with our end of the audio; nothing is said about who calls.
+    #[must_use]
+    pub fn to(target: &str, media: LocalMedia) -> Self {
+        Self {
+            target: target.to_owned(),
+            destination: None,
+            route: Vec::new(),
+            caller: String::new(),
+            caller_name: String::new(),
+            number: String::new(),
+            media,
+            headers: Vec::new(),
+            identity: Identity::default(),
+            history: Vec::new(),
+            diversion: false,
+            replaces: String::new(),
+            login: None,
+            domain: String::new(),
+            max_forwards: 0,
+        }
+    }
+}
+
+/// What an INVITE says about who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// P-Asserted-Identity goes out: the far end is in our trust domain (RFC 3325 section 5).
+    pub asserted: bool,
+    /// From is anonymous and `Privacy: id` says so.
+    pub hidden: bool,
+}
+
+/// Digest as client (RFC 7616): never a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// The only realm whose challenges are answered.
+    pub realm: String,
+    /// MD5(user:realm:password).
+    pub md5: [u8; 16],
+    /// SHA-256(user:realm:password).
+    pub sha256: [u8; 32],
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("realm", &self.realm).finish_non_exhaustive()
+    }
 }
 
 /// Why a leg is no more; one to one with `EndCause` in shard.proto.
@@ -227,6 +338,8 @@ pub enum Effect {
         caller_name: String,
         /// Its audio; none when the INVITE has no SDP (a late offer): `MediaChanged` tells it after the ACK.
         media: Option<RemoteMedia>,
+        /// The transaction, as any gateway needs it to answer.
+        passport: Vec<u8>,
     },
     /// The far end of a leg we invited rings. Once per leg.
     Ringing {
@@ -284,6 +397,10 @@ pub enum Effect {
         contact: String,
         /// 0 removes it.
         expires_seconds: u32,
+        /// Path of INVITEs to it, comma-separated; empty: none.
+        path: String,
+        /// Reachable only over the connection it registered by.
+        flow: bool,
     },
 }
 

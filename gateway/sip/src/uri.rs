@@ -52,6 +52,10 @@ impl Uri {
                 Some(Transport::Udp)
             } else if name.eq_ignore_ascii_case(b"tcp") {
                 Some(Transport::Tcp)
+            } else if name.eq_ignore_ascii_case(b"tls") {
+                Some(Transport::Tls)
+            } else if name.eq_ignore_ascii_case(b"ws") {
+                Some(Transport::Ws)
             } else {
                 None
             }

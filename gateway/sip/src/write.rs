@@ -69,10 +69,9 @@ pub(crate) fn host_port(config: &EndpointConfig) -> String {
 
 /// Our Via.
 pub(crate) fn via(out: &mut Vec<u8>, transport: Transport, host_port: &str, branch: &str) {
-    out.extend_from_slice(match transport {
-        Transport::Udp => b"Via: SIP/2.0/UDP ".as_slice(),
-        Transport::Tcp => b"Via: SIP/2.0/TCP ".as_slice(),
-    });
+    out.extend_from_slice(b"Via: SIP/2.0/");
+    out.extend_from_slice(transport.via_name().as_bytes());
+    out.push(b' ');
     out.extend_from_slice(host_port.as_bytes());
     out.extend_from_slice(b";branch=");
     out.extend_from_slice(branch.as_bytes());

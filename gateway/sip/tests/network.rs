@@ -129,15 +129,8 @@ impl World {
                     begun += 1;
                     let tcp = if self.addresses[0].transport == Transport::Tcp { ";transport=tcp" } else { "" };
                     let leg = LegId { shard: 1, call: u64::from(begun), leg: 2 };
-                    let invite = Invite {
-                        target: format!("sip:5000@127.0.0.1:5061{tcp}"),
-                        destination: None,
-                        caller: "1".into(),
-                        caller_name: String::new(),
-                        number: String::new(),
-                        media: MEDIA,
-                        headers: Vec::new(),
-                    };
+                    let target = format!("sip:5000@127.0.0.1:5061{tcp}");
+                    let invite = Invite { caller: "1".into(), ..Invite::to(&target, MEDIA) };
                     self.begun.insert((0, leg));
                     self.sides[0].invite(Millis(now), leg, invite);
                     self.drain(0, now);

@@ -206,7 +206,9 @@ pub(super) fn useless(fields: &Fields, field: &str, why: &str, allowed: &str, no
 
 fn trunk(name: String, fields: &mut Fields, notes: &mut Notes<'_>) -> Trunk {
     let mut addresses = Vec::new();
-    let Some(node) = fields.require("addresses", NETWORK_ALLOWED, notes) else { return Trunk { name, addresses } };
+    let Some(node) = fields.require("addresses", NETWORK_ALLOWED, notes) else {
+        return Trunk { name, addresses, ..Trunk::default() };
+    };
     let line = node.line;
     let empty = matches!(&node.value, Value::List(items) if items.is_empty());
     if empty {
@@ -220,5 +222,5 @@ fn trunk(name: String, fields: &mut Fields, notes: &mut Notes<'_>) -> Trunk {
             Err(fault) => notes.refuse(line, &path, format_args!("{} {fault}", Quoted(&text)), NETWORK_ALLOWED),
         }
     }
-    Trunk { name, addresses }
+    Trunk { name, addresses, ..Trunk::default() }
 }

@@ -17,7 +17,7 @@ pub fn for_shard(document: v1::Document) -> Option<Document> {
         Kind::Number(from) => Document::Number(number(from)),
         Kind::Queue(from) => Document::Queue(Box::new(queue(from))),
         Kind::Agent(from) => Document::Agent(agent(from)),
-        Kind::Trunk(v1::Trunk { name, addresses }) => Document::Trunk(Trunk { name, addresses }),
+        Kind::Trunk(v1::Trunk { name, addresses, .. }) => Document::Trunk(Trunk { name, addresses }),
         Kind::Skill(v1::Skill { name }) => Document::Skill(Skill { name }),
         Kind::Schedule(from) => Document::Schedule(schedule(from)),
         Kind::Zone(from) => Document::Zone(Zone {

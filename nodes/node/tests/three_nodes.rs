@@ -214,7 +214,7 @@ fn offer_to(number: &str, call: u64) -> command::Kind {
 }
 
 fn end(call: u64, leg: u32, cause: EndCause) -> command::Kind {
-    command::Kind::EndLeg(EndLeg { call, leg, cause: cause.into(), sip_status: 0 })
+    command::Kind::EndLeg(EndLeg { call, leg, cause: cause.into(), ..EndLeg::default() })
 }
 
 async fn line(cluster: &Cluster, index: usize) -> Vec<String> {
@@ -245,7 +245,9 @@ async fn a_call_is_answered_ended_and_explained() {
     // The whole entry's orders come together; anna rings at once.
     let ring = gateway.order(1, 2).await;
     assert!(matches!(&ring, order::Want::Ring(ring) if ring.agent == "anna"), "{ring:?}");
-    gateway.accepted(command::Kind::AnswerLeg(AnswerLeg { call: 1, leg: 2, passport: vec![1] })).await;
+    gateway
+        .accepted(command::Kind::AnswerLeg(AnswerLeg { call: 1, leg: 2, passport: vec![1], ..AnswerLeg::default() }))
+        .await;
     gateway.accepted(end(1, 1, EndCause::Hangup)).await;
     gateway.accepted(end(1, 2, EndCause::Ordered)).await;
     let mut admin = cluster.admin((leader + 1) % 3).await.expect("up");

@@ -153,7 +153,15 @@ impl Gateway {
 
     fn ask_offer(&mut self, call: u64, caller: String, number: String, ticket: Ticket) {
         let (gateway, incarnation) = (self.name.clone(), self.incarnation);
-        let offer = OfferCall { call, gateway, incarnation, number, caller_name: caller.clone(), caller };
+        let offer = OfferCall {
+            call,
+            gateway,
+            incarnation,
+            number,
+            caller_name: caller.clone(),
+            caller,
+            ..OfferCall::default()
+        };
         self.link.ask(Kind::OfferCall(offer), ticket);
     }
 
@@ -184,7 +192,10 @@ impl Gateway {
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| !leg.over) else { return };
         leg.answered = true;
         let ticket = Ticket::Answer(key, leg.birth);
-        self.link.ask(Kind::AnswerLeg(AnswerLeg { call: key.0, leg: key.1, passport: vec![7; 8] }), ticket);
+        self.link.ask(
+            Kind::AnswerLeg(AnswerLeg { call: key.0, leg: key.1, passport: vec![7; 8], ..AnswerLeg::default() }),
+            ticket,
+        );
         self.settle(key);
     }
 
@@ -332,7 +343,7 @@ impl Gateway {
         let Some(leg) = self.legs.get_mut(&key) else { return false };
         if !leg.answered && key.1 == CALLER {
             leg.answered = true;
-            let confirm = ConfirmLeg { call: key.0, leg: key.1, passport: vec![9; 8] };
+            let confirm = ConfirmLeg { call: key.0, leg: key.1, passport: vec![9; 8], ..ConfirmLeg::default() };
             self.link.ask(Kind::ConfirmLeg(confirm), Ticket::Nothing);
             return true;
         }

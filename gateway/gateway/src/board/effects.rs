@@ -13,6 +13,7 @@ struct Offered {
     number: String,
     caller: String,
     caller_name: String,
+    passport: Vec<u8>,
 }
 
 /// A REGISTER as the endpoint tells it.
@@ -31,8 +32,8 @@ impl Board {
                     self.config.metrics.sip_out(&bytes);
                     self.wires.send(flow, bytes);
                 }
-                Effect::Offered { leg, number, caller, caller_name, media: _ } => {
-                    self.offered(now_ms, Offered { id: leg, number, caller, caller_name });
+                Effect::Offered { leg, number, caller, caller_name, media: _, passport } => {
+                    self.offered(now_ms, Offered { id: leg, number, caller, caller_name, passport });
                 }
                 Effect::Ringing { leg: _ } => {}
                 Effect::Answered { leg, media, passport } => self.answered(now_ms, leg, &media, passport),
@@ -43,9 +44,9 @@ impl Board {
                     self.press(now_ms, key(leg), &digits);
                 }
                 Effect::Ended { leg, cause, status } => self.ended(key(leg), cause_of(cause), status),
-                Effect::Register { id, agent, shard, contact, expires_seconds } => {
+                Effect::Register { id, agent, shard, contact, expires_seconds, path, flow } => {
                     let gateway = self.config.gateway.clone();
-                    let binding = v1::RegisterContact { agent, contact, expires_seconds, gateway };
+                    let binding = v1::RegisterContact { agent, contact, expires_seconds, gateway, path, flow };
                     self.register(now_ms, Registering { id, shard, binding });
                 }
             }
@@ -54,7 +55,7 @@ impl Board {
 
     /// A caller wants in: the shard decides.
     fn offered(&mut self, now_ms: u64, offered: Offered) {
-        let Offered { id, number, caller, caller_name } = offered;
+        let Offered { id, number, caller, caller_name, passport } = offered;
         let key = key(id);
         let welcome =
             self.stage == Stage::Serving && self.legs.len() < self.config.legs_max && self.wires.has_room(id.shard);
@@ -70,6 +71,7 @@ impl Board {
             number,
             caller,
             caller_name,
+            passport,
         });
         let ticket = Ticket::Offer { call: id.call, birth };
         if welcome && self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent) {
@@ -91,7 +93,7 @@ impl Board {
         let (birth, parent) = (leg.birth, leg.parent());
         self.set_phase(key, LegPhase::Answered);
         self.media.connect(key, remote(media));
-        let command = Kind::AnswerLeg(v1::AnswerLeg { call: id.call, leg: id.leg, passport });
+        let command = Kind::AnswerLeg(v1::AnswerLeg { call: id.call, leg: id.leg, passport, ..Default::default() });
         let ticket = Ticket::Answer { call: id.call, leg: id.leg, birth };
         self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent);
         self.settle(now_ms, key);
@@ -101,7 +103,7 @@ impl Board {
     fn confirmed(&mut self, id: LegId, passport: Vec<u8>) {
         let Some(leg) = self.legs.get(&key(id)).filter(|leg| leg.stands()) else { return };
         let parent = leg.parent();
-        let command = Kind::ConfirmLeg(v1::ConfirmLeg { call: id.call, leg: id.leg, passport });
+        let command = Kind::ConfirmLeg(v1::ConfirmLeg { call: id.call, leg: id.leg, passport, ..Default::default() });
         self.ask(id.shard, command, Urgency::Lazy, None, parent);
     }
 

@@ -87,7 +87,15 @@ impl Board {
                 leg.want = Some(Want::Ring);
                 self.dial(now_ms, key, shard, dial);
             }
-            Some(Told::Alert(_) | Told::Listen(_) | Told::Join(_) | Told::Gone(_) | Told::Quiet(_) | Told::Meet(_)) => {
+            Some(
+                Told::Alert(_)
+                | Told::Listen(_)
+                | Told::Join(_)
+                | Told::Gone(_)
+                | Told::Quiet(_)
+                | Told::Meet(_)
+                | Told::Yield(_),
+            ) => {
                 self.config.metrics.legs_lost.inc();
                 self.insert(key, shard, Standing::Known, LegPhase::Answered).revision = order.revision;
                 self.ended(key, v1::EndCause::Lost, 0);
@@ -122,13 +130,11 @@ impl Board {
         }
         let Some(media) = self.open(key) else { return self.ended(key, v1::EndCause::Media, 0) };
         let invite = Invite {
-            target: ring.contact,
-            destination: None,
             caller: ring.caller,
             caller_name: ring.caller_name,
             number: ring.number,
-            media,
             headers: vec![(QUEUE_HEADER.to_owned(), ring.queue)],
+            ..Invite::to(&ring.contact, media)
         };
         self.endpoint.invite(Millis(now_ms), LegId { shard, call: key.call, leg: key.leg }, invite);
     }
@@ -254,7 +260,7 @@ fn want_of(leg: u32, told: Told) -> Want {
         Told::Ring(_) | Told::Dial(_) => Want::Ring,
         Told::Listen(listen) => Want::Listen(listen.prompt.into()),
         Told::Join(join) => Want::Join(join.leg),
-        Told::Quiet(_) => Want::Quiet,
+        Told::Quiet(_) | Told::Yield(_) => Want::Quiet,
         // Media does not mix yet: of a conference the two first legs hear each other.
         Told::Meet(meet) => match meet.legs.iter().copied().min() {
             Some(other) if meet.legs.iter().any(|third| *third > leg) => Want::Join(other),

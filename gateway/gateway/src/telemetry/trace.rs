@@ -161,6 +161,8 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
         Some(Kind::EndLeg(_)) => "end_leg",
         Some(Kind::PressDigits(_)) => "press_digits",
         Some(Kind::RegisterContact(_)) => "register_contact",
+        Some(Kind::ReferLeg(_)) => "refer_leg",
+        Some(Kind::HoldLeg(_)) => "hold_leg",
         Some(
             Kind::Configure(_)
             | Kind::AttachGateway(_)
@@ -180,7 +182,8 @@ pub(crate) fn command_name(command: &Command) -> &'static str {
             | Kind::ConsultCall(_)
             | Kind::ControlCall(_)
             | Kind::RequestCallback(_)
-            | Kind::CancelCallback(_),
+            | Kind::CancelCallback(_)
+            | Kind::DrainGateway(_),
         )
         | Some(Kind::TakeLead(_))
         | None => "other",

@@ -19,6 +19,7 @@ pub fn ring(agent: &Peer) -> Want {
         caller_name: "Ann".into(),
         number: "5000".into(),
         queue: "support".into(),
+        ..Ring::default()
     })
 }
 
@@ -279,7 +280,9 @@ async fn keys_pressed_reach_the_shard() {
     caller.send(&info).await;
     let digits = cluster
         .wait("the key", |kind| match kind {
-            Kind::PressDigits(v1::PressDigits { call, leg: 1, digits }) if *call == offer.call => Some(digits.clone()),
+            Kind::PressDigits(v1::PressDigits { call, leg: 1, digits, .. }) if *call == offer.call => {
+                Some(digits.clone())
+            }
             _ => None,
         })
         .await;

@@ -93,6 +93,7 @@ impl Cluster {
                 v1::ShardPlace { shard: 0, endpoints: endpoints.clone() },
                 v1::ShardPlace { shard: SHARD, endpoints },
             ],
+            ..DirectoryView::default()
         };
         drop(inner);
         cluster
@@ -152,7 +153,7 @@ impl Cluster {
     pub fn order(&self, call: u64, leg: u32, want: Want) {
         let mut inner = self.lock();
         inner.revision += 1;
-        let order = Order { call, leg, revision: inner.revision, trace: None, want: Some(want) };
+        let order = Order { call, leg, revision: inner.revision, want: Some(want), ..Order::default() };
         inner.standing.insert((call, leg), order.clone());
         inner.tell(&[order]);
     }
@@ -165,7 +166,7 @@ impl Cluster {
 
     /// Tells an order that is older than what is known.
     pub fn order_with_revision(&self, call: u64, leg: u32, revision: u64, want: Want) {
-        self.lock().tell(&[Order { call, leg, revision, trace: None, want: Some(want) }]);
+        self.lock().tell(&[Order { call, leg, revision, want: Some(want), ..Order::default() }]);
     }
 
     /// The shard does not know this leg any more, and says nothing about it.
@@ -218,7 +219,7 @@ impl Cluster {
     /// Waits for the `EndLeg` of a leg.
     pub async fn ended(&self, call: u64, leg: u32) -> v1::EndLeg {
         self.wait("the end of a leg", |kind| match kind {
-            Kind::EndLeg(end) if end.call == call && end.leg == leg => Some(*end),
+            Kind::EndLeg(end) if end.call == call && end.leg == leg => Some(end.clone()),
             _ => None,
         })
         .await
@@ -304,7 +305,7 @@ impl Shard for Service {
             let mut inner = self.cluster.lock();
             if inner.leader == Some(self.node) {
                 let orders = inner.standing.values().cloned().collect();
-                for told in [Told::Orders(Orders { orders }), Told::InSync(v1::InSync {})] {
+                for told in [Told::Orders(Orders { orders }), Told::InSync(v1::InSync::default())] {
                     let _ = out.send(Ok(WatchReply { kind: Some(told) }));
                 }
                 inner.watchers.push(Watcher { node: self.node, out: out.clone() });
@@ -323,7 +324,7 @@ impl Shard for Service {
                     return;
                 }
                 if !inner.nodes[node].silent && inner.watchers.iter().any(|watcher| watcher.node == node) {
-                    let _ = out.send(Ok(WatchReply { kind: Some(Told::KeepAlive(KeepAlive {})) }));
+                    let _ = out.send(Ok(WatchReply { kind: Some(Told::KeepAlive(KeepAlive::default())) }));
                 }
             }
         });
@@ -335,6 +336,10 @@ impl Shard for Service {
             std::future::ready(go_on)
         });
         Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn locate(&self, _request: Request<v1::LocateRequest>) -> Result<Response<v1::LocateReply>, Status> {
+        Ok(Response::new(v1::LocateReply::default()))
     }
 
     async fn follow(&self, _request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {

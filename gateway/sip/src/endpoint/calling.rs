@@ -47,11 +47,10 @@ impl Endpoint {
             return;
         }
         let target = Uri::parse(invite.target.as_bytes()).filter(|uri| uri.scheme == Scheme::Sip);
-        let remote = invite.destination.or_else(|| target.as_ref().and_then(Uri::socket));
-        let (Some(target), Some(remote), true) = (target, remote, self.has_room_for_leg()) else {
+        let flow = invite.destination.or_else(|| target.as_ref().and_then(flow_to));
+        let (Some(target), Some(flow), true) = (target, flow, self.has_room_for_leg()) else {
             return self.core.tell(Effect::Ended { leg, cause: EndCause::Unreachable, status: 0 });
         };
-        let flow = Flow { transport: target.transport.unwrap_or(Transport::Udp), remote, connection: 0 };
         let token = tag::encode(&self.core.keys, leg);
         let seed = self.seed(leg, &token, &target, &invite);
         let mut audio = Audio::new(leg);
@@ -196,6 +195,12 @@ impl Endpoint {
             None => self.core.hang_up(now, id, &mut dialog, 487, "too late"),
         }
     }
+}
+
+/// Where a URI points when its host is an address.
+fn flow_to(uri: &Uri) -> Option<Flow> {
+    let transport = uri.transport.unwrap_or(Transport::Udp);
+    uri.socket().map(|remote| Flow { transport, remote, connection: 0 })
 }
 
 /// The dialog of an INVITE before anything came back.

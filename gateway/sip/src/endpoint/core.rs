@@ -94,7 +94,7 @@ impl Core {
     pub(crate) fn reply(&mut self, now: Millis, key: u64, flow: Flow, response: Bytes) {
         self.send(flow, response.clone());
         // RFC 3261 17.2.2: timer J is zero over reliable transports.
-        if flow.transport == Transport::Tcp {
+        if flow.transport.is_reliable() {
             self.servers.remove(&key);
             return;
         }
@@ -156,7 +156,7 @@ impl Core {
     pub(crate) fn ask(&mut self, now: Millis, key: u64, ask: Ask) {
         let t1 = self.config.timers.t1_ms;
         let until = now.plus(ask.patience_ms);
-        let due = if ask.flow.transport == Transport::Udp { now.plus(t1).min(until) } else { until };
+        let due = if ask.flow.transport.is_reliable() { until } else { now.plus(t1).min(until) };
         self.send(ask.flow, ask.bytes.clone());
         self.timers.arm(due, Due::Client(key));
         let state = ClientState::Trying { interval_ms: t1, until };
@@ -197,8 +197,9 @@ impl Core {
         out.extend_from_slice(token.as_bytes());
         out.push(b'@');
         out.extend_from_slice(self.host_port.as_bytes());
-        if transport == Transport::Tcp {
-            out.extend_from_slice(b";transport=tcp");
+        if transport.is_reliable() {
+            out.extend_from_slice(b";transport=");
+            out.extend_from_slice(transport.uri_name().as_bytes());
         }
         out.extend_from_slice(b">\r\n");
     }

@@ -95,7 +95,7 @@ impl Endpoint {
         self.legs.insert(id, leg);
         let caller = request.from.uri.user_text(limits.name_bytes_max);
         let caller_name = clean(&request.from.name, limits.name_bytes_max);
-        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, media });
+        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, media, passport: Vec::new() });
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::leg::{Ending, Fate, LegState};
 use crate::message::{Method, Response};
 use crate::timers::Due;
 use crate::transaction::{ClientState, ClientTx, Purpose, Woken};
-use crate::types::{EndCause, Flow, LegId, Millis, Transport, UnknownLeg};
+use crate::types::{EndCause, Flow, LegId, Millis, UnknownLeg};
 
 impl Endpoint {
     pub(super) fn on_response(&mut self, now: Millis, flow: Flow, response: &Response) {
@@ -134,7 +134,7 @@ impl Endpoint {
 impl Core {
     /// An INVITE of ours was refused: timer D.
     pub(super) fn complete(&mut self, now: Millis, key: u64, mut tx: ClientTx) {
-        if tx.flow.transport == Transport::Tcp {
+        if tx.flow.transport.is_reliable() {
             return;
         }
         tx.state = ClientState::Completed;

@@ -9,7 +9,7 @@ use crate::echo::Echo;
 use crate::message::{Field, Request};
 use crate::timers::Due;
 use crate::transaction::{ServerState, ServerTx};
-use crate::types::{Access, Effect, Flow, Millis, RegisterId, RegisterOutcome, Transport};
+use crate::types::{Access, Effect, Flow, Millis, RegisterId, RegisterOutcome};
 use crate::uri::Uri;
 use crate::{raw, write};
 
@@ -119,7 +119,8 @@ impl Endpoint {
             let pending = PendingRegister { request: first, key, echo: request.echo.clone(), contact, outcome: None };
             self.registers.insert(id, pending);
             let (agent, contact, expires_seconds) = (agent.to_owned(), binding.reached, binding.seconds);
-            self.core.tell(Effect::Register { id, agent, shard, contact, expires_seconds });
+            let (path, flow) = (String::new(), false);
+            self.core.tell(Effect::Register { id, agent, shard, contact, expires_seconds, path, flow });
         }
         self.core.timers.arm(now.plus(self.core.config.setup_wait_ms), Due::Register(first));
         Ok(())
@@ -191,7 +192,7 @@ fn binding(value: &str, expires: Option<u32>, contacts: usize, flow: Flow, secon
 
 /// The contact as it can be reached from here: with the packet's source when the phone does not know its own address.
 fn reachable(uri: &Uri, flow: Flow) -> String {
-    let kept = uri.ip == Some(flow.remote.ip()) && flow.transport == Transport::Udp;
+    let kept = uri.ip == Some(flow.remote.ip()) && !flow.transport.is_reliable();
     let address: SocketAddr = match uri.socket() {
         Some(written) if kept => written,
         // Over TCP the connection is the address (RFC 5626).
@@ -204,8 +205,9 @@ fn reachable(uri: &Uri, flow: Flow) -> String {
         out.push(b'@');
     }
     out.extend_from_slice(address.to_string().as_bytes());
-    if flow.transport == Transport::Tcp {
-        out.extend_from_slice(b";transport=tcp");
+    if flow.transport.is_reliable() {
+        out.extend_from_slice(b";transport=");
+        out.extend_from_slice(flow.transport.uri_name().as_bytes());
     }
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -62,13 +62,11 @@ pub const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Add
 
 pub fn invite_to(target: &str) -> Invite {
     Invite {
-        target: target.to_owned(),
-        destination: None,
         caller: "491234".to_owned(),
         caller_name: "Ann \"A\" \\ B".to_owned(),
         number: "5000".to_owned(),
-        media: MEDIA,
         headers: vec![("X-Queue".to_owned(), "support".to_owned()), ("X-Bad".to_owned(), "a\r\nEvil: 1".to_owned())],
+        ..Invite::to(target, MEDIA)
     }
 }
 

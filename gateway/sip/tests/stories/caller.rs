@@ -10,7 +10,7 @@ fn a_call_is_offered_alerted_answered_and_hung_up_by_the_caller() {
     desk.hear(&invite());
     let trying = desk.says("SIP/2.0 100 Trying\r\n");
     assert!(trying.contains(";branch=z9hG4bKa1;received=192.0.2.77;rport=5060\r\n"), "{trying}");
-    let Effect::Offered { leg, number, caller, caller_name, media } = desk.tells() else { panic!() };
+    let Effect::Offered { leg, number, caller, caller_name, media, .. } = desk.tells() else { panic!() };
     assert_eq!((number.as_str(), caller.as_str(), caller_name.as_str()), ("5000", "491234", "Ann"));
     let media = media.unwrap();
     assert_eq!((media.address, media.codec, media.dtmf_payload), (address("192.0.2.77:6000"), Codec::Pcma, Some(101)));

@@ -63,7 +63,7 @@ fn where_it_is_wanted_the_stronger_challenge_comes_first() {
 }
 
 fn bound(desk: &mut Desk) -> (RegisterId, String, u32) {
-    let Effect::Register { id, agent, shard, contact, expires_seconds } = desk.tells() else { panic!() };
+    let Effect::Register { id, agent, shard, contact, expires_seconds, .. } = desk.tells() else { panic!() };
     assert_eq!((agent.as_str(), shard), ("alice", 1));
     (id, contact, expires_seconds)
 }

@@ -185,13 +185,10 @@ impl Phones {
         let leg = LegId { shard: CALLERS_SHARD, call: fastrand::u64(..), leg: 1 };
         let number = NUMBERS[fastrand::usize(..NUMBERS.len())].to_owned();
         let invite = Invite {
-            target: format!("sip:{number}@{gateway}"),
-            destination: Some(gateway),
             caller: script::caller(),
             caller_name: "Demo caller".to_owned(),
-            number,
-            media,
-            headers: Vec::new(),
+            number: number.clone(),
+            ..Invite::to(&format!("sip:{number}@{gateway}"), media)
         };
         let due_ms = now_ms + script::patience_ms();
         self.lines.insert(leg, Line { stream, gateway: Some(self.gateway), plan: Plan::GiveUp, due_ms });

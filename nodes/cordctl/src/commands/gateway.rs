@@ -43,7 +43,7 @@ pub(super) async fn list(cluster: &mut Cluster, output: Output) -> Result<String
 
 impl From<GatewayInfo> for View {
     fn from(gateway: GatewayInfo) -> Self {
-        let GatewayInfo { id, sip, up, legs, since_ms } = gateway;
+        let GatewayInfo { id, sip, up, legs, since_ms, .. } = gateway;
         Self { id, sip, up, legs, since_ms }
     }
 }

@@ -59,7 +59,7 @@ fn row(document: &Document) -> Option<[String; 3]> {
             let contact = if contact.is_empty() { "registers" } else { contact };
             ("Agent", name, format!("{contact}, queues {}", queues.join(",")))
         }
-        document::Kind::Trunk(Trunk { name, addresses }) => ("Trunk", name, addresses.join(",")),
+        document::Kind::Trunk(Trunk { name, addresses, .. }) => ("Trunk", name, addresses.join(",")),
         document::Kind::Skill(skill) => ("Skill", &skill.name, String::new()),
         document::Kind::Schedule(schedule) => ("Schedule", &schedule.name, format!("in {}", schedule.zone)),
         document::Kind::Caller(caller) => ("Caller", &caller.name, format!("{} numbers", caller.numbers.len())),

@@ -267,7 +267,7 @@ impl Desk {
         for (&key, watcher) in &mut self.watchers {
             if watcher.told_us.saturating_add(self.limits.keep_alive_us) <= now_us {
                 watcher.told_us = now_us;
-                effects.watch.push((key, WatchReply { kind: Some(reply::Kind::KeepAlive(KeepAlive {})) }));
+                effects.watch.push((key, WatchReply { kind: Some(reply::Kind::KeepAlive(KeepAlive::default())) }));
             }
         }
     }
@@ -433,7 +433,7 @@ impl Desk {
         self.lapses.retain(|(gateway, _), _| *gateway != watcher.gateway);
         let orders = machine.standing_orders(&watcher.gateway, watcher.incarnation);
         effects.watch.extend(in_messages(orders).map(|message| (key, message)));
-        effects.watch.push((key, WatchReply { kind: Some(reply::Kind::InSync(InSync {})) }));
+        effects.watch.push((key, WatchReply { kind: Some(reply::Kind::InSync(InSync::default())) }));
         watcher.attached = true;
         watcher.told_us = now_us;
         self.watchers.insert(key, watcher);

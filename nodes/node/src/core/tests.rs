@@ -27,7 +27,7 @@ fn offer(call: u64) -> command::Kind {
 }
 
 fn answer(call: u64, leg: u32, passport: usize) -> command::Kind {
-    command::Kind::AnswerLeg(AnswerLeg { call, leg, passport: vec![7; passport] })
+    command::Kind::AnswerLeg(AnswerLeg { call, leg, passport: vec![7; passport], ..AnswerLeg::default() })
 }
 
 /// Three cores, a leader, a queue, and a gateway that watches over `key`.

@@ -233,6 +233,10 @@ impl admin_server::Admin for AdminService {
         Ok(Response::new(GatewayList { gateways: self.gateways().await? }))
     }
 
+    async fn drain_gateway(&self, _: Request<proto::v1::DrainGatewayRequest>) -> Result<Response<GatewayInfo>, Status> {
+        Err(Status::unimplemented("not in this release"))
+    }
+
     async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<QueueList>, Status> {
         let mut queues = Vec::new();
         for reply in self.ask_all(About::Queues(request.into_inner())).await? {

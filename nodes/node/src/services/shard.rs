@@ -11,8 +11,8 @@ use std::{
 use actix::Addr;
 use futures::{Stream, StreamExt as _};
 use proto::v1::{
-    Command, DirectoryView, FollowRequest, NotLeader, Outcome, Rejection, RejectionCode, Submission, SubmitReply,
-    SubmitRequest, WatchReply, WatchRequest, command, outcome, shard_server, watch_reply,
+    Command, DirectoryView, FollowRequest, LocateReply, LocateRequest, NotLeader, Outcome, Rejection, RejectionCode,
+    Submission, SubmitReply, SubmitRequest, WatchReply, WatchRequest, command, outcome, shard_server, watch_reply,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
@@ -102,6 +102,10 @@ impl shard_server::Shard for ShardService {
             .map_err(|_| Status::unavailable("this node is overloaded; ask again"))?;
         let watched = Watched { stream: ReceiverStream::new(receiver), key, owner };
         Ok(Response::new(Box::pin(watched)))
+    }
+
+    async fn locate(&self, _: Request<LocateRequest>) -> Result<Response<LocateReply>, Status> {
+        Err(Status::unimplemented("not in this release"))
     }
 
     async fn follow(&self, _: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {

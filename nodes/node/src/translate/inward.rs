@@ -47,12 +47,12 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
             caller: from.caller,
             caller_name: from.caller_name,
         },
-        From::AnswerLeg(v1::AnswerLeg { call, leg, passport }) => To::AnswerLeg { call, leg, passport },
-        From::ConfirmLeg(v1::ConfirmLeg { call, leg, passport }) => To::ConfirmLeg { call, leg, passport },
+        From::AnswerLeg(v1::AnswerLeg { call, leg, passport, .. }) => To::AnswerLeg { call, leg, passport },
+        From::ConfirmLeg(v1::ConfirmLeg { call, leg, passport, .. }) => To::ConfirmLeg { call, leg, passport },
         From::EndLeg(from) => {
             To::EndLeg { call: from.call, leg: from.leg, cause: cause(from.cause())?, sip_status: from.sip_status }
         }
-        From::PressDigits(v1::PressDigits { call, leg, digits }) => To::PressDigits { call, leg, digits },
+        From::PressDigits(v1::PressDigits { call, leg, digits, .. }) => To::PressDigits { call, leg, digits },
         From::ClearCall(v1::ClearCall { call, by }) => To::ClearCall { call, by },
         From::RegisterContact(from) => To::RegisterContact {
             agent: from.agent,
@@ -83,6 +83,7 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
         }
         From::RequestCallback(v1::RequestCallback { call, number }) => To::RequestCallback { call, number },
         From::CancelCallback(v1::CancelCallback { call, by }) => To::CancelCallback { call, by },
+        From::DrainGateway(_) | From::ReferLeg(_) | From::HoldLeg(_) => return Err(Unspeakable("not in this release")),
     })
 }
 
@@ -101,6 +102,7 @@ fn cause(cause: v1::EndCause) -> Result<acd::EndCause, Unspeakable> {
         From::Ordered => To::Ordered,
         From::Failed => To::Failed,
         From::Lost => To::Lost,
+        From::Moved => To::Rejected,
     })
 }
 

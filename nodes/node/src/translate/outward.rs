@@ -16,6 +16,7 @@ pub fn order(order: acd::Order) -> v1::Order {
             caller_name: ring.caller_name.to_string(),
             number: ring.number.to_string(),
             queue: ring.queue.to_string(),
+            ..v1::Ring::default()
         }),
         Want::Listen { prompt, announcement } => To::Listen(v1::Listen {
             prompt,
@@ -39,6 +40,7 @@ pub fn order(order: acd::Order) -> v1::Order {
         revision: order.revision,
         trace: order.trace.map(|traceparent| v1::TraceContext { traceparent: traceparent.to_string() }),
         want: Some(want),
+        ..v1::Order::default()
     }
 }
 

@@ -147,5 +147,12 @@ pub fn call(detail: acd::view::CallDetail, late_ms: u64) -> v1::CallDetail {
 /// A gateway.
 #[must_use]
 pub fn gateway(gateway: acd::view::GatewayInfo) -> v1::GatewayInfo {
-    v1::GatewayInfo { id: gateway.id, sip: gateway.sip, up: gateway.up, legs: gateway.legs, since_ms: gateway.since }
+    v1::GatewayInfo {
+        id: gateway.id,
+        sip: gateway.sip,
+        up: gateway.up,
+        legs: gateway.legs,
+        since_ms: gateway.since,
+        ..v1::GatewayInfo::default()
+    }
 }

@@ -175,9 +175,18 @@ impl Admin for Fake {
         Ok(Response::new(ShardList { shards: vec![shard(0, "n1", "directory"), shard(1, "", "tenant")] }))
     }
     async fn list_gateways(&self, _: Request<ListGatewaysRequest>) -> Answer<GatewayList> {
-        let gateway =
-            GatewayInfo { id: "g1".to_owned(), sip: "127.0.0.1:5060".to_owned(), up: true, legs: 3, since_ms: 0 };
+        let gateway = GatewayInfo {
+            id: "g1".to_owned(),
+            sip: "127.0.0.1:5060".to_owned(),
+            up: true,
+            legs: 3,
+            ..GatewayInfo::default()
+        };
         Ok(Response::new(GatewayList { gateways: vec![gateway] }))
+    }
+    async fn drain_gateway(&self, request: Request<proto::v1::DrainGatewayRequest>) -> Answer<GatewayInfo> {
+        let request = request.into_inner();
+        Ok(Response::new(GatewayInfo { id: request.id, up: true, draining: !request.undo, ..GatewayInfo::default() }))
     }
     async fn list_queues(&self, _: Request<ListQueuesRequest>) -> Answer<QueueList> {
         Ok(Response::new(QueueList { queues: vec![queue()] }))
