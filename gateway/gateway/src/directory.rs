@@ -110,6 +110,7 @@ mod tests {
                 v1::Credential { agent: "broken".into(), shard: 1, ha1_md5: vec![1; 3], ha1_sha256: vec![] },
             ],
             shards: vec![v1::ShardPlace { shard: 1, endpoints: vec!["127.0.0.1:7000".into()] }],
+            ..Default::default()
         })
         .unwrap();
         assert_eq!(view.shard_of_number("5000"), Some(1));

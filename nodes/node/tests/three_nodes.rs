@@ -209,7 +209,7 @@ fn offer_to(number: &str, call: u64) -> command::Kind {
         incarnation: INCARNATION,
         number: number.into(),
         caller: format!("caller{call}"),
-        caller_name: String::new(),
+        ..OfferCall::default()
     })
 }
 

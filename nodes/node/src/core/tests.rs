@@ -22,7 +22,7 @@ fn offer(call: u64) -> command::Kind {
         incarnation: LIFE,
         number: "5000".into(),
         caller: "100".into(),
-        caller_name: String::new(),
+        ..OfferCall::default()
     })
 }
 
