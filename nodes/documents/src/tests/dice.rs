@@ -334,6 +334,7 @@ impl Dice {
                 consult_code: ["", "*9"][self.0.usize(0..2)].to_owned(),
                 transfer_prompt: self.maybe_name(),
                 callback_digits_min: self.maybe(&limits::CALLBACK_DIGITS_MIN),
+                ..Centre::default()
             }),
             _ => document::Kind::Skill(Skill { name: self.name() }),
         };
