@@ -46,6 +46,34 @@ pub(crate) struct Offered {
     pub(crate) alerted: bool,
     /// What the 200 says about the session timer.
     pub(crate) session_line: String,
+    pub(crate) reliable: Reliable,
+}
+
+/// Our provisional responses to a caller that wants them reliable (RFC 3262).
+#[derive(Debug, Default)]
+pub(crate) struct Reliable {
+    /// The caller requires it.
+    pub(crate) wanted: bool,
+    /// How many were said.
+    pub(crate) said: u32,
+    /// The one that no PRACK has come for.
+    pub(crate) waits: Option<Unpracked>,
+}
+
+/// A provisional response that is said again until PRACK.
+#[derive(Debug)]
+pub(crate) struct Unpracked {
+    pub(crate) response: Bytes,
+    pub(crate) interval_ms: u64,
+    pub(crate) until: Millis,
+}
+
+/// An early dialog of an INVITE of ours that answers reliably.
+#[derive(Debug)]
+pub(crate) struct Fork {
+    pub(crate) tag: Bytes,
+    /// The last RSeq in order.
+    pub(crate) rseq: u32,
 }
 
 /// We invited; no final answer.
@@ -60,6 +88,8 @@ pub(crate) struct Calling {
     pub(crate) ending: Option<Ending>,
     /// SDP of a provisional response, for far ends that leave it out of the 200.
     pub(crate) early: Option<RemoteMedia>,
+    /// Early dialogs with reliable responses.
+    pub(crate) forks: Vec<Fork>,
 }
 
 /// A 2xx was sent or received.

@@ -164,11 +164,6 @@ impl Fields {
         self.0.get_all(&field.wire()).map(|header| String::from_utf8_lossy(&header.value()).into_owned()).collect()
     }
 
-    /// How often a field is there.
-    pub(crate) fn count(&self, field: Field) -> usize {
-        self.0.count(&field.wire())
-    }
-
     /// Whether a list of tokens holds this one.
     pub(crate) fn lists(&self, field: Field, token: &str) -> bool {
         self.0

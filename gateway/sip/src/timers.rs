@@ -23,9 +23,11 @@ pub(crate) enum LegTimer {
     Retry = 5,
     /// Nobody decided about a REFER.
     Refer = 6,
+    /// A reliable provisional response again, until PRACK.
+    Reliable = 7,
 }
 
-pub(crate) const LEG_TIMERS: usize = 7;
+pub(crate) const LEG_TIMERS: usize = 8;
 
 /// Who is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,9 +7,9 @@ use crate::config::EndpointConfig;
 use crate::types::Transport;
 
 /// Methods we serve, for `Allow`.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER, REFER";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER, REFER, PRACK";
 /// Extensions we support.
-pub(crate) const SUPPORTED: &str = "timer";
+pub(crate) const SUPPORTED: &str = "timer, 100rel, norefersub";
 
 /// A decimal number.
 pub(crate) fn number(out: &mut Vec<u8>, value: u64) {

@@ -20,6 +20,10 @@ mod peer;
 mod refer;
 #[path = "stories/register.rs"]
 mod register;
+#[path = "stories/reliable.rs"]
+mod reliable;
+#[path = "stories/sessions.rs"]
+mod sessions;
 
 fn md5_ha1() -> [u8; 16] {
     use md5::Digest;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::core::{Ask, Core};
-use super::{ASLEEP, Endpoint, redirect, session};
+use super::{ASLEEP, Endpoint, redirect, reliable, session};
 use crate::dialog::{Dialog, HOPS_MAX};
 use crate::leg::{Audio, Calling, Ending, Fate, Leg, LegState, Up};
 use crate::message::{Method, Response};
@@ -70,7 +70,7 @@ impl Endpoint {
         audio.sdp = sdp::offer(audio.origin, invite.media, Direction::SendRecv);
         let dialog = early_dialog(&seed, flow);
         let bytes = self.first_invite(&dialog, &branch, &token, &invite, &audio.sdp);
-        let calling = Calling { key, rang: false, provisional: false, ending: None, early: None };
+        let calling = Calling { key, rang: false, provisional: false, ending: None, early: None, forks: Vec::new() };
         let state = LegState::Calling(Box::new(calling));
         self.legs.insert(leg, Box::new(Leg { id: leg, token, state, dialog, audio, session: None, wakes: ASLEEP }));
         let patience_ms = self.core.config.no_provisional_ms.min(self.core.config.timers.patience_ms());
@@ -138,7 +138,11 @@ impl Endpoint {
                     tx.due = until;
                     self.core.timers.arm(until, Due::Client(key));
                 }
-                let wanted = self.legs.get_mut(&id).and_then(|leg| progress(&mut self.core, leg, response));
+                let core = &mut self.core;
+                let wanted = self.legs.get_mut(&id).and_then(|leg| {
+                    let counts = reliable::acknowledge(core, now, flow, leg, tx.seed.as_deref(), response);
+                    if counts { progress(core, leg, response) } else { None }
+                });
                 let abandoned = tx.seed.as_ref().is_some_and(|seed| seed.abandoned);
                 if abandoned || wanted.is_some() {
                     let first = cancel(&mut self.core, now, &mut tx, &wanted.unwrap_or_default());
@@ -243,6 +247,8 @@ fn progress(core: &mut Core, leg: &mut Leg, response: &Response) -> Option<Endin
 /// The first 2xx: its ACK is out, now it is judged.
 fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, response: &Response) -> Fate {
     let LegState::Calling(calling) = &leg.state else { return Fate::Lives };
+    // PRACKs have used numbers.
+    dialog.local_cseq = dialog.local_cseq.max(leg.dialog.local_cseq);
     // CANCEL and 200 have crossed.
     if let Some(ending) = &calling.ending {
         core.hang_up(now, leg.id, &mut dialog, ending.status, &ending.reason);

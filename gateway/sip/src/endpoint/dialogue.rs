@@ -4,7 +4,7 @@
 use super::core::Core;
 use super::inbound::ACCEPT;
 use super::offered::{Ok2xx, about_us, is_type, refusal_inside, refuse, say_ok};
-use super::{Endpoint, refer, session};
+use super::{Endpoint, refer, reliable, session};
 use crate::leg::{Fate, Leg, LegState};
 use crate::message::{Method, Request};
 use crate::sdp;
@@ -64,7 +64,8 @@ impl Endpoint {
                 Ok(())
             }
             Method::Refer => refer::ask(core, now, key, request, leg),
-            Method::Unserved | Method::Notify | Method::Prack => Err(405.into()),
+            Method::Prack => reliable::pracked(core, now, key, request, leg),
+            Method::Unserved | Method::Notify => Err(405.into()),
             Method::Unknown | Method::Register | Method::Ack | Method::Cancel => Err(501.into()),
         };
         if let Err(refusal) = outcome {
@@ -154,10 +155,16 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
         match &leg.state {
             LegState::Up(up) if up.asking.is_some() => return Err(491.into()),
             LegState::Up(up) if up.unacked.as_ref().is_none_or(|unacked| !unacked.offered) => {}
+            // RFC 3262 section 5: its answer to our offer came reliably, so it may offer.
+            LegState::Calling(calling) if calling.early.is_some() => {}
             LegState::Up(_) | LegState::Offered(_) | LegState::Calling(_) => return Err(No::later(500)),
         }
     }
-    let (session, session_line) = session_terms(core, request)?;
+    // RFC 4028 section 4: a session timer is agreed on when there is a session.
+    let (session, session_line) = match &leg.state {
+        LegState::Up(_) => session_terms(core, request)?,
+        LegState::Offered(_) | LegState::Calling(_) => (None, String::new()),
+    };
     let changed = take_offer(core, request, leg)?;
     let refreshed = leg.dialog.refresh(&request.fields, flow);
     let mut out = request.echo.response(200, &leg.token);
@@ -213,6 +220,11 @@ fn offer_again(leg: &mut Leg) {
 /// Notes the far end's audio and tells when it is another.
 pub(super) fn hear(core: &mut Core, leg: &mut Leg, media: crate::types::RemoteMedia) -> bool {
     if leg.audio.remote == Some(media) {
+        return false;
+    }
+    if let LegState::Calling(calling) = &mut leg.state {
+        // Not answered yet: it counts when the 2xx says nothing else.
+        calling.early = Some(media);
         return false;
     }
     leg.audio.remote = Some(media);

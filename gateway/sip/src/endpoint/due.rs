@@ -2,7 +2,7 @@
 //! Never scans: what is not armed does not happen.
 
 use super::core::Core;
-use super::{Endpoint, calling, offered, offering, refer};
+use super::{Endpoint, calling, offered, offering, refer, reliable};
 use crate::leg::{Fate, Leg, LegState};
 use crate::timers::{Due, LegTimer};
 use crate::transaction::Woken;
@@ -45,6 +45,7 @@ impl Endpoint {
                 offered::alert(core, now, leg);
                 Fate::Lives
             }
+            LegTimer::Reliable => reliable::again(core, now, leg),
             LegTimer::Refer => {
                 refer::overdue(core, now, leg);
                 Fate::Lives

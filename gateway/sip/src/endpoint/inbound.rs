@@ -3,6 +3,7 @@
 
 use super::Endpoint;
 use super::offered::refusal_of_options;
+use crate::leg::LegState;
 use crate::message::{self, Method, Parsed, Request};
 use crate::tag;
 use crate::types::{Access, Flow, LegId, Millis};
@@ -55,8 +56,16 @@ impl Endpoint {
     /// The leg of a request inside of a dialog; none for forged tags, foreign dialogs and legs that are not here.
     pub(super) fn leg_of(&self, request: &Request) -> Option<LegId> {
         let id = tag::decode(&self.core.keys, &request.to.tag)?;
-        let dialog = &self.legs.get(&id)?.dialog;
-        (dialog.call_id == request.call_id && dialog.remote_tag == request.from.tag).then_some(id)
+        let leg = self.legs.get(&id)?;
+        let early = match &leg.state {
+            // RFC 3311: an early dialog may be updated.
+            LegState::Calling(calling) if request.method == Method::Update => {
+                calling.forks.iter().any(|fork| fork.tag == request.from.tag)
+            }
+            LegState::Calling(_) | LegState::Offered(_) | LegState::Up(_) => false,
+        };
+        let dialog = &leg.dialog;
+        (dialog.call_id == request.call_id && (early || dialog.remote_tag == request.from.tag)).then_some(id)
     }
 
     /// RFC 3261 11: what we can do. Out of a dialog it is answered without a transaction.

@@ -17,6 +17,7 @@ mod ping;
 mod redirect;
 mod refer;
 mod register;
+mod reliable;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,9 +2,9 @@
 //! Never decides who is called; that is asked by `Effect::Offered`.
 
 use super::core::Core;
-use super::{ASLEEP, Endpoint, session};
+use super::{ASLEEP, Endpoint, reliable, session};
 use crate::dialog::Dialog;
-use crate::leg::{Audio, Ending, Fate, Leg, LegState, Offered, Unacked, Up};
+use crate::leg::{Audio, Ending, Fate, Leg, LegState, Offered, Reliable, Unacked, Up};
 use crate::message::{Field, Method, Request};
 use crate::sdp::{self, SdpProblem};
 use crate::timers::{Due, LegTimer};
@@ -90,8 +90,16 @@ impl Endpoint {
         let media = offer.as_ref().map(|offer| offer.media);
         let mut audio = Audio::new(id);
         audio.remote = media;
-        let offered =
-            Offered { key, cseq: request.cseq, echo: request.echo.clone(), offer, alerted: false, session_line };
+        let reliable = Reliable { wanted: request.fields.lists(Field::Require, "100rel"), ..Reliable::default() };
+        let offered = Offered {
+            key,
+            cseq: request.cseq,
+            echo: request.echo.clone(),
+            offer,
+            alerted: false,
+            session_line,
+            reliable,
+        };
         let state = LegState::Offered(Box::new(offered));
         let mut leg = Box::new(Leg { id, token, state, dialog, audio, session, wakes: ASLEEP });
         self.core.wake_leg(&mut leg, LegTimer::Setup, now.plus(self.core.config.setup_wait_ms));
@@ -191,17 +199,19 @@ fn understood(request: &Request) -> Result<(), Refusal> {
 
 /// RFC 3261 8.2.2.3: extensions we must not ignore.
 fn supported(request: &Request) -> Result<(), Refusal> {
-    let unknown: Vec<String> = request
-        .fields
-        .list(Field::Require)
-        .into_iter()
-        .filter(|option| !option.eq_ignore_ascii_case(write::SUPPORTED))
-        .collect();
+    let unknown: Vec<String> =
+        request.fields.list(Field::Require).into_iter().filter(|option| !is_known(option, request.method)).collect();
     if unknown.is_empty() {
         Ok(())
     } else {
         Err(Refusal { status: 420, field: Some(("Unsupported", unknown.join(", "))) })
     }
+}
+
+/// Option tags that we understand; `replaces` is served inside of Refer-To alone.
+fn is_known(option: &str, method: Method) -> bool {
+    let listed = write::SUPPORTED.split(", ").any(|known| known.eq_ignore_ascii_case(option));
+    listed || (method == Method::Refer && option.eq_ignore_ascii_case("replaces"))
 }
 
 fn body_is_sdp(request: &Request) -> Result<(), Refusal> {
@@ -237,17 +247,21 @@ pub(super) fn refusal_inside(request: &Request) -> Option<(u16, Option<(&'static
 
 /// Says 180, and again in a while.
 pub(super) fn alert(core: &mut Core, now: Millis, leg: &mut Leg) {
+    let lines = reliable::lines(core, leg);
     let LegState::Offered(offered) = &leg.state else { return };
+    leg.wakes[LegTimer::Setup as usize] = Millis(0);
+    let Some(lines) = lines else { return core.wake_leg(leg, LegTimer::Alert, now.plus(ALERT_AGAIN_MS)) };
     let mut out = offered.echo.response(180, &leg.token);
     out.extend_from_slice(offered.echo.routes());
+    out.extend_from_slice(lines.as_bytes());
     core.contact(&mut out, &leg.token, offered.echo.flow.transport);
     write::field(&mut out, "Allow", write::ALLOW);
     let ringing = write::finish(out);
     core.send(offered.echo.flow, ringing.clone());
     if let Some(tx) = core.servers.get_mut(&offered.key) {
-        tx.response = ringing;
+        tx.response = ringing.clone();
     }
-    leg.wakes[LegTimer::Setup as usize] = Millis(0);
+    reliable::said(core, now, leg, &ringing);
     core.wake_leg(leg, LegTimer::Alert, now.plus(ALERT_AGAIN_MS));
 }
 
@@ -267,6 +281,7 @@ fn answer(core: &mut Core, now: Millis, leg: &mut Leg, media: LocalMedia) {
     let (key, flow, cseq, offered_by_us) = (offered.key, offered.echo.flow, offered.cseq, offered.offer.is_none());
     leg.wakes[LegTimer::Setup as usize] = Millis(0);
     leg.wakes[LegTimer::Alert as usize] = Millis(0);
+    leg.wakes[LegTimer::Reliable as usize] = Millis(0);
     if let Some(tx) = core.servers.get_mut(&key) {
         tx.accept(now, &core.config.timers);
         core.timers.arm(tx.due, Due::Server(key));
