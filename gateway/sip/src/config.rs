@@ -102,7 +102,7 @@ pub struct Limits {
     pub headers_max: usize,
     /// Bytes of one header field, folding included.
     pub header_bytes_max: usize,
-    /// Via header values of one request.
+    /// Via header fields of one request; Max-Forwards lets it take 70 hops.
     pub vias_max: usize,
     /// Record-Route values kept for a dialog.
     pub routes_max: usize,
@@ -118,6 +118,14 @@ pub struct Limits {
     pub register_seconds_max: u32,
     /// Shortest session interval (RFC 4028); shorter ones get 422.
     pub session_seconds_min: u32,
+    /// Failed logins of one source (of a /64 in IPv6) in a window; beyond it, 403 without a look.
+    pub source_failures_max: u32,
+    /// Failed logins as one user in a window; beyond it, sources that have failed themselves get 403.
+    pub user_failures_max: u32,
+    /// Sources and users whose failed logins are counted.
+    pub failures_max: usize,
+    /// How long failed logins are counted.
+    pub failure_window_ms: u64,
     /// Bytes of a URI that somebody sends us to: Refer-To, Contact of a 3xx.
     pub uri_bytes_max: usize,
     /// Contacts of a 3xx that are told.
@@ -142,7 +150,7 @@ impl Default for Limits {
             message_bytes_max: 64 * 1024,
             headers_max: 128,
             header_bytes_max: 8 * 1024,
-            vias_max: 32,
+            vias_max: 70,
             routes_max: 16,
             contacts_max: 8,
             registers_max: 10_000,
@@ -150,6 +158,10 @@ impl Default for Limits {
             register_seconds_min: 60,
             register_seconds_max: 3_600,
             session_seconds_min: 90,
+            source_failures_max: 20,
+            user_failures_max: 10,
+            failures_max: 10_000,
+            failure_window_ms: 60_000,
             uri_bytes_max: 512,
             redirects_max: 8,
             forks_max: 8,

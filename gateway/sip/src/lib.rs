@@ -19,6 +19,7 @@ mod identity;
 mod leg;
 mod login;
 mod message;
+mod multipart;
 mod passport;
 mod peek;
 mod raw;

@@ -7,6 +7,7 @@ use sipx_sip::{HeaderName, Headers, Message, parse_datagram};
 
 use crate::config::Limits;
 use crate::echo::Echo;
+use crate::multipart::{self, Unpacked};
 use crate::raw;
 use crate::types::Flow;
 use crate::uri::Uri;
@@ -73,6 +74,7 @@ impl Method {
 /// A header field that we read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
+    Accept,
     Allow,
     AssertedIdentity,
     Authorization,
@@ -113,6 +115,7 @@ impl Field {
 
     fn name(self) -> &'static str {
         match self {
+            Self::Accept => "Accept",
             Self::Allow => "Allow",
             Self::AssertedIdentity => "P-Asserted-Identity",
             Self::Authorization => "Authorization",
@@ -196,7 +199,10 @@ pub(crate) struct Request {
     pub(crate) branch: Bytes,
     pub(crate) sent_by: String,
     pub(crate) fields: Fields,
+    /// The body; of a multipart that holds one, the session description.
     pub(crate) body: Bytes,
+    /// The body was taken out of a multipart.
+    pub(crate) unpacked: bool,
     /// What every response repeats.
     pub(crate) echo: Echo,
 }
@@ -277,6 +283,8 @@ fn read_request(bytes: &[u8], request: sipx_sip::Request, flow: Flow, limits: &L
     }
     let method = Method::from_wire(&request.method);
     let lifted = lift(&request, flow, limits);
+    let session = unpack(&request.headers, request.body());
+    let unpacked = session.is_some();
     match lifted {
         Some(parts) => Parsed::Request(Box::new(Request {
             method,
@@ -288,7 +296,8 @@ fn read_request(bytes: &[u8], request: sipx_sip::Request, flow: Flow, limits: &L
             max_forwards: parts.max_forwards,
             branch: parts.branch,
             sent_by: parts.sent_by,
-            body: request.body().clone(),
+            body: session.unwrap_or_else(|| request.body().clone()),
+            unpacked,
             fields: Fields(request.headers),
             echo: parts.echo,
         })),
@@ -341,6 +350,15 @@ fn lift(request: &sipx_sip::Request, flow: Flow, limits: &Limits) -> Option<Part
     })
 }
 
+/// The session description inside of a multipart body.
+fn unpack(headers: &Headers, body: &Bytes) -> Option<Bytes> {
+    let kind = headers.value(&HeaderName::ContentType)?;
+    match multipart::unpack(&String::from_utf8_lossy(kind.as_ref()), body) {
+        Unpacked::Session(session) => Some(session),
+        Unpacked::Plain | Unpacked::Unreadable => None,
+    }
+}
+
 fn party(value: &[u8], address: &Address) -> Party {
     let tag = Bytes::copy_from_slice(address.tag().unwrap_or_default());
     let name = address.display_name.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
@@ -363,7 +381,7 @@ fn read_response(response: sipx_sip::Response) -> Option<Response> {
         cseq: cseq.sequence,
         to_tag: Bytes::copy_from_slice(to.tag().unwrap_or_default()),
         to: Bytes::copy_from_slice(headers.value(&HeaderName::To)?.as_ref()),
-        body: response.body().clone(),
+        body: unpack(headers, response.body()).unwrap_or_else(|| response.body().clone()),
         fields: Fields(response.headers),
     })
 }

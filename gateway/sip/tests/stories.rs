@@ -11,6 +11,8 @@ mod caller;
 mod caller_edges;
 #[path = "stories/dialogue.rs"]
 mod dialogue;
+#[path = "stories/hardening.rs"]
+mod hardening;
 #[path = "stories/identity.rs"]
 mod identity;
 #[path = "stories/login.rs"]

@@ -9,6 +9,7 @@ mod calling;
 mod core;
 mod dialogue;
 mod due;
+mod guard;
 mod inbound;
 mod offered;
 mod offering;
@@ -39,6 +40,7 @@ pub struct Endpoint {
     registers_seen: u64,
     bindings: BTreeMap<BindingId, Binding>,
     pings: BTreeSet<PingId>,
+    guard: guard::Guard,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -58,6 +60,7 @@ impl Endpoint {
             registers_seen: 0,
             bindings: BTreeMap::new(),
             pings: BTreeSet::new(),
+            guard: guard::Guard::default(),
         }
     }
 

@@ -186,7 +186,7 @@ fn inspect(request: &Request) -> Result<(), Refusal> {
     }
     understood(request)?;
     body_is_sdp(request)?;
-    Ok(())
+    accepts_sdp(request)
 }
 
 /// What OPTIONS and INVITE are asked alike.
@@ -225,8 +225,24 @@ fn body_is_sdp(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// RFC 3261 8.2.3, 20.1: an answer that the caller cannot read is no answer.
+fn accepts_sdp(request: &Request) -> Result<(), Refusal> {
+    if request.fields.lines(Field::Accept).is_empty() {
+        return Ok(());
+    }
+    let ranges = request.fields.list(Field::Accept);
+    let reads = |range: &String| {
+        let bare = range.split(';').next().unwrap_or_default().trim();
+        ["application/sdp", "application/*", "*/*"].iter().any(|wanted| wanted.eq_ignore_ascii_case(bare))
+    };
+    if ranges.iter().any(reads) { Ok(()) } else { Err(406.into()) }
+}
+
 /// Whether the body has this media type; parameters do not matter.
 pub(super) fn is_type(request: &Request, wanted: &str) -> bool {
+    if request.unpacked {
+        return wanted == "application/sdp";
+    }
     let value = request.fields.first(Field::ContentType).unwrap_or_default();
     let bare = value.split(';').next().unwrap_or_default();
     let mut parts = bare.split('/').map(str::trim);

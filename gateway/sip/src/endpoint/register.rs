@@ -43,10 +43,18 @@ impl Endpoint {
         let values = request.fields.list(Field::Authorization);
         let joined = values.join(", ");
         let credentials = Credentials::parse(&joined);
+        let source = flow.remote.ip();
+        let user = credentials.as_ref().map_or(0, |it| self.core.keys.digest(b'U', &[it.username.as_bytes()]));
+        if credentials.is_some() && self.guard.is_closed(now, source, user, &config.limits) {
+            return self.core.refuse(&request.echo, 403, &[]);
+        }
         let ha1 = credentials.as_ref().and_then(|credentials| access.credential(&credentials.username));
         let verdict = credentials.as_ref().map_or(Verdict::Wrong, |credentials| {
             credentials.check(&config.secret, &config.realm, "REGISTER", ha1.as_ref(), now, config.nonce_ms)
         });
+        if credentials.is_some() && verdict == Verdict::Wrong {
+            self.guard.failed(now, source, user, &config.limits);
+        }
         let (Some(credentials), Some(ha1), Verdict::Good) = (credentials, ha1, verdict) else {
             let [sha256, md5] = digest::challenges(&config.secret, &config.realm, now, verdict == Verdict::Stale);
             let more = [("WWW-Authenticate", sha256.as_str()), ("WWW-Authenticate", md5.as_str())];
