@@ -115,7 +115,7 @@ impl Dialog {
         let mut out = Vec::with_capacity(768);
         out.extend_from_slice(method.as_bytes());
         out.push(b' ');
-        let strict = self.routes.first().and_then(|route| Uri::of_value(route)).filter(|uri| !uri.loose);
+        let strict = self.routes.first().and_then(|route| Uri::target_of(route)).filter(|uri| !uri.loose);
         // RFC 3261 12.2.1.1: a strict router gets its own URI on the start line and the target as the last route.
         out.extend_from_slice(strict.as_ref().map_or(&self.target, |uri| &uri.text));
         out.extend_from_slice(b" SIP/2.0\r\n");
@@ -147,7 +147,7 @@ impl Dialog {
 fn contact(fields: &Fields) -> Option<Uri> {
     let value = fields.first(Field::Contact)?;
     let end = raw::list_end(value.as_bytes());
-    Uri::of_value(&value.as_bytes()[..end]).filter(Uri::is_sip)
+    Uri::target_of(&value.as_bytes()[..end]).filter(Uri::is_sip)
 }
 
 fn routes(fields: &Fields, routes_max: usize) -> Vec<Bytes> {

@@ -25,13 +25,16 @@ impl Echo {
     pub(crate) fn from_headers(headers: &Headers, flow: Flow) -> Option<Self> {
         let mut builder = Builder::new(flow);
         for header in headers.iter() {
+            // Folds are not repeated (RFC 3261 7.3.1): one field, one line.
+            let unfolded = header.value();
+            let value: &[u8] = unfolded.as_ref();
             match header.name() {
-                HeaderName::Via => builder.via(header.raw_value()),
-                HeaderName::From => builder.line("From", header.raw_value()),
-                HeaderName::CallId => builder.line("Call-ID", header.raw_value()),
-                HeaderName::CSeq => builder.line("CSeq", header.raw_value()),
-                HeaderName::To => builder.to = header.raw_value().to_vec(),
-                HeaderName::RecordRoute => builder.route(header.raw_value()),
+                HeaderName::Via => builder.via(value),
+                HeaderName::From => builder.line("From", value),
+                HeaderName::CallId => builder.line("Call-ID", value),
+                HeaderName::CSeq => builder.line("CSeq", value),
+                HeaderName::To => builder.to = value.to_vec(),
+                HeaderName::RecordRoute => builder.route(value),
                 _ => {}
             }
         }

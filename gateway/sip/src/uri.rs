@@ -112,6 +112,11 @@ impl Uri {
         Some((Self::from_wire(&uri), headers))
     }
 
+    /// The same without the header components: what a Request-URI may be (RFC 3261 12.2.1.1, 19.1.1).
+    pub(crate) fn target_of(value: &[u8]) -> Option<Self> {
+        if value.contains(&b'?') { Self::split_headers(value).map(|(uri, _)| uri) } else { Self::of_value(value) }
+    }
+
     pub(crate) fn is_sip(&self) -> bool {
         matches!(self.scheme, Scheme::Sip | Scheme::Sips)
     }

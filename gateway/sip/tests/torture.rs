@@ -274,7 +274,7 @@ fn the_ipv6_messages_of_rfc_5118_get_their_verdict() {
             panic!("nothing is said about {}", case.name);
         };
         assert_eq!(over_udp(&case.wire()), *verdict, "{name}: {why}");
-        assert_eq!(over_tcp(&case.wire()), [verdict.clone()], "{name} over TCP: {why}");
+        assert_eq!(over_tcp(&case.wire()), std::slice::from_ref(verdict), "{name} over TCP: {why}");
     }
     assert_eq!(rows.len(), sipx_testkit::rfc5118::CASES.len());
     // With a codec that is spoken here the IPv6 address of the SDP counts.
