@@ -113,6 +113,10 @@ pub trait Media: Send + Sync {
     fn play(&self, key: MediaKey, prompt: &str);
     /// Bridges two legs both ways.
     fn join(&self, a: MediaKey, b: MediaKey);
+    /// A conference of exactly these 2 to 8 legs of one call: each hears the others. Who was in it and is not named hears nothing.
+    fn meet(&self, legs: &[MediaKey]);
+    /// Says prompts once, in order, in place of what the leg hears, which goes on behind them. The same number again is nothing.
+    fn say(&self, key: MediaKey, number: u32, parts: &[String]);
     /// Neither plays nor is joined; digits are still heard.
     fn silence(&self, key: MediaKey);
     /// Frees the leg and its port.

@@ -51,6 +51,12 @@ counts! {
     RegisterErrors = "register_errors",
     /// Events dropped because the gateway did not fetch them.
     EventsDropped = "events_dropped",
+    /// Parts of announcements that have no prompt.
+    PromptsMissing = "prompts_missing",
+    /// Packets of a conference that came too late to be mixed.
+    MixLate = "mix_late",
+    /// Packets of a conference that came in a heap, so that older sound was cut.
+    MixCut = "mix_cut",
     /// Commands for legs that are not open, and joins of legs on two threads.
     CommandsIgnored = "commands_ignored",
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::announcement::Announcement;
 use crate::api::{Codec, MediaKey, Remote};
 use crate::latch::{Latch, Verdict};
 use crate::prompt::Prompt;
@@ -19,13 +20,17 @@ pub(crate) struct Leg {
     pub(crate) key: MediaKey,
     pub(crate) far_end: Option<FarEnd>,
     pub(crate) feed: Feed,
+    /// An announcement that its far end hears instead of the feed.
+    pub(crate) saying: Option<Announcement>,
     pub(crate) outgoing: Outgoing,
+    /// The number of the last announcement.
+    said: Option<u32>,
     digits: Receiver,
     digits_ssrc: u32,
     silence_told: bool,
 }
 
-/// Who is heard by the leg's far end. Mixing and recording will be arms of this.
+/// Who is heard by the leg's far end.
 #[derive(Debug)]
 pub(crate) enum Feed {
     /// Nobody.
@@ -34,6 +39,8 @@ pub(crate) enum Feed {
     Prompt(Arc<Prompt>),
     /// The far end of the leg with this index.
     Peer(u32),
+    /// The others of the conference with this index.
+    Conference(u32),
 }
 
 /// The far end, as it was told and as it is.
@@ -72,17 +79,33 @@ impl Leg {
             key,
             far_end: None,
             feed: Feed::Nothing,
+            saying: None,
             outgoing: Outgoing::new(dice),
+            said: None,
             digits: Receiver::default(),
             digits_ssrc: 0,
             silence_told: false,
         }
     }
 
-    /// Ends what the far end hears; says what it was.
+    /// Ends what the far end hears, an announcement too; says what it was.
     pub(crate) fn unplug(&mut self) -> Feed {
+        self.saying = None;
         self.outgoing.pause();
         std::mem::replace(&mut self.feed, Feed::Nothing)
+    }
+
+    /// Begins an announcement in place of the one before; the same number again changes nothing.
+    pub(crate) fn say(&mut self, number: u32, announcement: Option<Announcement>) {
+        if self.said != Some(number) {
+            self.said = Some(number);
+            self.saying = announcement;
+        }
+    }
+
+    /// Whether frames must be made for it every 20 ms.
+    pub(crate) fn is_played_to(&self) -> bool {
+        self.saying.is_some() || matches!(self.feed, Feed::Prompt(_))
     }
 
     /// The far end's SDP; the same again changes nothing.

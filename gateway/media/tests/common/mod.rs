@@ -122,6 +122,17 @@ impl Phone {
         self.try_hear(QUIET).is_none()
     }
 
+    /// What has come already, if anything.
+    pub fn take(&self) -> Option<Packet> {
+        self.socket.set_nonblocking(true).expect("nonblocking");
+        let mut buffer = [0; 2_048];
+        let taken = self.socket.recv_from(&mut buffer).ok();
+        self.socket.set_nonblocking(false).expect("blocking");
+        let (length, from) = taken?;
+        let packet = rtp::parse(&buffer[..length]).expect("we send RTP only");
+        Some(Packet { header: packet.header, payload: packet.payload.to_vec(), from })
+    }
+
     /// Throws away what has come until now.
     pub fn forget(&self) {
         self.socket.set_nonblocking(true).expect("nonblocking");
