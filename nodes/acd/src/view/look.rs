@@ -119,6 +119,18 @@ impl Shard {
         })
     }
 
+    /// Id and address of the gateway that holds a call; nobody while it is lost.
+    pub fn holder(&self, id: CallId) -> Option<(String, String)> {
+        let gateway = &self.gateways[self.calls[*self.call_ids.get(&id)?].gateway];
+        gateway.up.then(|| (gateway.id.to_string(), gateway.sip.clone()))
+    }
+
+    /// How many calls a gateway has and whether it is being emptied; nothing for one that is not known.
+    pub fn load(&self, gateway: &str) -> (u32, bool) {
+        let row = self.gateway_ids.get(gateway).map(|key| &self.gateways[*key]);
+        row.map_or((0, false), |row| (row.calls.len() as u32, row.draining))
+    }
+
     /// All gateways by id.
     pub fn gateways(&self) -> Vec<GatewayInfo> {
         let gateways = self.gateway_ids.values().map(|key| &self.gateways[*key]);
@@ -129,6 +141,8 @@ impl Shard {
                 sip: gateway.sip.clone(),
                 up: gateway.up,
                 legs: gateway.calls.iter().map(|call| self.calls[*call].legs.len() as u32).sum(),
+                calls: gateway.calls.len() as u32,
+                draining: gateway.draining,
                 since: gateway.since,
             })
             .collect()

@@ -123,7 +123,7 @@ impl Centre<'_> {
         for (_, order) in std::mem::take(&mut self.out.orders) {
             if let Want::Gone { .. } = order.want {
                 let (call, leg) = (order.call, order.leg);
-                self.errands.push_back(Command::EndLeg { call, leg, cause: EndCause::Ordered, sip_status: 0 });
+                self.errands.push_back(Command::EndLeg { call, leg, cause: EndCause::Ordered, sip_status: 0, tenure: 0, moved_to: Vec::new() });
             }
             if let Some(sense) = sense_of(order.call, order.leg, order.want) {
                 self.people.sense(at, &sense);
