@@ -32,6 +32,6 @@ pub use endpoint::Endpoint;
 pub use passport::PassportError;
 pub use peek::{Route, peek};
 pub use types::{
-    Access, Codec, Direction, Effect, EndCause, Flow, Ha1, Identity, Invite, LegId, LocalMedia, Login, Millis,
+    Access, Adopted, Codec, Direction, Effect, EndCause, Flow, Ha1, Identity, Invite, LegId, LocalMedia, Login, Millis,
     RegisterId, RegisterOutcome, RemoteMedia, Transport, UnknownLeg,
 };

@@ -32,6 +32,25 @@ pub(crate) struct Description {
     pub(crate) media: RemoteMedia,
 }
 
+impl Description {
+    /// The streams as the passport keeps them, and which of them is ours.
+    pub(crate) fn streams(&self) -> (Vec<String>, usize) {
+        let line = |stream: &Stream| format!("{} {} {}", stream.kind, stream.protocol, stream.formats);
+        (self.streams.iter().map(line).collect(), self.chosen)
+    }
+
+    /// From what `streams` wrote and the audio of the chosen one.
+    pub(crate) fn restore(streams: &[String], chosen: usize, media: RemoteMedia) -> Option<Self> {
+        let stream = |line: &String| {
+            let mut parts = line.splitn(3, ' ').map(str::to_owned);
+            let (kind, protocol, formats) = (parts.next()?, parts.next()?, parts.next()?);
+            (!line.chars().any(char::is_control)).then_some(Stream { kind, protocol, formats })
+        };
+        let streams: Vec<Stream> = streams.iter().map(stream).collect::<Option<_>>()?;
+        (chosen < streams.len()).then_some(Self { streams, chosen, media })
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Stream {
     kind: String,

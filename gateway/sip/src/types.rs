@@ -293,6 +293,15 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// What a leg is that was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// A caller without an answer, as far as the passport knows: `alert`, `answer` or `end` it.
+    Offered,
+    /// An answered leg: `reoffer` or `end` it.
+    Up,
+}
+
 /// Why a leg is no more; one to one with `EndCause` in shard.proto.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndCause {

@@ -65,7 +65,11 @@ impl Core {
     }
 
     pub(crate) fn merge_key(&self, request: &Request) -> u64 {
-        self.keys.digest(b'M', &[&request.call_id, &request.from.tag, &request.cseq.to_le_bytes()])
+        self.merge_key_of(&request.call_id, &request.from.tag, request.cseq)
+    }
+
+    pub(crate) fn merge_key_of(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> u64 {
+        self.keys.digest(b'M', &[call_id, from_tag, &cseq.to_le_bytes()])
     }
 
     /// A refusal nobody remembers (RFC 3261 8.2.7): a repeat of the request gets the same bytes, the ACK is dropped.

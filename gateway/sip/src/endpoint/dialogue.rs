@@ -122,7 +122,8 @@ fn reinvite(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Reques
     if up.asking.is_some() {
         return Err(491.into());
     }
-    if up.unacked.is_some() {
+    // Adopted: until our media is offered there is nothing to answer with.
+    if up.unacked.is_some() || up.stale {
         return Err(No::later(500));
     }
     let (session, session_line) = session_terms(core, request)?;
@@ -152,6 +153,7 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
         // RFC 3311 5.2: one offer at a time.
         match &leg.state {
             LegState::Up(up) if up.asking.is_some() => return Err(491.into()),
+            LegState::Up(up) if up.stale => return Err(No::later(500)),
             LegState::Up(up) if up.unacked.as_ref().is_none_or(|unacked| !unacked.offered) => {}
             LegState::Up(_) | LegState::Offered(_) | LegState::Calling(_) => return Err(No::later(500)),
         }
@@ -251,6 +253,13 @@ fn acked(core: &mut Core, now: Millis, leg: &mut Leg, request: &Request) -> Fate
     }
     if unacked.tell || unacked.offered {
         confirm(core, leg);
+    }
+    if let LegState::Up(up) = &leg.state
+        && up.stale
+        && up.wanted.is_some()
+    {
+        // The ACK may be for the former's answer.
+        super::offering::begin(core, now, leg);
     }
     Fate::Lives
 }

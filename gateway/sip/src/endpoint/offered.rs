@@ -11,7 +11,7 @@ use crate::timers::{Due, LegTimer};
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Access, Effect, EndCause, Flow, LegId, LocalMedia, Millis, UnknownLeg};
 use crate::uri::{Scheme, clean};
-use crate::{tag, write};
+use crate::{passport, tag, write};
 
 /// 180 is said again this often, because a proxy gives up after three minutes (RFC 3261 13.3.1.1, timer C).
 const ALERT_AGAIN_MS: u64 = 60_000;
@@ -87,15 +87,23 @@ impl Endpoint {
         let media = offer.as_ref().map(|offer| offer.media);
         let mut audio = Audio::new(id);
         audio.remote = media;
-        let offered =
-            Offered { key, cseq: request.cseq, echo: request.echo.clone(), offer, alerted: false, session_line };
+        let offered = Offered {
+            key,
+            cseq: request.cseq,
+            echo: request.echo.clone(),
+            offer,
+            alerted: false,
+            session_line,
+            adopted: false,
+        };
         let state = LegState::Offered(Box::new(offered));
         let mut leg = Box::new(Leg { id, token, state, dialog, audio, session, wakes: ASLEEP });
         self.core.wake_leg(&mut leg, LegTimer::Setup, now.plus(self.core.config.setup_wait_ms));
+        let passport = passport::write(&leg).unwrap_or_default();
         self.legs.insert(id, leg);
         let caller = request.from.uri.user_text(limits.name_bytes_max);
         let caller_name = clean(&request.from.name, limits.name_bytes_max);
-        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, media, passport: Vec::new() });
+        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, media, passport });
         Ok(())
     }
 
@@ -259,7 +267,12 @@ fn answer(core: &mut Core, now: Millis, leg: &mut Leg, media: LocalMedia) {
         tx.accept(now, &core.config.timers);
         core.timers.arm(tx.due, Due::Server(key));
     }
-    leg.state = LegState::Up(Up::default());
+    let adopted = offered.adopted;
+    // The former may have answered: its media is then taken back by a re-INVITE.
+    leg.state = LegState::Up(Up { stale: adopted, wanted: adopted.then_some(media), ..Up::default() });
+    if adopted {
+        core.wake_leg(leg, LegTimer::Retry, now.plus(core.config.timers.t1_ms.saturating_mul(2)));
+    }
     say_ok(core, now, leg, Ok2xx { flow, ok, cseq, offered: offered_by_us, tell: true });
     session::start(core, now, leg);
 }
@@ -312,5 +325,11 @@ pub(super) fn refuse(core: &mut Core, now: Millis, leg: &mut Leg, status: u16, r
 pub(super) fn end(core: &mut Core, now: Millis, leg: &mut Leg, ending: &Ending) -> Fate {
     let status = if (300..700).contains(&ending.status) { ending.status } else { 480 };
     refuse(core, now, leg, status, &ending.reason);
+    if let LegState::Offered(offered) = &leg.state
+        && offered.adopted
+    {
+        // The former may have answered, and then a refusal means nothing to the caller.
+        core.hang_up(now, leg.id, &mut leg.dialog, ending.status, &ending.reason);
+    }
     Fate::Ended(EndCause::Ordered, status)
 }
