@@ -77,6 +77,23 @@ pub struct Remote {
     pub dtmf_payload: Option<u8>,
     /// Its own view of the direction.
     pub direction: Direction,
+    /// The keys when SRTP was agreed; `None` is plain RTP.
+    pub srtp: Option<Srtp>,
+}
+
+/// Master keys of AES_CM_128_HMAC_SHA1_80 (RFC 3711), each 16 octets of key and 14 of salt, as SDES carries them (RFC 4568, 6.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Srtp {
+    /// Of what we send.
+    pub ours: [u8; 30],
+    /// Of what the far end sends.
+    pub theirs: [u8; 30],
+}
+
+impl std::fmt::Debug for Srtp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Srtp")
+    }
 }
 
 /// What the media plane tells the gateway.

@@ -33,6 +33,8 @@ counts! {
     Strangers = "strangers",
     /// Neither RTP nor RTCP, or of a payload type that was not negotiated.
     Bad = "bad",
+    /// Packets for a leg with SRTP that were forged, said before, or not protected.
+    SrtpRefused = "srtp_refused",
     /// RTCP packets; not looked at.
     Rtcp = "rtcp",
     /// Packets for a leg whose far end was not known yet.

@@ -27,6 +27,7 @@ mod poller;
 mod ports;
 pub mod prompt;
 pub mod rtp;
+mod srtp;
 pub mod stream;
 mod switchboard;
 pub mod telephone_event;
@@ -34,7 +35,7 @@ pub mod tone;
 mod wheel;
 
 pub use announcement::{DIGITS_MAX, PARTS_MAX};
-pub use api::{Codec, Direction, Media, MediaEvent, MediaEvents, MediaKey, Remote};
+pub use api::{Codec, Direction, Media, MediaEvent, MediaEvents, MediaKey, Remote, Srtp};
 pub use conference::{LEGS_MAX, LEGS_MIN};
 pub use config::MediaConfig;
 pub use counters::Count;

@@ -20,6 +20,9 @@ use crate::prompt::Prompts;
 /// Commands that may wait for one thread; the asker waits when they are more.
 const COMMANDS_WAITING_MAX: usize = 4_096;
 
+/// The die that makes the upper half of the first sequence number.
+const SEQUENCE_DICE: usize = 8;
+
 /// The most media threads.
 pub const THREADS_MAX: usize = 64;
 
@@ -124,6 +127,8 @@ impl MediaPlane {
     pub fn open(&self, key: MediaKey) -> Result<u16, MediaError> {
         let mut dice = [0; 12];
         getrandom::fill(&mut dice).map_err(|error| MediaError::Start(std::io::Error::other(error.to_string())))?;
+        // RFC 3711 wants the beginning below the half, so that a lost packet never hides a rollover.
+        dice[SEQUENCE_DICE] &= 0x7F;
         match self.shared.ports.open(key)? {
             Opened::Already(port) => Ok(port),
             Opened::Fresh(port, socket) => {

@@ -18,7 +18,7 @@ use crate::conference::Conference;
 use crate::counters::{Count, Counters};
 use crate::g711;
 use crate::jitter::Put;
-use crate::leg::{Feed, Heard};
+use crate::leg::{Feed, Heard, Leg, Refused};
 use crate::ports::Ports;
 use crate::prompt::Prompt;
 use crate::rtp::{HEADER_BYTES, Header};
@@ -239,6 +239,9 @@ impl Poller {
         let Some(seat) = self.board.seat_mut(index) else { return };
         let leg = &mut seat.leg;
         let key_was_down = leg.is_key_down();
+        let Some(length) = unprotected(leg, now_ms, from, &mut self.incoming, length) else {
+            return self.count(Count::SrtpRefused);
+        };
         let heard = match self.incoming.get(..length) {
             // A datagram that fills the buffer was cut off.
             Some(datagram) if length < DATAGRAM_BYTES_MAX => leg.hear(now_ms, from, datagram),
@@ -316,7 +319,7 @@ impl Poller {
             None => counters.add(Count::PacketsLate, 1),
             Some(header) => {
                 self.outgoing[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-                send(&seat.line.socket, &self.outgoing[..HEADER_BYTES + bytes], destination, counters);
+                send(seat, &self.outgoing[..HEADER_BYTES + bytes], destination, counters);
             }
         }
     }
@@ -450,7 +453,7 @@ fn play_frame(seat: &mut Seat<Line>, tick_ms: u64, number: u64, counters: &Count
     }
     let header = seat.leg.outgoing.frame(tick_ms * SAMPLES_PER_MS, remote.codec.payload_type());
     packet[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-    send(&seat.line.socket, &packet, destination, counters);
+    send(seat, &packet, destination, counters);
     over
 }
 
@@ -467,12 +470,29 @@ fn mix_frame(conference: &mut Conference, seats: &mut [Option<Seat<Line>>], tick
         }
         let header = seat.leg.outgoing.frame(tick_ms * SAMPLES_PER_MS, remote.codec.payload_type());
         packet[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-        send(&seat.line.socket, &packet, destination, counters);
+        send(seat, &packet, destination, counters);
     }
 }
 
-fn send(socket: &UdpSocket, packet: &[u8], destination: SocketAddr, counters: &Counters) {
-    match socket.send_to(packet, destination) {
+/// Puts what a datagram says in its place; its length then. `None`: SRTP does not let it through.
+fn unprotected(leg: &mut Leg, now_ms: u64, from: SocketAddr, buffer: &mut [u8], length: usize) -> Option<usize> {
+    match leg.unprotect(now_ms, from, buffer.get(..length)?) {
+        Ok(None) => Some(length),
+        Ok(Some(plain)) => {
+            buffer.get_mut(..plain.len())?.copy_from_slice(&plain);
+            Some(plain.len())
+        }
+        Err(Refused) => None,
+    }
+}
+
+fn send(seat: &mut Seat<Line>, packet: &[u8], destination: SocketAddr, counters: &Counters) {
+    let sent = match seat.leg.protect(packet) {
+        Ok(None) => seat.line.socket.send_to(packet, destination),
+        Ok(Some(protected)) => seat.line.socket.send_to(&protected, destination),
+        Err(Refused) => return counters.add(Count::PacketsLate, 1),
+    };
+    match sent {
         Ok(_) => counters.add(Count::PacketsSent, 1),
         Err(_) => counters.add(Count::SendErrors, 1),
     }

@@ -62,7 +62,13 @@ impl Phone {
     }
 
     pub fn remote(&self) -> Remote {
-        Remote { address: self.address(), codec: self.codec, dtmf_payload: Some(DTMF), direction: Direction::SendRecv }
+        Remote {
+            address: self.address(),
+            codec: self.codec,
+            dtmf_payload: Some(DTMF),
+            direction: Direction::SendRecv,
+            srtp: None,
+        }
     }
 
     pub fn open(&self, plane: &MediaPlane, key: MediaKey) -> u16 {
