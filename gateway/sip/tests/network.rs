@@ -82,7 +82,12 @@ impl World {
                 Effect::Answered { .. } => self.answered += 1,
                 Effect::Ended { leg, .. } => *self.ended.entry((side, leg)).or_default() += 1,
                 Effect::Ringing { .. } | Effect::Confirmed { .. } | Effect::MediaChanged { .. } => {}
-                Effect::Digits { .. } | Effect::Register { .. } => unreachable!("nobody sends these"),
+                Effect::Digits { .. }
+                | Effect::Register { .. }
+                | Effect::Referred { .. }
+                | Effect::Redirected { .. }
+                | Effect::Bound { .. }
+                | Effect::Pinged { .. } => unreachable!("nobody sends these"),
             }
         }
     }

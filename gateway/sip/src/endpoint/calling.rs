@@ -1,11 +1,13 @@
 //! Calls out: an INVITE of ours, what comes back, and how it is taken back.
 //! Never decides whom to ring.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::core::{Ask, Core};
-use super::{ASLEEP, Endpoint, session};
-use crate::dialog::Dialog;
+use super::{ASLEEP, Endpoint, redirect, session};
+use crate::dialog::{Dialog, HOPS_MAX};
 use crate::leg::{Audio, Calling, Ending, Fate, Leg, LegState, Up};
 use crate::message::{Method, Response};
 use crate::raw;
@@ -15,10 +17,10 @@ use crate::timers::{Due, LegTimer};
 use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
 use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Millis, Transport};
 use crate::uri::{Scheme, Uri};
-use crate::{passport, write};
+use crate::{identity, passport, write};
 
 /// Fields that `Invite::headers` may not set.
-const OURS: [&str; 16] = [
+const OURS: &[&str] = &[
     "via",
     "from",
     "to",
@@ -34,7 +36,17 @@ const OURS: [&str; 16] = [
     "supported",
     "allow",
     "authorization",
+    "proxy-authorization",
     "session-expires",
+    "min-se",
+    "p-asserted-identity",
+    "p-preferred-identity",
+    "privacy",
+    "history-info",
+    "diversion",
+    "replaces",
+    "rack",
+    "rseq",
 ];
 
 impl Endpoint {
@@ -63,33 +75,22 @@ impl Endpoint {
         self.legs.insert(leg, Box::new(Leg { id: leg, token, state, dialog, audio, session: None, wakes: ASLEEP }));
         let patience_ms = self.core.config.no_provisional_ms.min(self.core.config.timers.patience_ms());
         let ask = Ask { purpose: Purpose::Invite, leg, flow, bytes, seed: Some(Box::new(seed)), patience_ms };
+        if let Some(login) = invite.login {
+            self.core.logins.insert(leg, Arc::new(login));
+        }
         self.core.ask(now, key, ask);
     }
 
     fn seed(&self, leg: LegId, token: &str, target: &Uri, invite: &Invite) -> Seed {
-        let mut local = Vec::with_capacity(160);
-        if invite.caller.is_empty() {
-            local.extend_from_slice(b"\"Anonymous\" <sip:anonymous@anonymous.invalid>");
-        } else {
-            if !invite.caller_name.is_empty() {
-                write::quoted(&mut local, &invite.caller_name);
-                local.push(b' ');
-            }
-            local.extend_from_slice(b"<sip:");
-            write::user(&mut local, &invite.caller);
-            local.push(b'@');
-            local.extend_from_slice(self.core.host_port.as_bytes());
-            local.push(b'>');
-        }
+        let mut local = identity::from(invite, &self.core.host_port);
         local.extend_from_slice(b";tag=");
         local.extend_from_slice(token.as_bytes());
-        let mut remote = vec![b'<'];
-        remote.extend_from_slice(&target.text);
-        remote.push(b'>');
+        let uri = identity::request_uri(invite, target);
+        let remote = [b"<", uri.as_slice(), b">"].concat();
         // Derived, like the tag: another gateway must be able to take the INVITE back.
         let call_id = format!("{:016x}{:016x}-{}", leg.call, self.core.keys.digest(b'I', &[token.as_bytes()]), leg.leg);
         Seed {
-            uri: target.text.clone(),
+            uri: Bytes::from(uri),
             local: Bytes::from(local),
             remote: Bytes::from(remote),
             call_id: Bytes::from(call_id),
@@ -101,11 +102,14 @@ impl Endpoint {
     }
 
     fn first_invite(&self, dialog: &Dialog, branch: &str, token: &str, invite: &Invite, sdp: &[u8]) -> Bytes {
-        let mut out = dialog.request("INVITE", 1, &self.core.host_port, branch);
+        let hops = if invite.max_forwards == 0 { HOPS_MAX } else { invite.max_forwards };
+        let mut out = dialog.request_within(hops, "INVITE", 1, &self.core.host_port, branch);
         self.core.contact(&mut out, token, dialog.flow.transport);
         write::field(&mut out, "Allow", write::ALLOW);
         write::field(&mut out, "Supported", write::SUPPORTED);
         write::field(&mut out, "User-Agent", &self.core.config.user_agent);
+        session::ask(&mut out, &self.core.config);
+        identity::lines(&mut out, invite, &dialog.target, &self.core.host_port, &self.core.config.limits);
         for (name, value) in &invite.headers {
             let token = !name.is_empty() && name.bytes().all(raw::is_token);
             let ours = OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) || name.len() == 1;
@@ -152,7 +156,7 @@ impl Endpoint {
                 self.core.send(tx.flow, ack.clone());
                 tx.bytes = ack;
                 self.core.complete(now, key, tx);
-                let fate = self.legs.get(&id).map_or(Fate::Lives, |leg| refused(leg, key, response.status));
+                let fate = self.legs.get(&id).map_or(Fate::Lives, |leg| refused(&mut self.core, leg, key, response));
                 self.settle(id, fate);
             }
             // RFC 3261 17.1.1.2: a repeat of the refusal gets the ACK again.
@@ -182,7 +186,7 @@ impl Endpoint {
         let id = tx.leg;
         let Some(seed) = tx.seed.as_mut() else { return };
         let mut dialog = Dialog::of_response(seed, response, flow, self.core.config.limits.routes_max);
-        tx.bytes = self.core.ack(id, &dialog, seed.cseq);
+        tx.bytes = self.core.ack_as(id, &dialog, seed.cseq, &tx.bytes);
         tx.flow = dialog.flow;
         seed.tag = response.to_tag.clone();
         let abandoned = seed.abandoned;
@@ -263,11 +267,14 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
 }
 
 /// A final refusal of our INVITE.
-fn refused(leg: &Leg, key: u64, status: u16) -> Fate {
+fn refused(core: &mut Core, leg: &Leg, key: u64, response: &Response) -> Fate {
+    let status = response.status;
     match &leg.state {
         LegState::Calling(calling) if calling.key == key => {
             if calling.ending.is_some() {
                 Fate::Ended(EndCause::Ordered, status)
+            } else if redirect::tell(core, leg.id, response) {
+                Fate::Ended(EndCause::Moved, status)
             } else {
                 Fate::Ended(cause_of(status), status)
             }

@@ -2,6 +2,7 @@
 //! Never holds a leg, so that a leg and this can be borrowed together.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,11 +10,12 @@ use crate::config::EndpointConfig;
 use crate::dialog::Dialog;
 use crate::echo::Echo;
 use crate::leg::Leg;
+use crate::login;
 use crate::message::{Method, Request};
 use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
-use crate::types::{Effect, Flow, LegId, Millis, Transport};
+use crate::types::{Effect, Flow, LegId, Login, Millis, Transport};
 use crate::write;
 
 pub(crate) struct Core {
@@ -27,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) clients: BTreeMap<u64, ClientTx>,
     /// (Call-ID, From-tag, CSeq) of INVITEs whose transaction lives.
     pub(crate) merges: ByHash<u64>,
+    /// How legs answer challenges.
+    pub(crate) logins: BTreeMap<LegId, Arc<Login>>,
     pub(crate) effects: VecDeque<Effect>,
 }
 
@@ -40,6 +44,7 @@ impl Core {
             servers: ByHash::default(),
             clients: BTreeMap::new(),
             merges: ByHash::default(),
+            logins: BTreeMap::new(),
             effects: VecDeque::new(),
         }
     }
@@ -165,7 +170,8 @@ impl Core {
         self.timers.arm(due, Due::Client(key));
         let state = ClientState::Trying { interval_ms: t1, until };
         let Ask { purpose, leg, flow, bytes, seed, .. } = ask;
-        self.clients.insert(key, ClientTx { purpose, leg, flow, state, bytes, due, seed });
+        let login = self.logins.get(&leg).cloned();
+        self.clients.insert(key, ClientTx { purpose, leg, flow, state, bytes, due, seed, login, tries: 0 });
     }
 
     /// BYE with a Reason; the leg need not live any longer.
@@ -188,8 +194,14 @@ impl Core {
 
     /// The ACK for a 2xx (RFC 3261 13.2.2.4): its own transaction, in the dialog.
     pub(crate) fn ack(&mut self, leg: LegId, dialog: &Dialog, cseq: u32) -> Bytes {
+        self.ack_as(leg, dialog, cseq, b"")
+    }
+
+    /// The same for an INVITE whose bytes are known: RFC 3261 22.1 wants its credentials in the ACK.
+    pub(crate) fn ack_as(&mut self, leg: LegId, dialog: &Dialog, cseq: u32, invite: &[u8]) -> Bytes {
         let branch = self.branch(leg, "ACK", cseq, &dialog.remote_tag);
-        let out = dialog.request("ACK", cseq, &self.host_port, &branch);
+        let mut out = dialog.request("ACK", cseq, &self.host_port, &branch);
+        login::copy_credentials(&mut out, invite);
         let bytes = write::finish(out);
         self.send(dialog.flow, bytes.clone());
         bytes

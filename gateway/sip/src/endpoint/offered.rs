@@ -10,8 +10,8 @@ use crate::sdp::{self, SdpProblem};
 use crate::timers::{Due, LegTimer};
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Access, Effect, EndCause, Flow, LegId, LocalMedia, Millis, UnknownLeg};
-use crate::uri::{Scheme, clean};
-use crate::{passport, tag, write};
+use crate::uri::Scheme;
+use crate::{identity, passport, tag, write};
 
 /// 180 is said again this often, because a proxy gives up after three minutes (RFC 3261 13.3.1.1, timer C).
 const ALERT_AGAIN_MS: u64 = 60_000;
@@ -49,6 +49,9 @@ impl Endpoint {
         if !access.trunk_allows(flow.remote.ip()) {
             return Err(403.into());
         }
+        if self.is_ours_back(request) {
+            return Err(482.into());
+        }
         let merge = self.core.merge_key(request);
         // RFC 3261 8.2.2.2: the same request over another path.
         if self.core.merges.contains_key(&merge) {
@@ -63,7 +66,7 @@ impl Endpoint {
         if self.legs.contains_key(&id) {
             return Err(482.into());
         }
-        let (session, session_line) = session::answer(request, limits.session_seconds_min)
+        let (session, session_line) = session::answer(request, &self.core.config)
             .map_err(|min| Refusal { status: 422, field: Some(("Min-SE", min.to_string())) })?;
         let offer = match request.body.is_empty() {
             true => None,
@@ -101,10 +104,19 @@ impl Endpoint {
         self.core.wake_leg(&mut leg, LegTimer::Setup, now.plus(self.core.config.setup_wait_ms));
         let passport = passport::write(&leg).unwrap_or_default();
         self.legs.insert(id, leg);
-        let caller = request.from.uri.user_text(limits.name_bytes_max);
-        let caller_name = clean(&request.from.name, limits.name_bytes_max);
-        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, media, passport });
+        let trusted = access.trusts_identity(flow.remote.ip());
+        let identity::Calling { number: caller, name: caller_name, hidden } =
+            identity::calling(request, trusted, &limits);
+        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, hidden, media, passport });
         Ok(())
+    }
+
+    /// RFC 3261 16.3 step 4: an INVITE of ours that came back to us, by its tag and one of its branches, both with MAC.
+    fn is_ours_back(&self, request: &Request) -> bool {
+        let Some(leg) = tag::decode(&self.core.keys, &request.from.tag) else { return false };
+        let ours = self.core.branch(leg, "INVITE", request.cseq, b"");
+        let mut vias = request.fields.list(Field::Via).into_iter();
+        vias.any(|via| crate::raw::param(via.as_bytes(), b"branch") == ours.as_bytes())
     }
 
     /// The caller hears ringing: 180.

@@ -55,7 +55,7 @@ impl Endpoint {
             (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 200..=299) => {
                 let cseq = tx.seed.as_ref().map_or(response.cseq, |seed| seed.cseq);
                 if let Some(leg) = self.legs.get(&id) {
-                    tx.bytes = self.core.ack(id, &leg.dialog, cseq);
+                    tx.bytes = self.core.ack_as(id, &leg.dialog, cseq, &tx.bytes);
                     tx.flow = leg.dialog.flow;
                     self.core.accept(now, key, tx);
                 }
@@ -210,6 +210,7 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     write::field(&mut out, "Allow", write::ALLOW);
     write::field(&mut out, "User-Agent", &core.config.user_agent);
     if let Some(session) = leg.session {
+        write::field(&mut out, "Min-SE", &core.config.limits.session_seconds_min.to_string());
         write::field(
             &mut out,
             "Session-Expires",
@@ -219,7 +220,9 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     let bytes = if update {
         write::finish(out)
     } else {
-        if let Some(local) = media.or(leg.audio.local) {
+        // RFC 4028 7.4: a refresh says the same SDP again, with the same version.
+        let fresh = if leg.audio.sdp.is_empty() { media.or(leg.audio.local) } else { media };
+        if let Some(local) = fresh {
             let mut offer = sdp::offer(leg.audio.origin, local, Direction::SendRecv);
             if offer != leg.audio.sdp {
                 leg.audio.origin.version += 1;
