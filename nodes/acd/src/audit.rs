@@ -28,7 +28,11 @@ impl Shard {
 
     fn audit_names(&self) -> Result<(), String> {
         let fresh = &self.fresh;
-        let scratch = self.settled.is_empty() && self.yielded.is_empty() && fresh.agents.is_empty() && fresh.calls.is_empty() && fresh.queues.is_empty();
+        let scratch = self.settled.is_empty()
+            && self.yielded.is_empty()
+            && fresh.agents.is_empty()
+            && fresh.calls.is_empty()
+            && fresh.queues.is_empty();
         ensure!(scratch && self.touched.is_empty(), "scratch is not empty");
         ensure!(self.queue_names.len() == self.queues.len(), "queue names");
         ensure!(self.agent_names.len() == self.agents.len(), "agent names");
@@ -54,7 +58,11 @@ impl Shard {
             ensure!(call.tenure >= 1, "call {id}: no tenure");
             for leg in &call.legs {
                 // Who was lost before the caller's INVITE was kept leaves nothing to go on with, which is said as it is.
-                let known = !leg.passport.is_empty() || leg.rang.is_some() || leg.party.is_none() || leg.answered || leg.is_gone();
+                let known = !leg.passport.is_empty()
+                    || leg.rang.is_some()
+                    || leg.party.is_none()
+                    || leg.answered
+                    || leg.is_gone();
                 ensure!(leg.former.is_none() || known, "call {id}: leg {} is to be adopted blindly", leg.number);
                 ensure!(leg.former.is_none() || call.tenure > 1, "call {id}: leg {} had no other gateway", leg.number);
                 ensure!(leg.rang.is_none() || leg.is_gone(), "call {id}: leg {} rings and is taken back", leg.number);

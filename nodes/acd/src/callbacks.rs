@@ -248,5 +248,4 @@ impl Shard {
             self.stand_in_line(key);
         }
     }
-
 }

@@ -1,12 +1,12 @@
 //! Emptying a gateway: its calls are handed to the others one by one, each when all its legs have settled; never a call
 //! that rings.
 
+use crate::Name;
 use crate::command::{Accepted, Rejection, RejectionCode};
 use crate::output::{Order, Output, Want};
 use crate::rows::{Call, CallState};
 use crate::shard::Shard;
 use crate::table::CallKey;
-use crate::Name;
 
 impl Shard {
     pub(crate) fn drain_gateway(
@@ -53,7 +53,8 @@ impl Shard {
             let (former, sip): (Name, Name) = (from.id.clone(), from.sip.as_str().into());
             for leg in &call.legs {
                 let (call, tenure, trace) = (call.id, call.tenure, call.trace.clone());
-                let order = Order { call, leg: leg.number, revision: 0, trace, tenure, takeover: None, want: Want::Yield };
+                let order =
+                    Order { call, leg: leg.number, revision: 0, trace, tenure, takeover: None, want: Want::Yield };
                 self.yielded.push((former.clone(), order));
             }
             self.give_call(key, to);

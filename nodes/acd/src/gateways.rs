@@ -1,10 +1,10 @@
 //! Gateways and their lives; what becomes of their calls is in `takeover.rs`.
 
+use crate::Name;
 use crate::command::{Accepted, Rejection, RejectionCode};
 use crate::output::{CallOutcome, Output};
 use crate::rows::{CallState, Gateway, Release};
 use crate::shard::Shard;
-use crate::Name;
 use crate::table::{CallKey, GatewayKey};
 
 impl Shard {

@@ -192,6 +192,17 @@ pub struct GatewayInfo {
     pub since: Timestamp,
 }
 
+/// What a gateway has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayLoad {
+    /// Its present or last life.
+    pub incarnation: u64,
+    /// Calls on it, ending ones included.
+    pub calls: u32,
+    /// It is being emptied.
+    pub draining: bool,
+}
+
 /// Which calls to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallFilter {
@@ -228,7 +239,8 @@ pub fn in_words(want: &Want) -> String {
         Want::Alert => "alert".to_owned(),
         Want::Ring(ring) => {
             let path = ring.path.as_ref().map(|path| format!(" by {path}")).unwrap_or_default();
-            let replaces = ring.replaces.as_ref().map(|replaces| format!(" in place of {replaces}")).unwrap_or_default();
+            let replaces =
+                ring.replaces.as_ref().map(|replaces| format!(" in place of {replaces}")).unwrap_or_default();
             format!("ring {} at {}{path}{replaces}", ring.agent, ring.contact)
         }
         Want::Listen { prompt, announcement: None } => format!("listen to {prompt}"),

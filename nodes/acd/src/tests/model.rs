@@ -442,7 +442,15 @@ fn command(dice: &mut Rng, shard: &Shard, calls: &mut u64) -> Command {
             *calls += 1;
             let (gateway, number) = ("g1".to_owned(), format!("10{}", dice.u8(0..5)));
             let (caller, caller_name) = (String::new(), String::new());
-            Command::OfferCall { call: *calls, gateway, incarnation: 1, number, caller, caller_name, passport: Vec::new() }
+            Command::OfferCall {
+                call: *calls,
+                gateway,
+                incarnation: 1,
+                number,
+                caller,
+                caller_name,
+                passport: Vec::new(),
+            }
         }
         0..45 => Command::AnswerLeg { call, leg, passport: Vec::new(), tenure: 0 },
         45..62 => {

@@ -125,10 +125,10 @@ impl Shard {
         gateway.up.then(|| (gateway.id.to_string(), gateway.sip.clone()))
     }
 
-    /// How many calls a gateway has and whether it is being emptied; nothing for one that is not known.
-    pub fn load(&self, gateway: &str) -> (u32, bool) {
-        let row = self.gateway_ids.get(gateway).map(|key| &self.gateways[*key]);
-        row.map_or((0, false), |row| (row.calls.len() as u32, row.draining))
+    /// What a gateway has to do; nothing for one that is not known.
+    pub fn load(&self, gateway: &str) -> Option<GatewayLoad> {
+        let row = &self.gateways[*self.gateway_ids.get(gateway)?];
+        Some(GatewayLoad { incarnation: row.incarnation, calls: row.calls.len() as u32, draining: row.draining })
     }
 
     /// All gateways by id.

@@ -96,7 +96,12 @@ impl World {
             975..983 => {
                 let gateway = format!("g{}", self.dice.u8(1..5));
                 let incarnation = if self.dice.bool() { 0 } else { self.life(&gateway) };
-                Command::DrainGateway { gateway, incarnation, undo: self.dice.u8(..) < 100, by: self.text(&["", "kim"]) }
+                Command::DrainGateway {
+                    gateway,
+                    incarnation,
+                    undo: self.dice.u8(..) < 100,
+                    by: self.text(&["", "kim"]),
+                }
             }
             _ => Command::AdvanceClock,
         }
@@ -168,8 +173,20 @@ impl World {
 
     fn cause(&mut self) -> EndCause {
         use EndCause::*;
-        let causes =
-            [Unspecified, Hangup, Cancelled, Busy, Rejected, NoAnswer, Unreachable, Media, Ordered, Failed, Lost, Moved];
+        let causes = [
+            Unspecified,
+            Hangup,
+            Cancelled,
+            Busy,
+            Rejected,
+            NoAnswer,
+            Unreachable,
+            Media,
+            Ordered,
+            Failed,
+            Lost,
+            Moved,
+        ];
         *self.dice.choice(&causes).expect("not empty")
     }
 
