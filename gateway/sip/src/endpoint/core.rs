@@ -1,7 +1,7 @@
 //! What legs share: configuration, transactions, timers and the effects that wait to be polled.
 //! Never holds a leg, so that a leg and this can be borrowed together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -28,6 +28,8 @@ pub(crate) struct Core {
     /// (Call-ID, From-tag, CSeq) of INVITEs whose transaction lives.
     pub(crate) merges: ByHash<u64>,
     pub(crate) effects: VecDeque<Effect>,
+    /// Shards whose legs may have moved.
+    pub(crate) doubts: BTreeSet<u32>,
 }
 
 impl Core {
@@ -41,6 +43,7 @@ impl Core {
             clients: BTreeMap::new(),
             merges: ByHash::default(),
             effects: VecDeque::new(),
+            doubts: BTreeSet::new(),
         }
     }
 

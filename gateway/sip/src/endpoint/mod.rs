@@ -6,6 +6,7 @@ mod adopting;
 mod calling;
 mod core;
 mod dialogue;
+mod doubt;
 mod due;
 mod inbound;
 mod offered;
@@ -13,6 +14,8 @@ mod offering;
 mod outbound;
 mod register;
 mod session;
+mod stray;
+mod take_back;
 
 use std::collections::BTreeMap;
 
