@@ -459,6 +459,17 @@ pub enum Effect {
         /// The final status; 0: nothing came.
         status: u16,
     },
+    /// A request of a call that is not here: ask its shard who has it and relay it there, or `answer_stray`.
+    Stray {
+        /// The shard of the call, as far as it is known.
+        shard: Option<u32>,
+        /// The call.
+        call: u64,
+        /// Where it came from.
+        flow: Flow,
+        /// The whole request.
+        bytes: Bytes,
+    },
     /// An authenticated agent binds a contact; answer with `answer_register`.
     Register {
         /// To answer it with.

@@ -82,6 +82,7 @@ impl World {
                 Effect::Answered { .. } => self.answered += 1,
                 Effect::Ended { leg, .. } => *self.ended.entry((side, leg)).or_default() += 1,
                 Effect::Ringing { .. } | Effect::Confirmed { .. } | Effect::MediaChanged { .. } => {}
+                Effect::Stray { flow, bytes, .. } => self.sides[side].answer_stray(Millis(now), flow, &bytes),
                 Effect::Digits { .. }
                 | Effect::Register { .. }
                 | Effect::Referred { .. }

@@ -1,7 +1,7 @@
 //! What legs share: configuration, transactions, timers and the effects that wait to be polled.
 //! Never holds a leg, so that a leg and this can be borrowed together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     /// How legs answer challenges.
     pub(crate) logins: BTreeMap<LegId, Arc<Login>>,
     pub(crate) effects: VecDeque<Effect>,
+    /// Shards whose legs may have moved.
+    pub(crate) doubts: BTreeSet<u32>,
 }
 
 impl Core {
@@ -46,6 +48,7 @@ impl Core {
             merges: ByHash::default(),
             logins: BTreeMap::new(),
             effects: VecDeque::new(),
+            doubts: BTreeSet::new(),
         }
     }
 

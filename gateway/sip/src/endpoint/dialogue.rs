@@ -47,6 +47,9 @@ impl Endpoint {
         {
             return no(core, now, key, request, leg, &No(status, field));
         }
+        if matches!(request.method, Method::Invite | Method::Update) && core.in_doubt(id.shard) {
+            return no(core, now, key, request, leg, &No::later(500));
+        }
         let mut fate = Fate::Lives;
         let outcome = match request.method {
             Method::Bye => {

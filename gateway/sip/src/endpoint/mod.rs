@@ -8,6 +8,7 @@ mod binding;
 mod calling;
 mod core;
 mod dialogue;
+mod doubt;
 mod due;
 mod inbound;
 mod offered;
@@ -18,6 +19,8 @@ mod redirect;
 mod refer;
 mod register;
 mod session;
+mod stray;
+mod take_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -153,7 +153,9 @@ impl Endpoint {
         let passes = matches!(status, 491 | 500) || (up.stale && matches!(status, 501..=599));
         if up.stale && !passes {
             let cause = if status == 488 { EndCause::Media } else { EndCause::Failed };
-            core.hang_up(now, id, &mut leg.dialog, status, "not taken over");
+            if !core.in_doubt(id.shard) {
+                core.hang_up(now, id, &mut leg.dialog, status, "not taken over");
+            }
             return Fate::Ended(cause, status);
         }
         if passes {
@@ -180,7 +182,9 @@ impl Endpoint {
                 Fate::Lives
             }
             LegState::Up(up) if up.asking.is_some_and(|asking| asking.key == key) => {
-                self.core.hang_up(now, id, &mut leg.dialog, status, "dialog broken");
+                if !self.core.in_doubt(id.shard) {
+                    self.core.hang_up(now, id, &mut leg.dialog, status, "dialog broken");
+                }
                 Fate::Ended(EndCause::Failed, status)
             }
             LegState::Up(_) | LegState::Offered(_) | LegState::Calling(_) => Fate::Lives,
