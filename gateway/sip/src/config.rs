@@ -28,6 +28,8 @@ pub struct EndpointConfig {
     pub retry_after_seconds: u32,
     /// A nonce older than this is stale.
     pub nonce_ms: u64,
+    /// SRTP keys may travel over any transport, not only over TLS: for networks that are protected otherwise.
+    pub crypto_anywhere: bool,
     /// Challenge with SHA-256 (RFC 8760) before MD5. Off: phones that know RFC 2617 only, baresip 1.0 and SIPp 3.6 among
     /// them, give up at a challenge they do not know, wherever it stands. Answers in SHA-256 are taken anyway.
     pub challenge_sha256: bool,
@@ -50,6 +52,7 @@ impl EndpointConfig {
             ring_ms_max: 600_000,
             retry_after_seconds: 5,
             nonce_ms: 60_000,
+            crypto_anywhere: false,
             challenge_sha256: false,
         }
     }

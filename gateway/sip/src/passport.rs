@@ -73,6 +73,11 @@ struct Passport {
     /// The local tag and the user part of our Contact.
     #[prost(string, tag = "24")]
     token: String,
+    /// SRTP master keys (RFC 4568), ours and the far end's; empty: plain RTP.
+    #[prost(bytes = "vec", tag = "40")]
+    local_crypto: Vec<u8>,
+    #[prost(bytes = "vec", tag = "41")]
+    remote_crypto: Vec<u8>,
 }
 
 /// What a passport says.
@@ -141,6 +146,8 @@ pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
         session_seconds: leg.session.map_or(0, |session| session.seconds),
         session_ours: leg.session.is_some_and(|session| session.ours),
         token: leg.token.clone(),
+        local_crypto: audio.local.and_then(|local| local.crypto).map(Vec::from).unwrap_or_default(),
+        remote_crypto: remote.and_then(|remote| remote.crypto).map(Vec::from).unwrap_or_default(),
     };
     Some(passport.encode_to_vec())
 }
@@ -189,9 +196,15 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
             _ => Direction::SendRecv,
         },
         ptime_ms: u16::try_from(passport.ptime_ms).unwrap_or(20),
+        crypto: passport.remote_crypto.try_into().ok(),
     });
+    let crypto = passport.local_crypto.try_into().ok();
     let audio = Audio {
-        local: local.map(|address: SocketAddr| LocalMedia { address: address.ip() as IpAddr, port: address.port() }),
+        local: local.map(|address: SocketAddr| LocalMedia {
+            address: address.ip() as IpAddr,
+            port: address.port(),
+            crypto,
+        }),
         remote: media,
         origin: Origin { id: passport.sdp_id, version: passport.sdp_version },
         sdp: passport.sdp,

@@ -12,6 +12,8 @@ mod dialogue;
 mod peer;
 #[path = "stories/register.rs"]
 mod register;
+#[path = "stories/secure.rs"]
+mod secure;
 
 fn md5_ha1() -> [u8; 16] {
     use md5::Digest;
