@@ -22,6 +22,7 @@ mod message;
 mod passport;
 mod peek;
 mod raw;
+mod sdes;
 mod sdp;
 pub mod tag;
 mod timers;

@@ -26,7 +26,7 @@ fn flow(address: &str, transport: Transport) -> Flow {
     Flow { transport, remote: address.parse().unwrap(), connection: 0 }
 }
 
-const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000 };
+const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000, crypto: None };
 
 struct World {
     sides: [Endpoint; 2],

@@ -20,6 +20,8 @@ mod peer;
 mod refer;
 #[path = "stories/register.rs"]
 mod register;
+#[path = "stories/secure.rs"]
+mod secure;
 #[path = "stories/take_over.rs"]
 mod take_over;
 

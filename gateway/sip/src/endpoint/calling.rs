@@ -65,8 +65,9 @@ impl Endpoint {
         let token = tag::encode(&self.core.keys, leg);
         let seed = self.seed(leg, &token, &target, &invite);
         let mut audio = Audio::new(leg);
-        audio.local = Some(invite.media);
-        audio.sdp = sdp::offer(audio.origin, invite.media, Direction::SendRecv);
+        let media = self.core.offerable(invite.media, flow);
+        audio.local = Some(media);
+        audio.sdp = sdp::offer(audio.origin, media, Direction::SendRecv);
         let dialog = early_dialog(&seed, flow, &invite.route);
         let bytes = self.first_invite(&dialog, &branch, &token, &invite, &audio.sdp);
         let calling = Calling { key, rang: false, provisional: false, ending: None, early: None };
@@ -251,7 +252,8 @@ fn progress(core: &mut Core, leg: &mut Leg, response: &Response) -> Option<Endin
     calling.provisional = true;
     if response.status > 100 {
         if !response.body.is_empty() {
-            calling.early = sdp::read(&response.body, &limits).ok().map(|description| description.media);
+            let answer = sdp::read(&response.body, &limits).and_then(|answer| answer.answers(leg.audio.local));
+            calling.early = answer.ok().map(|description| description.media);
         }
         if !calling.rang && calling.ending.is_none() {
             calling.rang = true;
@@ -271,7 +273,10 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
     }
     let media = match response.body.is_empty() {
         true => calling.early,
-        false => sdp::read(&response.body, &core.config.limits).ok().map(|description| description.media),
+        false => {
+            let answer = sdp::read(&response.body, &core.config.limits);
+            answer.and_then(|answer| answer.answers(leg.audio.local)).ok().map(|description| description.media)
+        }
     };
     let Some(media) = media else {
         core.hang_up(now, leg.id, &mut dialog, 488, "no common codec");

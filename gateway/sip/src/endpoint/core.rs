@@ -15,7 +15,7 @@ use crate::message::{Method, Request};
 use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
-use crate::types::{Effect, Flow, LegId, Login, Millis, Transport};
+use crate::types::{Effect, Flow, LegId, LocalMedia, Login, Millis, Transport};
 use crate::write;
 
 pub(crate) struct Core {
@@ -221,6 +221,16 @@ impl Core {
             out.extend_from_slice(transport.uri_name().as_bytes());
         }
         out.extend_from_slice(b">\r\n");
+    }
+
+    /// Whether an SDP that goes this way may hold SRTP keys (RFC 4568 7: only over a protected transport).
+    pub(crate) fn keys_may_travel(&self, flow: Flow) -> bool {
+        flow.transport.is_secure() || self.config.crypto_anywhere
+    }
+
+    /// Our media as it may be offered there.
+    pub(crate) fn offerable(&self, media: LocalMedia, flow: Flow) -> LocalMedia {
+        LocalMedia { crypto: media.crypto.filter(|_| self.keys_may_travel(flow)), ..media }
     }
 
     /// Wakes a leg's timer at a moment; an earlier wish of the same timer is dropped.

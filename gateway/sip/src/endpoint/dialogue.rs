@@ -194,7 +194,9 @@ fn take_offer(core: &mut Core, request: &Request, leg: &mut Leg) -> Result<bool,
     if !is_type(request, "application/sdp") {
         return Err(415.into());
     }
-    let offer = sdp::read(&request.body, &core.config.limits).map_err(|problem| match problem {
+    let keys = core.keys_may_travel(leg.dialog.flow) && local.crypto.is_some();
+    let offer = sdp::read(&request.body, &core.config.limits).and_then(|offer| offer.permitted(keys));
+    let offer = offer.map_err(|problem| match problem {
         sdp::SdpProblem::Malformed => 400u16,
         sdp::SdpProblem::NothingInCommon => 488,
     })?;
@@ -244,7 +246,7 @@ fn acked(core: &mut Core, now: Millis, leg: &mut Leg, request: &Request) -> Fate
     }
     if unacked.offered {
         // A late offer: the answer is in the ACK, and there is no way to refuse it but to hang up.
-        match sdp::read(&request.body, &core.config.limits) {
+        match sdp::read(&request.body, &core.config.limits).and_then(|answer| answer.answers(leg.audio.local)) {
             Ok(answer) => {
                 hear(core, leg, answer.media);
             }

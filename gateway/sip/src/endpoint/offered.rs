@@ -70,7 +70,7 @@ impl Endpoint {
             .map_err(|min| Refusal { status: 422, field: Some(("Min-SE", min.to_string())) })?;
         let offer = match request.body.is_empty() {
             true => None,
-            false => Some(sdp::read(&request.body, &limits).map_err(|problem| match problem {
+            false => Some(self.read_offer(&request.body, flow).map_err(|problem| match problem {
                 SdpProblem::Malformed => 400u16,
                 SdpProblem::NothingInCommon => 488,
             })?),
@@ -134,8 +134,21 @@ impl Endpoint {
     /// The caller is answered: 200 with SDP, sent again until ACK.
     pub fn answer(&mut self, now: Millis, leg: LegId, media: LocalMedia) -> Result<(), UnknownLeg> {
         let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
+        let offer = match &it.state {
+            LegState::Offered(offered) => offered.offer.as_ref(),
+            LegState::Calling(_) | LegState::Up(_) => None,
+        };
+        if media.crypto.is_none() && offer.is_some_and(|offer| offer.media.crypto.is_some()) {
+            refuse(&mut self.core, now, it, 488, "no key for SRTP");
+            self.settle(leg, Fate::Ended(EndCause::Media, 488));
+            return Ok(());
+        }
         answer(&mut self.core, now, it, media);
         Ok(())
+    }
+
+    fn read_offer(&self, body: &[u8], flow: Flow) -> Result<sdp::Description, SdpProblem> {
+        sdp::read(body, &self.core.config.limits)?.permitted(self.core.keys_may_travel(flow))
     }
 
     pub(super) fn on_cancel(&mut self, now: Millis, request: &Request) {
@@ -261,6 +274,10 @@ pub(super) fn alert(core: &mut Core, now: Millis, leg: &mut Leg) {
 
 fn answer(core: &mut Core, now: Millis, leg: &mut Leg, media: LocalMedia) {
     let LegState::Offered(offered) = &leg.state else { return };
+    let media = match &offered.offer {
+        Some(offer) => LocalMedia { crypto: media.crypto.filter(|_| offer.media.crypto.is_some()), ..media },
+        None => core.offerable(media, offered.echo.flow),
+    };
     leg.audio.local = Some(media);
     leg.audio.sdp = match &offered.offer {
         Some(offer) => sdp::answer(leg.audio.origin, media, offer),

@@ -21,6 +21,10 @@ impl Endpoint {
     pub fn reoffer(&mut self, now: Millis, leg: LegId, media: LocalMedia) -> Result<(), UnknownLeg> {
         let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
         let LegState::Up(up) = &mut it.state else { return Err(UnknownLeg(leg)) };
+        // A key that is in use stays; a plain dialog stays plain.
+        let secure = it.audio.remote.is_some_and(|remote| remote.crypto.is_some());
+        let key = it.audio.local.and_then(|local| local.crypto).or(media.crypto);
+        let media = LocalMedia { crypto: key.filter(|_| secure), ..media };
         if up.asking.is_some_and(|asking| asking.media == Some(media)) {
             up.wanted = None;
         } else if up.stale || it.audio.local != Some(media) {
@@ -119,7 +123,7 @@ impl Endpoint {
             leg.audio.local = Some(media);
         }
         if !response.body.is_empty() {
-            match sdp::read(&response.body, &core.config.limits) {
+            match sdp::read(&response.body, &core.config.limits).and_then(|answer| answer.answers(leg.audio.local)) {
                 Ok(answer) => {
                     hear(core, leg, answer.media);
                 }
