@@ -30,6 +30,8 @@ pub struct EndpointConfig {
     pub nonce_ms: u64,
     /// Session interval (RFC 4028) that we ask for; 0: none, only what the far end asks for.
     pub session_seconds: u32,
+    /// SRTP keys may travel over any transport, not only over TLS: for networks that are protected otherwise.
+    pub crypto_anywhere: bool,
     /// Challenge with SHA-256 (RFC 8760) before MD5. Off: phones that know RFC 2617 only, baresip 1.0 and SIPp 3.6 among
     /// them, give up at a challenge they do not know, wherever it stands. Answers in SHA-256 are taken anyway.
     pub challenge_sha256: bool,
@@ -53,6 +55,7 @@ impl EndpointConfig {
             retry_after_seconds: 5,
             nonce_ms: 60_000,
             session_seconds: 1_800,
+            crypto_anywhere: false,
             challenge_sha256: false,
         }
     }

@@ -96,6 +96,27 @@ impl Dialog {
         }
     }
 
+    /// After a take-over: the connection of the former is not ours, so that a new one goes to the first route or to the
+    /// target, as far as they are addresses. Datagrams go where they went.
+    pub(crate) fn aim_anew(&mut self) {
+        self.flow.connection = 0;
+        if !self.flow.transport.is_reliable() {
+            return;
+        }
+        let route = self.routes.first().and_then(|route| Uri::of_value(route));
+        let fallback = if route.is_some() { Transport::Udp } else { self.flow.transport };
+        let Some(hop) = route.or_else(|| Uri::parse(&self.target)) else { return };
+        let Some(remote) = hop.socket().filter(|address| !hidden_from(address.ip(), self.flow.remote.ip())) else {
+            return;
+        };
+        // RFC 7118 has one name for both, and nobody is connected to by WebSocket.
+        let transport = match hop.transport.unwrap_or(fallback) {
+            Transport::Ws => self.flow.transport,
+            other => other,
+        };
+        self.flow = Flow { transport, remote, connection: 0 };
+    }
+
     /// RFC 3261 12.2.2: a target refresh request or its answer. Says whether something changed.
     pub(crate) fn refresh(&mut self, fields: &Fields, source: Flow) -> bool {
         let Some(target) = contact(fields) else { return false };

@@ -46,6 +46,8 @@ pub(crate) struct Offered {
     pub(crate) alerted: bool,
     /// What the 200 says about the session timer.
     pub(crate) session_line: String,
+    /// From another gateway, which may have answered already.
+    pub(crate) adopted: bool,
     pub(crate) reliable: Reliable,
 }
 
@@ -105,6 +107,8 @@ pub(crate) struct Up {
     pub(crate) wanted: Option<LocalMedia>,
     /// `end` was asked before the ACK came (RFC 3261 15: no BYE before it).
     pub(crate) ending: Option<Ending>,
+    /// Adopted: the far end may know another gateway's media, until it has answered a re-INVITE of ours.
+    pub(crate) stale: bool,
     /// The far end's REFER that is not over.
     pub(crate) refer: Option<Box<Refer>>,
 }

@@ -23,6 +23,7 @@ mod multipart;
 mod passport;
 mod peek;
 mod raw;
+mod sdes;
 mod sdp;
 pub mod tag;
 mod timers;
@@ -36,6 +37,6 @@ pub use endpoint::Endpoint;
 pub use passport::PassportError;
 pub use peek::{Route, peek};
 pub use types::{
-    Access, Bind, BindingId, Codec, Direction, Effect, EndCause, Flow, Ha1, Identity, Invite, LegId, LocalMedia, Login,
-    Millis, PingId, RegisterId, RegisterOutcome, RemoteMedia, Transport, UnknownLeg,
+    Access, Adopted, Bind, BindingId, Codec, Direction, Effect, EndCause, Flow, Ha1, Identity, Invite, LegId,
+    LocalMedia, Login, Millis, PingId, RegisterId, RegisterOutcome, RemoteMedia, Transport, UnknownLeg,
 };

@@ -214,6 +214,10 @@ pub(crate) struct Response {
     pub(crate) branch: Bytes,
     pub(crate) method: Method,
     pub(crate) cseq: u32,
+    pub(crate) call_id: Bytes,
+    /// The From value as it came, and its tag.
+    pub(crate) from: Bytes,
+    pub(crate) from_tag: Bytes,
     /// The To value as it came, and its tag.
     pub(crate) to: Bytes,
     pub(crate) to_tag: Bytes,
@@ -379,6 +383,9 @@ fn read_response(response: sipx_sip::Response) -> Option<Response> {
         branch: Bytes::copy_from_slice(via.branch()?),
         method: Method::from_wire(&cseq.method),
         cseq: cseq.sequence,
+        call_id: Bytes::from(headers.typed::<CallId>()?.ok()?.0),
+        from_tag: Bytes::copy_from_slice(headers.typed::<From>()?.ok()?.0.tag().unwrap_or_default()),
+        from: Bytes::copy_from_slice(headers.value(&HeaderName::From)?.as_ref()),
         to_tag: Bytes::copy_from_slice(to.tag().unwrap_or_default()),
         to: Bytes::copy_from_slice(headers.value(&HeaderName::To)?.as_ref()),
         body: unpack(headers, response.body()).unwrap_or_else(|| response.body().clone()),

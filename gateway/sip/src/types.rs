@@ -171,17 +171,38 @@ impl Direction {
     }
 }
 
+/// Bytes that no log may show.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key(pub(crate) [u8; 30]);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
 /// Our end of a leg's audio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LocalMedia {
     /// The address that goes into our SDP.
     pub address: IpAddr,
     /// The RTP port.
     pub port: u16,
+    /// The SRTP master key and salt of what we send (RFC 4568), should SRTP be agreed: offered where keys may travel,
+    /// passed over where the far end wants plain RTP.
+    pub crypto: Option<[u8; 30]>,
+}
+
+impl std::fmt::Debug for LocalMedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, port, crypto } = self;
+        let crypto = crypto.map(Key);
+        f.debug_struct("LocalMedia").field("address", address).field("port", port).field("crypto", &crypto).finish()
+    }
 }
 
 /// The far end's audio as agreed by offer and answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RemoteMedia {
     /// Where its SDP says RTP goes.
     pub address: SocketAddr,
@@ -193,6 +214,22 @@ pub struct RemoteMedia {
     pub direction: Direction,
     /// Packet time it asked for.
     pub ptime_ms: u16,
+    /// The SRTP master key and salt of what it sends; `None`: plain RTP both ways.
+    pub crypto: Option<[u8; 30]>,
+}
+
+impl std::fmt::Debug for RemoteMedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, codec, dtmf_payload, direction, ptime_ms, crypto } = self;
+        f.debug_struct("RemoteMedia")
+            .field("address", address)
+            .field("codec", codec)
+            .field("dtmf_payload", dtmf_payload)
+            .field("direction", direction)
+            .field("ptime_ms", ptime_ms)
+            .field("crypto", &crypto.map(Key))
+            .finish()
+    }
 }
 
 /// Names one REGISTER that waits for `answer_register`.
@@ -295,6 +332,15 @@ impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Login").field("realm", &self.realm).finish_non_exhaustive()
     }
+}
+
+/// What a leg is that was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// A caller without an answer, as far as the passport knows: `alert`, `answer` or `end` it.
+    Offered,
+    /// An answered leg: `reoffer` or `end` it.
+    Up,
 }
 
 /// Names a binding of ours at somebody else's registrar.
@@ -449,6 +495,17 @@ pub enum Effect {
         id: PingId,
         /// The final status; 0: nothing came.
         status: u16,
+    },
+    /// A request of a call that is not here: ask its shard who has it and relay it there, or `answer_stray`.
+    Stray {
+        /// The shard of the call, as far as it is known.
+        shard: Option<u32>,
+        /// The call.
+        call: u64,
+        /// Where it came from.
+        flow: Flow,
+        /// The whole request.
+        bytes: Bytes,
     },
     /// An authenticated agent binds a contact; answer with `answer_register`.
     Register {

@@ -26,7 +26,7 @@ fn flow(address: &str, transport: Transport) -> Flow {
     Flow { transport, remote: address.parse().unwrap(), connection: 0 }
 }
 
-const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000 };
+const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000, crypto: None };
 
 struct World {
     sides: [Endpoint; 2],
@@ -82,6 +82,7 @@ impl World {
                 Effect::Answered { .. } => self.answered += 1,
                 Effect::Ended { leg, .. } => *self.ended.entry((side, leg)).or_default() += 1,
                 Effect::Ringing { .. } | Effect::Confirmed { .. } | Effect::MediaChanged { .. } => {}
+                Effect::Stray { flow, bytes, .. } => self.sides[side].answer_stray(Millis(now), flow, &bytes),
                 Effect::Digits { .. }
                 | Effect::Register { .. }
                 | Effect::Referred { .. }

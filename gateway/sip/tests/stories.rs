@@ -24,8 +24,12 @@ mod refer;
 mod register;
 #[path = "stories/reliable.rs"]
 mod reliable;
+#[path = "stories/secure.rs"]
+mod secure;
 #[path = "stories/sessions.rs"]
 mod sessions;
+#[path = "stories/take_over.rs"]
+mod take_over;
 
 fn md5_ha1() -> [u8; 16] {
     use md5::Digest;

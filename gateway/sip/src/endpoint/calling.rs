@@ -1,6 +1,7 @@
 //! Calls out: an INVITE of ours, what comes back, and how it is taken back.
 //! Never decides whom to ring.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -58,17 +59,16 @@ impl Endpoint {
         if self.legs.contains_key(&leg) || self.core.clients.contains_key(&key) {
             return;
         }
-        let target = Uri::parse(invite.target.as_bytes()).filter(|uri| uri.scheme == Scheme::Sip);
-        let flow = invite.destination.or_else(|| target.as_ref().and_then(flow_to));
-        let (Some(target), Some(flow), true) = (target, flow, self.has_room_for_leg()) else {
+        let (Some((target, flow)), true) = (self.way_out(&invite), self.has_room_for_leg()) else {
             return self.core.tell(Effect::Ended { leg, cause: EndCause::Unreachable, status: 0 });
         };
         let token = tag::encode(&self.core.keys, leg);
         let seed = self.seed(leg, &token, &target, &invite);
         let mut audio = Audio::new(leg);
-        audio.local = Some(invite.media);
-        audio.sdp = sdp::offer(audio.origin, invite.media, Direction::SendRecv);
-        let dialog = early_dialog(&seed, flow);
+        let media = self.core.offerable(invite.media, flow);
+        audio.local = Some(media);
+        audio.sdp = sdp::offer(audio.origin, media, Direction::SendRecv);
+        let dialog = early_dialog(&seed, flow, &invite.route);
         let bytes = self.first_invite(&dialog, &branch, &token, &invite, &audio.sdp);
         let calling = Calling { key, rang: false, provisional: false, ending: None, early: None, forks: Vec::new() };
         let state = LegState::Calling(Box::new(calling));
@@ -81,7 +81,22 @@ impl Endpoint {
         self.core.ask(now, key, ask);
     }
 
-    fn seed(&self, leg: LegId, token: &str, target: &Uri, invite: &Invite) -> Seed {
+    /// The target, and where its INVITE goes: where we are told, else to the first route, else to the target itself.
+    /// A message of any size goes over the transport that is asked for: one that is too long for a datagram (RFC 3261
+    /// 18.1.1) is cut and put together by the network, as the INVITEs of most phones are; who wants TCP for it says so in
+    /// the target.
+    pub(super) fn way_out(&self, invite: &Invite) -> Option<(Uri, Flow)> {
+        let target = Uri::parse(invite.target.as_bytes()).filter(Uri::is_sip)?;
+        let flow = match (invite.destination, invite.route.first()) {
+            (Some(flow), _) => flow,
+            (None, Some(route)) => flow_to(&Uri::of_value(route.as_bytes())?)?,
+            (None, None) => flow_to(&target)?,
+        };
+        // RFC 3261 26.2.2: what is asked for with `sips` never leaves in the clear.
+        (target.scheme == Scheme::Sip || flow.transport.is_secure()).then_some((target, flow))
+    }
+
+    pub(super) fn seed(&self, leg: LegId, token: &str, target: &Uri, invite: &Invite) -> Seed {
         let mut local = identity::from(invite, &self.core.host_port);
         local.extend_from_slice(b";tag=");
         local.extend_from_slice(token.as_bytes());
@@ -207,12 +222,19 @@ impl Endpoint {
 
 /// Where a URI points when its host is an address.
 fn flow_to(uri: &Uri) -> Option<Flow> {
-    let transport = uri.transport.unwrap_or(Transport::Udp);
-    uri.socket().map(|remote| Flow { transport, remote, connection: 0 })
+    let secure = uri.scheme == Scheme::Sips;
+    let transport = match uri.transport.unwrap_or(Transport::Udp) {
+        // RFC 3261 26.2.2, 18.1: `sips` is TLS, whatever stream it names.
+        Transport::Udp | Transport::Tcp if secure => Transport::Tls,
+        Transport::Ws if secure => Transport::Wss,
+        other => other,
+    };
+    let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+    uri.ip.map(|ip| Flow { transport, remote: SocketAddr::new(ip, port), connection: 0 })
 }
 
 /// The dialog of an INVITE before anything came back.
-fn early_dialog(seed: &Seed, flow: Flow) -> Dialog {
+pub(super) fn early_dialog(seed: &Seed, flow: Flow, route: &[String]) -> Dialog {
     Dialog {
         call_id: seed.call_id.clone(),
         local: seed.local.clone(),
@@ -220,7 +242,7 @@ fn early_dialog(seed: &Seed, flow: Flow) -> Dialog {
         remote_tag: Bytes::new(),
         local_cseq: seed.cseq,
         remote_cseq: 0,
-        routes: Vec::new(),
+        routes: route.iter().filter(|value| !value.chars().any(char::is_control)).cloned().map(Bytes::from).collect(),
         target: seed.uri.clone(),
         flow,
         updates: false,
@@ -234,7 +256,8 @@ fn progress(core: &mut Core, leg: &mut Leg, response: &Response) -> Option<Endin
     calling.provisional = true;
     if response.status > 100 {
         if !response.body.is_empty() {
-            calling.early = sdp::read(&response.body, &limits).ok().map(|description| description.media);
+            let answer = sdp::read(&response.body, &limits).and_then(|answer| answer.answers(leg.audio.local));
+            calling.early = answer.ok().map(|description| description.media);
         }
         if !calling.rang && calling.ending.is_none() {
             calling.rang = true;
@@ -256,7 +279,10 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
     }
     let media = match response.body.is_empty() {
         true => calling.early,
-        false => sdp::read(&response.body, &core.config.limits).ok().map(|description| description.media),
+        false => {
+            let answer = sdp::read(&response.body, &core.config.limits);
+            answer.and_then(|answer| answer.answers(leg.audio.local)).ok().map(|description| description.media)
+        }
     };
     let Some(media) = media else {
         core.hang_up(now, leg.id, &mut dialog, 488, "no common codec");

@@ -1,7 +1,7 @@
 //! What legs share: configuration, transactions, timers and the effects that wait to be polled.
 //! Never holds a leg, so that a leg and this can be borrowed together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::message::{Method, Request};
 use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
-use crate::types::{Effect, Flow, LegId, Login, Millis, Transport};
+use crate::types::{Effect, Flow, LegId, LocalMedia, Login, Millis, Transport};
 use crate::write;
 
 pub(crate) struct Core {
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     /// How legs answer challenges.
     pub(crate) logins: BTreeMap<LegId, Arc<Login>>,
     pub(crate) effects: VecDeque<Effect>,
+    /// Shards whose legs may have moved.
+    pub(crate) doubts: BTreeSet<u32>,
 }
 
 impl Core {
@@ -46,6 +48,7 @@ impl Core {
             merges: ByHash::default(),
             logins: BTreeMap::new(),
             effects: VecDeque::new(),
+            doubts: BTreeSet::new(),
         }
     }
 
@@ -70,7 +73,11 @@ impl Core {
     }
 
     pub(crate) fn merge_key(&self, request: &Request) -> u64 {
-        self.keys.digest(b'M', &[&request.call_id, &request.from.tag, &request.cseq.to_le_bytes()])
+        self.merge_key_of(&request.call_id, &request.from.tag, request.cseq)
+    }
+
+    pub(crate) fn merge_key_of(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> u64 {
+        self.keys.digest(b'M', &[call_id, from_tag, &cseq.to_le_bytes()])
     }
 
     /// A refusal nobody remembers (RFC 3261 8.2.7): a repeat of the request gets the same bytes, the ACK is dropped.
@@ -214,6 +221,16 @@ impl Core {
             out.extend_from_slice(transport.uri_name().as_bytes());
         }
         out.extend_from_slice(b">\r\n");
+    }
+
+    /// Whether an SDP that goes this way may hold SRTP keys (RFC 4568 7: only over a protected transport).
+    pub(crate) fn keys_may_travel(&self, flow: Flow) -> bool {
+        flow.transport.is_secure() || self.config.crypto_anywhere
+    }
+
+    /// Our media as it may be offered there.
+    pub(crate) fn offerable(&self, media: LocalMedia, flow: Flow) -> LocalMedia {
+        LocalMedia { crypto: media.crypto.filter(|_| self.keys_may_travel(flow)), ..media }
     }
 
     /// Wakes a leg's timer at a moment; an earlier wish of the same timer is dropped.

@@ -47,6 +47,9 @@ impl Endpoint {
         {
             return no(core, now, key, request, leg, &No(status, field));
         }
+        if matches!(request.method, Method::Invite | Method::Update) && core.in_doubt(id.shard) {
+            return no(core, now, key, request, leg, &No::later(500));
+        }
         let mut fate = Fate::Lives;
         let outcome = match request.method {
             Method::Bye => {
@@ -124,7 +127,8 @@ fn reinvite(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Reques
     if up.asking.is_some() {
         return Err(491.into());
     }
-    if up.unacked.is_some() {
+    // Adopted: until our media is offered there is nothing to answer with.
+    if up.unacked.is_some() || up.stale {
         return Err(No::later(500));
     }
     let (session, session_line) = session_terms(core, request)?;
@@ -154,6 +158,7 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
         // RFC 3311 5.2: one offer at a time.
         match &leg.state {
             LegState::Up(up) if up.asking.is_some() => return Err(491.into()),
+            LegState::Up(up) if up.stale => return Err(No::later(500)),
             LegState::Up(up) if up.unacked.as_ref().is_none_or(|unacked| !unacked.offered) => {}
             // RFC 3262 section 5: its answer to our offer came reliably, so it may offer.
             LegState::Calling(calling) if calling.early.is_some() => {}
@@ -196,7 +201,9 @@ fn take_offer(core: &mut Core, request: &Request, leg: &mut Leg) -> Result<bool,
     if !is_type(request, "application/sdp") {
         return Err(415.into());
     }
-    let offer = sdp::read(&request.body, &core.config.limits).map_err(|problem| match problem {
+    let keys = core.keys_may_travel(leg.dialog.flow) && local.crypto.is_some();
+    let offer = sdp::read(&request.body, &core.config.limits).and_then(|offer| offer.permitted(keys));
+    let offer = offer.map_err(|problem| match problem {
         sdp::SdpProblem::Malformed => 400u16,
         sdp::SdpProblem::NothingInCommon => 488,
     })?;
@@ -251,7 +258,7 @@ fn acked(core: &mut Core, now: Millis, leg: &mut Leg, request: &Request) -> Fate
     }
     if unacked.offered {
         // A late offer: the answer is in the ACK, and there is no way to refuse it but to hang up.
-        match sdp::read(&request.body, &core.config.limits) {
+        match sdp::read(&request.body, &core.config.limits).and_then(|answer| answer.answers(leg.audio.local)) {
             Ok(answer) => {
                 hear(core, leg, answer.media);
             }
@@ -263,6 +270,13 @@ fn acked(core: &mut Core, now: Millis, leg: &mut Leg, request: &Request) -> Fate
     }
     if unacked.tell || unacked.offered {
         confirm(core, leg);
+    }
+    if let LegState::Up(up) = &leg.state
+        && up.stale
+        && up.wanted.is_some()
+    {
+        // The ACK may be for the former's answer.
+        super::offering::begin(core, now, leg);
     }
     Fate::Lives
 }

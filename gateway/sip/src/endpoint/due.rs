@@ -38,6 +38,10 @@ impl Endpoint {
     fn wake_leg(&mut self, now: Millis, id: LegId, timer: LegTimer, at: Millis) {
         let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.wakes[timer as usize] == at) else { return };
         leg.wakes[timer as usize] = Millis(0);
+        if self.postponed(now, id, timer) {
+            return;
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
         let core = &mut self.core;
         let fate = match timer {
             LegTimer::Setup => setup(core, now, leg),

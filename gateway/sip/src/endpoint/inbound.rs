@@ -1,19 +1,27 @@
 //! The way in: one message, sorted to its transaction, its leg, or a refusal.
 //! Never changes a leg itself.
 
+use bytes::Bytes;
+
 use super::Endpoint;
 use super::offered::refusal_of_options;
 use crate::leg::LegState;
 use crate::message::{self, Method, Parsed, Request};
 use crate::tag;
-use crate::types::{Access, Flow, LegId, Millis};
+use crate::types::{Access, Effect, Flow, LegId, Millis};
 use crate::write;
 
 impl Endpoint {
     /// One whole message from the network.
     pub fn receive(&mut self, now: Millis, flow: Flow, bytes: &[u8], access: &dyn Access) {
         match message::parse(bytes, flow, &self.core.config.limits) {
-            Parsed::Request(request) => self.on_request(now, flow, &request, access),
+            Parsed::Request(request) => match self.stray(flow, &request, access) {
+                Some((shard, call)) => {
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    self.core.tell(Effect::Stray { shard, call, flow, bytes });
+                }
+                None => self.on_request(now, flow, &request, access),
+            },
             Parsed::Response(response) => self.on_response(now, flow, &response),
             Parsed::Refused { echo, status } => self.core.refuse(&echo, status, &[]),
             Parsed::Noise => {}

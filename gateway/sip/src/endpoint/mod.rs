@@ -8,6 +8,7 @@ mod binding;
 mod calling;
 mod core;
 mod dialogue;
+mod doubt;
 mod due;
 mod guard;
 mod inbound;
@@ -20,6 +21,8 @@ mod refer;
 mod register;
 mod reliable;
 mod session;
+mod stray;
+mod take_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +33,7 @@ use crate::config::EndpointConfig;
 use crate::leg::{Fate, Leg};
 use crate::passport;
 use crate::timers::LEG_TIMERS;
-use crate::types::{BindingId, Effect, LegId, Millis, PingId, RegisterId, RemoteMedia};
+use crate::types::{BindingId, Effect, LegId, LocalMedia, Millis, PingId, RegisterId, RemoteMedia};
 
 /// All SIP state of one lane.
 pub struct Endpoint {
@@ -79,6 +82,12 @@ impl Endpoint {
     #[must_use]
     pub fn remote_media(&self, leg: LegId) -> Option<&RemoteMedia> {
         self.legs.get(&leg)?.audio.remote.as_ref()
+    }
+
+    /// Our end of the audio as it was offered or answered, with the SRTP key when SRTP was agreed.
+    #[must_use]
+    pub fn local_media(&self, leg: LegId) -> Option<&LocalMedia> {
+        self.legs.get(&leg)?.audio.local.as_ref()
     }
 
     /// The dialog of an answered leg, as any gateway needs it to go on.

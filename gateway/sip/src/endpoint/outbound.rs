@@ -12,7 +12,7 @@ use crate::types::{EndCause, Flow, LegId, Millis, UnknownLeg};
 impl Endpoint {
     pub(super) fn on_response(&mut self, now: Millis, flow: Flow, response: &Response) {
         let key = self.core.client_key(&response.branch, response.method);
-        let Some(tx) = self.core.clients.remove(&key) else { return };
+        let Some(tx) = self.core.clients.remove(&key) else { return self.on_stray_answer(flow, response) };
         let Some(tx) = self.again(now, key, tx, response) else { return };
         match tx.purpose {
             Purpose::Invite => self.on_invite_response(now, flow, key, tx, response),
@@ -96,6 +96,7 @@ impl Endpoint {
             Woken::Remove => {
                 self.core.clients.remove(&key);
             }
+            Woken::TimedOut if self.core.patient(now, key) => {}
             Woken::TimedOut => {
                 if let Some(tx) = self.core.clients.remove(&key) {
                     self.timed_out(now, key, tx);

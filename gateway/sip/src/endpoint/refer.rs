@@ -179,6 +179,13 @@ pub(super) fn abandon(core: &mut Core, leg: &Leg) {
     }
 }
 
+/// The leg goes on elsewhere: what is open is dropped without a word.
+pub(super) fn forget(core: &mut Core, leg: &Leg) {
+    if let Some((key, _)) = open(leg).and_then(|refer| refer.asked.as_ref()) {
+        core.forget_server(*key);
+    }
+}
+
 /// RFC 3515 2.4.4, RFC 3420: how far it is, as the status line of the call it brought about.
 fn notify(core: &mut Core, now: Millis, leg: &mut Leg, status: u16, last: bool) {
     let Some(refer) = open(leg).filter(|refer| !refer.silent) else { return };

@@ -30,7 +30,8 @@ pub(super) fn lines(core: &Core, leg: &mut Leg) -> Option<String> {
     }
     // RFC 3261 13.2.1: without an offer in the INVITE the first reliable response would have to carry ours, and there
     // is none yet. RFC 3262 section 3: one at a time.
-    if offered.offer.is_none() || offered.reliable.waits.is_some() {
+    // The gateway before us may have said some, and nobody knows which number comes next.
+    if offered.offer.is_none() || offered.reliable.waits.is_some() || offered.adopted {
         return None;
     }
     offered.reliable.said += 1;
@@ -72,6 +73,8 @@ pub(super) fn pracked(core: &mut Core, now: Millis, key: u64, request: &Request,
     let base = base(core, leg.id);
     let said = rseq.checked_sub(base).filter(|_| method == "INVITE").ok_or(481)?;
     match &mut leg.state {
+        // It is for what the gateway before us has said.
+        LegState::Offered(offered) if offered.adopted && (1..RESPONSES_MAX).contains(&said) => {}
         LegState::Offered(offered) => {
             if offered.reliable.waits.is_none() || said != offered.reliable.said {
                 return Err(481.into());

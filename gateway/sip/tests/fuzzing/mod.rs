@@ -586,7 +586,7 @@ fn login() -> Login {
 }
 
 fn media(port: u16) -> LocalMedia {
-    LocalMedia { port, ..LocalMedia { address: IpAddr::from([192, 0, 2, 1]), port } }
+    LocalMedia { address: IpAddr::from([192, 0, 2, 1]), port, crypto: None }
 }
 
 fn field(text: &str, name: &str) -> String {

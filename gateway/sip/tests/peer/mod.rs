@@ -64,7 +64,8 @@ pub fn desk_with(change: impl FnOnce(&mut EndpointConfig)) -> Desk {
     }
 }
 
-pub const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), port: 20_000 };
+pub const MEDIA: LocalMedia =
+    LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), port: 20_000, crypto: None };
 
 pub fn invite_to(target: &str) -> Invite {
     Invite {

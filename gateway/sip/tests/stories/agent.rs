@@ -103,7 +103,7 @@ fn an_address_that_is_none_is_unreachable() {
         "tel:123",
         "sip:bob@192.0.2.50?Route=x",
         "sip:bob@192.0.2.50\r\nX: y",
-        "sips:bob@192.0.2.50",
+        "sips:bob@phone.example",
     ] {
         let mut desk = desk();
         desk.endpoint.invite(desk.now, LEG, invite_to(target));
