@@ -10,6 +10,8 @@ pub struct EndpointConfig {
     pub realm: String,
     /// Host in our Via and Contact (an IP address, IPv6 without brackets, or a name).
     pub host: String,
+    /// Further hosts that are ours, as somebody may write them in Refer-To: other gateways, domains.
+    pub names: Vec<String>,
     /// Port in our Via and Contact.
     pub port: u16,
     /// `User-Agent` and `Server`.
@@ -45,6 +47,7 @@ impl EndpointConfig {
             secret,
             realm: realm.to_owned(),
             host: host.to_owned(),
+            names: Vec::new(),
             port,
             user_agent: "Cordboard".to_owned(),
             limits: Limits::default(),

@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::dialog::Dialog;
 use crate::echo::Echo;
-use crate::leg::{Audio, Leg, LegState, Offered, Reliable, Session};
+use crate::leg::{Audio, Leg, LegState, Offered, Refer, Reliable, Session};
 use crate::raw;
 use crate::sdp::{Description, Origin};
 use crate::types::{Codec, Direction, Flow, LocalMedia, RemoteMedia, Transport};
@@ -86,6 +86,12 @@ struct Passport {
     remote_crypto: Vec<u8>,
     #[prost(message, optional, tag = "40")]
     early: Option<Early>,
+    /// The open REFER's CSeq number (RFC 3515), 0 for none.
+    #[prost(uint32, tag = "43")]
+    refer: u32,
+    /// It wants no NOTIFY (RFC 4488).
+    #[prost(bool, tag = "44")]
+    refer_silent: bool,
 }
 
 /// The transaction of a caller without a final answer. What the dialog says already is not said again: From, To, Call-ID,
@@ -124,6 +130,8 @@ pub(crate) struct Opened {
     pub(crate) session: Option<Session>,
     /// Of a caller without a final answer.
     pub(crate) early: Option<Box<Offered>>,
+    /// A REFER that was accepted and is not over.
+    pub(crate) refer: Option<Box<Refer>>,
 }
 
 /// Why bytes are no passport.
@@ -154,7 +162,13 @@ pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
     let whole = early.is_none();
     let (dialog, audio) = (&leg.dialog, &leg.audio);
     let remote = audio.remote.as_ref();
+    let refer = match &leg.state {
+        LegState::Up(up) => up.refer.as_ref().filter(|refer| refer.asked.is_none()),
+        LegState::Offered(_) | LegState::Calling(_) => None,
+    };
     let passport = Passport {
+        refer: refer.map_or(0, |refer| refer.cseq),
+        refer_silent: refer.is_some_and(|refer| refer.silent),
         layout: if whole { LAYOUT } else { LAYOUT_EARLY },
         call_id: dialog.call_id.clone(),
         local: dialog.local.clone(),
@@ -275,7 +289,9 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
     let session = (passport.session_seconds > 0)
         .then_some(Session { seconds: passport.session_seconds, ours: passport.session_ours });
     let early = passport.early.map(|early| open_early(early, &dialog, media)).transpose()?;
-    Ok(Opened { token, dialog, audio, session, early })
+    let (cseq, silent) = (passport.refer, passport.refer_silent);
+    let refer = (cseq > 0).then(|| Box::new(Refer { asked: None, cseq, silent, by: String::new() }));
+    Ok(Opened { token, dialog, audio, session, early, refer })
 }
 
 fn open_early(early: Early, dialog: &Dialog, media: Option<RemoteMedia>) -> Result<Box<Offered>, PassportError> {

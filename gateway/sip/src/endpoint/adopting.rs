@@ -48,7 +48,7 @@ impl Endpoint {
                 let Origin { id, version } = opened.audio.origin;
                 // RFC 3264 8: another description has another version, whoever writes it.
                 let origin = Origin { id, version: version.saturating_add(u64::from(dialog.local_cseq - before)) };
-                let up = Up { confirmed: true, stale: true, ..Up::default() };
+                let up = Up { confirmed: true, stale: true, refer: opened.refer, ..Up::default() };
                 (LegState::Up(up), Audio { origin, ..opened.audio }, Adopted::Up)
             }
         };

@@ -1,7 +1,9 @@
 //! REFER (RFC 3515) inside of a dialog: checked, told, answered, and its NOTIFYs. Never calls anybody itself.
 
+use std::net::IpAddr;
+
 use super::core::{Ask, Core};
-use super::dialogue::No;
+use super::dialogue::{No, confirm};
 use super::redirect::usable;
 use super::{Endpoint, offered};
 use crate::config::Limits;
@@ -37,6 +39,7 @@ impl Endpoint {
         let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
         if open(it).is_some_and(|refer| refer.asked.is_none()) {
             conclude(&mut self.core, now, it, status);
+            confirm(&mut self.core, it);
         }
         Ok(())
     }
@@ -111,8 +114,17 @@ fn target(core: &Core, request: &Request) -> Result<Target, No> {
     }
     let host = bare.host.as_deref().unwrap_or_default();
     let ours = bare.scheme == Scheme::Tel
-        || [&core.config.host, &core.config.realm].into_iter().any(|name| name.eq_ignore_ascii_case(host));
+        || [&core.config.host, &core.config.realm]
+            .into_iter()
+            .chain(&core.config.names)
+            .any(|name| is_host(name, host));
     Ok(Target { user: bare.user_text(limits.name_bytes_max), to, ours, replaces })
+}
+
+/// The same name, or the same address however it is written.
+fn is_host(name: &str, host: &str) -> bool {
+    let same = |a: IpAddr, b: IpAddr| a.to_canonical() == b.to_canonical();
+    name.eq_ignore_ascii_case(host) || matches!((name.parse(), host.parse()), (Ok(a), Ok(b)) if same(a, b))
 }
 
 /// RFC 3892 2.1: at most one, a SIP URI; what is odd is not handed on.
@@ -145,6 +157,8 @@ fn answer(core: &mut Core, now: Millis, leg: &mut Leg, status: u16) {
     core.reply(now, key, echo.flow, write::finish(out));
     if accepted {
         notify(core, now, leg, 100, false);
+        // Another gateway may have to say how it ended.
+        confirm(core, leg);
     }
 }
 

@@ -96,6 +96,29 @@ fn a_registrar_that_is_away_is_asked_with_growing_pauses() {
 }
 
 #[test]
+fn a_lost_connection_is_registered_over_again() {
+    let mut desk = desk();
+    let registrar = tcp(REGISTRAR, 0);
+    desk.endpoint.bind(desk.now, ID, Bind { registrar, ..terms() });
+    desk.drain();
+    let first = desk.says("REGISTER ");
+    assert_eq!(field(&first, "Contact"), "<sip:4930@192.0.2.1:5060;transport=tcp>");
+    desk.hear_from(tcp(REGISTRAR, 4), &granted(&first, 600));
+    told(&mut desk, 200, 600);
+    desk.endpoint.flow_failed(desk.now, tcp(REGISTRAR, 4));
+    desk.drain();
+    desk.silent();
+    desk.wait(5_000);
+    let again = desk.says("REGISTER ");
+    desk.hear_from(tcp(REGISTRAR, 5), &granted(&again, 600));
+    told(&mut desk, 200, 600);
+    desk.wait(479_000);
+    desk.silent();
+    desk.wait(1_000);
+    desk.says("REGISTER ");
+}
+
+#[test]
 fn too_brief_is_asked_again_longer() {
     let (mut desk, first) = binding();
     desk.hear(&response_with(&first, "423 Interval Too Brief", "r", "Min-Expires: 3600\n", ""));

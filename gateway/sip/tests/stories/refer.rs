@@ -38,12 +38,14 @@ fn a_blind_transfer_is_followed_to_its_end() {
     assert!(field(&trying, "Subscription-State").starts_with("active;expires="));
     assert_eq!(field(&trying, "Content-Type"), "message/sipfrag;version=2.0");
     assert_eq!(body(&trying), "SIP/2.0 100 Trying\r\n");
+    assert!(matches!(desk.tells(), Effect::Confirmed { .. }));
     // The far end does not know what to do with it: the call does not mind.
     desk.hear(&response(&trying, "481 No Subscription", "", ""));
     desk.tells_nothing();
     desk.endpoint.refer_ended(desk.now, leg, 486).unwrap();
     desk.endpoint.refer_ended(desk.now, leg, 486).unwrap();
     desk.drain();
+    assert!(matches!(desk.tells(), Effect::Confirmed { .. }));
     let last = desk.says("NOTIFY ");
     assert_eq!(field(&last, "Subscription-State"), "terminated;reason=noresource");
     assert_eq!(body(&last), "SIP/2.0 486 Busy Here\r\n");
@@ -64,6 +66,7 @@ fn a_leg_that_goes_because_its_transfer_is_done_says_so_first() {
         desk.endpoint.answer_refer(desk.now, leg, 202).unwrap();
         desk.endpoint.end(desk.now, leg, status, "").unwrap();
         desk.drain();
+        assert!(matches!(desk.tells(), Effect::Confirmed { .. }));
         desk.says("SIP/2.0 202");
         desk.says("NOTIFY ");
         let last = desk.says("NOTIFY ");
@@ -144,6 +147,47 @@ fn refer_to_is_looked_at_before_anybody_is_asked() {
     let invite = invite().replace("INVITE", "REFER").replace("call-1", "call-9");
     desk.hear(&invite);
     desk.says("SIP/2.0 405");
+}
+
+#[test]
+fn another_gateway_says_how_it_ended() {
+    let mut one = desk();
+    let (leg, ok) = one.talking();
+    one.hear(&refer(2, &ok, "Refer-To: <sip:5001@192.0.2.1>\n"));
+    one.tells();
+    one.endpoint.answer_refer(one.now, leg, 202).unwrap();
+    one.drain();
+    let Effect::Confirmed { passport, .. } = one.tells() else { panic!() };
+    let mut two = desk();
+    two.endpoint.adopt(two.now, leg, &passport).unwrap();
+    two.endpoint.refer_ended(two.now, leg, 200).unwrap();
+    two.drain();
+    let last = two.says("NOTIFY sip:491234@192.0.2.77:5060 ");
+    assert_eq!(field(&last, "Event"), "refer;id=2");
+    assert_eq!(body(&last), "SIP/2.0 200 OK\r\n");
+    let Effect::Confirmed { passport, .. } = two.tells() else { panic!() };
+    let mut three = desk();
+    three.endpoint.adopt(three.now, leg, &passport).unwrap();
+    three.endpoint.refer_ended(three.now, leg, 200).unwrap();
+    three.drain();
+    three.silent();
+}
+
+#[test]
+fn what_is_ours_is_known_however_it_is_written() {
+    let mut desk = desk_with(|config| {
+        config.host = "2001:db8::1".into();
+        config.names = vec!["pbx.example".into()];
+    });
+    let (leg, ok) = desk.talking();
+    let hosts =
+        [("[2001:DB8:0:0:0:0:0:1]:5060", true), ("PBX.example", true), ("Cordboard", true), ("evil.example", false)];
+    for (index, (host, ours)) in hosts.into_iter().enumerate() {
+        desk.hear(&refer(2 + index as u32, &ok, &format!("Refer-To: <sip:5001@{host}>\n")));
+        assert_eq!(referred(&mut desk).2, ours, "{host}");
+        desk.endpoint.answer_refer(desk.now, leg, 603).unwrap();
+        desk.drain();
+    }
 }
 
 const LEG: LegId = LegId { shard: 1, call: 77, leg: 2 };

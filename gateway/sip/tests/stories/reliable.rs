@@ -77,6 +77,28 @@ fn who_only_supports_it_is_not_burdened_and_a_late_offer_hears_no_ringing() {
 }
 
 #[test]
+fn after_a_take_over_nothing_more_is_said_reliably() {
+    let mut one = desk();
+    one.hear(&invite_with("Require: 100rel\n", OFFER));
+    let leg = one.offered();
+    one.endpoint.alert(one.now, leg).unwrap();
+    one.drain();
+    let ringing = one.says("SIP/2.0 180");
+    let passport = one.endpoint.passport(leg).unwrap();
+    let mut two = desk();
+    two.endpoint.adopt(two.now, leg, &passport).unwrap();
+    two.endpoint.alert(two.now, leg).unwrap();
+    two.drain();
+    two.silent();
+    // The PRACK for what the other gateway said comes here.
+    two.hear(&prack(2, &ringing, &format!("{} 1 INVITE", field(&ringing, "RSeq"))));
+    two.says("SIP/2.0 200");
+    two.endpoint.answer(two.now, leg, MEDIA).unwrap();
+    two.drain();
+    two.says("SIP/2.0 200 OK");
+}
+
+#[test]
 fn what_we_do_not_know_is_not_required_of_us() {
     for (require, unsupported) in
         [("100rel, timer, precondition", "precondition"), ("replaces", "replaces"), ("path", "path")]
