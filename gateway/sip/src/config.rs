@@ -12,6 +12,10 @@ pub struct EndpointConfig {
     pub host: String,
     /// Port in our Via and Contact.
     pub port: u16,
+    /// Port of our TLS listener, in the Contact of dialogs over TLS; that of the others is `port`.
+    pub tls_port: u16,
+    /// This life of the gateway: tokens of its connections end with it.
+    pub incarnation: u64,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// Bounds on everything the network may make us hold.
@@ -42,6 +46,8 @@ impl EndpointConfig {
             realm: realm.to_owned(),
             host: host.to_owned(),
             port,
+            tls_port: 5061,
+            incarnation: 0,
             user_agent: "Cordboard".to_owned(),
             limits: Limits::default(),
             timers: Timers::default(),

@@ -12,6 +12,8 @@ mod dialogue;
 mod peer;
 #[path = "stories/register.rs"]
 mod register;
+#[path = "stories/relay.rs"]
+mod relay;
 #[path = "stories/take_over.rs"]
 mod take_over;
 

@@ -8,19 +8,22 @@ use bytes::Bytes;
 use crate::config::EndpointConfig;
 use crate::dialog::Dialog;
 use crate::echo::Echo;
+use crate::flow_token::Life;
 use crate::leg::Leg;
 use crate::message::{Method, Request};
 use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
 use crate::types::{Effect, Flow, LegId, Millis, Transport};
-use crate::write;
+use crate::{relay, write};
 
 pub(crate) struct Core {
     pub(crate) config: EndpointConfig,
     pub(crate) keys: Keys,
     /// `host:port` of our Via and Contact.
     pub(crate) host_port: String,
+    /// What the tokens of our connections belong to.
+    pub(crate) life: Life,
     pub(crate) timers: TimerHeap,
     pub(crate) servers: ByHash<ServerTx>,
     /// Ordered, because `flow_failed` walks it.
@@ -37,6 +40,7 @@ impl Core {
         Self {
             keys: Keys::new(&config.secret),
             host_port: write::host_port(&config),
+            life: relay::life(&config),
             config,
             timers: TimerHeap::default(),
             servers: ByHash::default(),
@@ -198,12 +202,27 @@ impl Core {
         bytes
     }
 
-    /// Our Contact.
+    /// Our Contact out of a dialog.
+    #[allow(dead_code)] // for requests that make no dialog
     pub(crate) fn contact(&self, out: &mut Vec<u8>, token: &str, transport: Transport) {
-        out.extend_from_slice(b"Contact: <sip:");
+        self.contact_as("sip:", out, token, transport);
+    }
+
+    /// Our Contact in a dialog: `sips` where the far end's Contact or the first route is (RFC 3261 8.1.1.8, 12.1.1).
+    pub(crate) fn contact_in(&self, dialog: &Dialog, out: &mut Vec<u8>, token: &str, transport: Transport) {
+        self.contact_as(if dialog.is_sips() { "sips:" } else { "sip:" }, out, token, transport);
+    }
+
+    fn contact_as(&self, scheme: &str, out: &mut Vec<u8>, token: &str, transport: Transport) {
+        out.extend_from_slice(b"Contact: <");
+        out.extend_from_slice(scheme.as_bytes());
         out.extend_from_slice(token.as_bytes());
         out.push(b'@');
-        out.extend_from_slice(self.host_port.as_bytes());
+        if transport == Transport::Tls {
+            out.extend_from_slice(write::secure_host_port(&self.config).as_bytes());
+        } else {
+            out.extend_from_slice(self.host_port.as_bytes());
+        }
         if transport.is_reliable() {
             out.extend_from_slice(b";transport=");
             out.extend_from_slice(transport.uri_name().as_bytes());

@@ -11,7 +11,7 @@ use crate::sdp;
 use crate::timers::LegTimer;
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Direction, Effect, EndCause, Flow, LegId, Millis};
-use crate::{passport, write};
+use crate::{passport, relay, write};
 
 /// A refusal inside of a dialog.
 struct No(u16, Option<(&'static str, String)>);
@@ -37,6 +37,8 @@ impl Endpoint {
         };
         let core = &mut self.core;
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        // Over another gateway of ours: the far end is where that has it from.
+        let flow = relay::source(&core.keys, request).unwrap_or(flow);
         // RFC 3261 12.2.2: an older number is out of order.
         if request.cseq < leg.dialog.remote_cseq {
             return core.refuse(&request.echo, 500, &[]);
@@ -137,7 +139,7 @@ fn reinvite(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Reques
     }
     let refreshed = leg.dialog.refresh(&request.fields, flow);
     let mut out = request.echo.response(200, &leg.token);
-    core.contact(&mut out, &leg.token, request.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, request.echo.flow.transport);
     out.extend_from_slice(session_line.as_bytes());
     about_us(core, &mut out);
     let ok = write::finish_sdp(out, &leg.audio.sdp);
@@ -165,7 +167,7 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
     let changed = take_offer(core, request, leg)?;
     let refreshed = leg.dialog.refresh(&request.fields, flow);
     let mut out = request.echo.response(200, &leg.token);
-    core.contact(&mut out, &leg.token, request.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, request.echo.flow.transport);
     out.extend_from_slice(session_line.as_bytes());
     about_us(core, &mut out);
     let ok = match request.body.is_empty() {

@@ -236,7 +236,7 @@ pub(super) fn alert(core: &mut Core, now: Millis, leg: &mut Leg) {
     let LegState::Offered(offered) = &leg.state else { return };
     let mut out = offered.echo.response(180, &leg.token);
     out.extend_from_slice(offered.echo.routes());
-    core.contact(&mut out, &leg.token, offered.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, offered.echo.flow.transport);
     write::field(&mut out, "Allow", write::ALLOW);
     let ringing = write::finish(out);
     core.send(offered.echo.flow, ringing.clone());
@@ -256,7 +256,7 @@ fn answer(core: &mut Core, now: Millis, leg: &mut Leg, media: LocalMedia) {
     };
     let mut out = offered.echo.response(200, &leg.token);
     out.extend_from_slice(offered.echo.routes());
-    core.contact(&mut out, &leg.token, offered.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, offered.echo.flow.transport);
     out.extend_from_slice(offered.session_line.as_bytes());
     about_us(core, &mut out);
     let ok = write::finish_sdp(out, &leg.audio.sdp);

@@ -209,7 +209,7 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     let branch = core.branch(leg.id, method.name(), cseq, &leg.dialog.remote_tag);
     let key = core.method_key(&branch, method);
     let mut out = leg.dialog.request(method.name(), cseq, &core.host_port, &branch);
-    core.contact(&mut out, &leg.token, leg.dialog.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, leg.dialog.flow.transport);
     write::field(&mut out, "Supported", write::SUPPORTED);
     write::field(&mut out, "Allow", write::ALLOW);
     write::field(&mut out, "User-Agent", &core.config.user_agent);
