@@ -88,6 +88,7 @@ pub(crate) fn of_route<'a>(value: &'a [u8], host: &str) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

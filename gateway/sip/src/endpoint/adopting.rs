@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::core::Core;
 use super::{ASLEEP, Endpoint, session};
 use crate::leg::{Audio, Leg, LegState, Offered, Up};
 use crate::passport::{self, PassportError};
@@ -21,6 +22,8 @@ const CSEQ_LEAP: u32 = 10_000;
 /// are higher by the time between them.
 const CSEQ_EPOCH_MS: u64 = 1_700_000_000_000;
 const CSEQ_STEP_MS: u64 = 250;
+/// So many requests can the former have begun since the passport was written: it tells each that is agreed.
+const FORMER_ASKS_MAX: u32 = 3;
 /// RFC 3261 8.1.1.5: less than 2^31, with room to count on.
 const CSEQ_MAX: u32 = 0x7fff_0000;
 
@@ -48,7 +51,7 @@ impl Endpoint {
                 let Origin { id, version } = opened.audio.origin;
                 // RFC 3264 8: another description has another version, whoever writes it.
                 let origin = Origin { id, version: version.saturating_add(u64::from(dialog.local_cseq - before)) };
-                let up = Up { confirmed: true, stale: true, ..Up::default() };
+                let up = Up { confirmed: true, stale: true, former_cseq: before, ..Up::default() };
                 (LegState::Up(up), Audio { origin, ..opened.audio }, Adopted::Up)
             }
         };
@@ -69,6 +72,15 @@ impl Endpoint {
         let merge = self.core.merge_key_of(call_id, from_tag, offered.cseq);
         let (state, flow) = (ServerState::Proceeding, offered.echo.flow);
         self.core.serve(offered.key, ServerTx { state, flow, response, due: Millis(0), merge, leg: Some(leg) });
+    }
+}
+
+/// The far end of an adopted leg is busy: it may wait for the ACK of a 2xx that the former did not live to acknowledge. What
+/// the former can have asked last is acknowledged in its place; an ACK that nobody waits for is nothing.
+pub(super) fn acknowledge_for_former(core: &mut Core, leg: &Leg) {
+    let LegState::Up(up) = &leg.state else { return };
+    for cseq in up.former_cseq.max(1)..=up.former_cseq.saturating_add(FORMER_ASKS_MAX) {
+        core.say(leg.id, &leg.dialog, "ACK", cseq);
     }
 }
 

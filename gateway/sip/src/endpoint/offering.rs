@@ -3,7 +3,7 @@
 
 use super::core::{Ask, Core};
 use super::dialogue::{confirm, hear};
-use super::{Endpoint, session};
+use super::{Endpoint, adopting, session};
 use crate::leg::{Asking, Fate, Leg, LegState};
 use crate::message::{Method, Response};
 use crate::sdp;
@@ -163,6 +163,9 @@ impl Endpoint {
             let dice = core.keys.digest(b'D', &[&key.to_le_bytes()]) % 1_900;
             let wait_ms = if id.leg == 1 { dice } else { 2_100 + dice };
             up.wanted = up.wanted.or(asking.media);
+            if up.stale {
+                adopting::acknowledge_for_former(core, leg);
+            }
             core.wake_leg(leg, LegTimer::Retry, now.plus(wait_ms));
         }
         Fate::Lives
