@@ -31,10 +31,10 @@ impl Echo {
         for header in headers.iter() {
             match header.name() {
                 HeaderName::Via => builder.via(header.raw_value()),
-                HeaderName::From => builder.from = header.raw_value().to_vec(),
-                HeaderName::CallId => builder.call_id = header.raw_value().to_vec(),
-                HeaderName::CSeq => builder.cseq = header.raw_value().to_vec(),
-                HeaderName::To => builder.to = header.raw_value().to_vec(),
+                HeaderName::From => builder.from = header.raw_value(),
+                HeaderName::CallId => builder.call_id = header.raw_value(),
+                HeaderName::CSeq => builder.cseq = header.raw_value(),
+                HeaderName::To => builder.to = header.raw_value(),
                 HeaderName::RecordRoute => builder.route(header.raw_value()),
                 _ => {}
             }
@@ -58,10 +58,10 @@ impl Echo {
             seen |= bit;
             match known {
                 Known::Via => builder.via(value),
-                Known::From if first => builder.from = value.to_vec(),
-                Known::CallId if first => builder.call_id = value.to_vec(),
-                Known::CSeq if first => builder.cseq = value.to_vec(),
-                Known::To if first => builder.to = value.to_vec(),
+                Known::From if first => builder.from = value,
+                Known::CallId if first => builder.call_id = value,
+                Known::CSeq if first => builder.cseq = value,
+                Known::To if first => builder.to = value,
                 _ => {}
             }
         }
@@ -101,15 +101,14 @@ impl Echo {
             }
         }
         let remote = reply_to(raw::fields_of(vias).next()?.1, transport)?;
+        let cseq = format!("{} INVITE", dialog.remote_cseq);
         let mut builder = Builder::new(Flow { transport, remote, connection: 0 });
         builder.vias = 1;
         builder.via_lines = vias.to_vec();
-        builder.from = dialog.remote.to_vec();
-        builder.call_id = dialog.call_id.to_vec();
-        builder.cseq = format!("{} INVITE", dialog.remote_cseq).into_bytes();
+        (builder.from, builder.call_id, builder.cseq) = (&dialog.remote, &dialog.call_id, cseq.as_bytes());
         // Our tag is the last parameter of the dialog's local value; the request had none.
         let tag = dialog.local.windows(5).rposition(|w| w == b";tag=")?;
-        builder.to = dialog.local[..tag].to_vec();
+        builder.to = &dialog.local[..tag];
         for route in &dialog.routes {
             builder.route(route);
         }
@@ -126,22 +125,21 @@ impl Echo {
     }
 }
 
-struct Builder {
+struct Builder<'a> {
     via_lines: Vec<u8>,
-    from: Vec<u8>,
-    call_id: Vec<u8>,
-    cseq: Vec<u8>,
-    to: Vec<u8>,
+    from: &'a [u8],
+    call_id: &'a [u8],
+    cseq: &'a [u8],
+    to: &'a [u8],
     routes: Vec<u8>,
     flow: Flow,
     vias: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn new(flow: Flow) -> Self {
-        let (via_lines, empty) = (Vec::with_capacity(384), Vec::new);
-        let (from, call_id, cseq, to, routes) = (empty(), empty(), empty(), empty(), empty());
-        Self { via_lines, from, call_id, cseq, to, routes, flow, vias: 0 }
+        let (via_lines, routes, none) = (Vec::with_capacity(384), Vec::new(), b"".as_slice());
+        Self { via_lines, from: none, call_id: none, cseq: none, to: none, routes, flow, vias: 0 }
     }
 
     fn route(&mut self, value: &[u8]) {
@@ -171,14 +169,14 @@ impl Builder {
         }
         let vias_end = self.via_lines.len();
         let mut lines = self.via_lines;
-        for (name, value) in [("From", &self.from), ("Call-ID", &self.call_id), ("CSeq", &self.cseq)] {
+        for (name, value) in [("From", self.from), ("Call-ID", self.call_id), ("CSeq", self.cseq)] {
             if !value.is_empty() {
                 write::line(&mut lines, name, value);
             }
         }
         lines.extend_from_slice(b"To: ");
-        lines.extend_from_slice(&self.to);
-        let to_has_tag = !raw::tag(&self.to).is_empty();
+        lines.extend_from_slice(self.to);
+        let to_has_tag = !raw::tag(self.to).is_empty();
         Some(Echo { lines, vias_end, to_has_tag, routes: self.routes, flow: self.flow })
     }
 }

@@ -146,7 +146,7 @@ fn reinvite(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Reques
     let (state, response) = (ServerState::Accepted, bytes::Bytes::new());
     let due = now.plus(core.config.timers.patience_ms());
     core.serve(key, ServerTx { state, flow: request.echo.flow, response, due, merge: 0, leg: Some(leg.id) });
-    let tell = changed || refreshed;
+    let tell = changed || refreshed || leg.session != session;
     say_ok(core, now, leg, Ok2xx { flow: request.echo.flow, ok, cseq: request.cseq, offered, tell });
     leg.session = session;
     session::start(core, now, leg);
@@ -176,9 +176,10 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
     };
     core.reply(now, key, request.echo.flow, ok);
     if let LegState::Up(_) = leg.state {
+        let retimed = leg.session != session;
         leg.session = session;
         session::start(core, now, leg);
-        if changed || refreshed {
+        if changed || refreshed || retimed {
             confirm(core, leg);
         }
     }

@@ -65,7 +65,7 @@ impl Endpoint {
         self.legs.get(&leg)?.audio.remote.as_ref()
     }
 
-    /// The dialog of an answered leg, as any gateway needs it to go on.
+    /// The dialog of an answered leg, or the transaction of a caller without an answer, as any gateway needs it to go on.
     #[must_use]
     pub fn passport(&self, leg: LegId) -> Option<Vec<u8>> {
         self.legs.get(&leg).and_then(|leg| passport::write(leg))

@@ -111,9 +111,9 @@ impl Endpoint {
             }
         }
         let refreshed = leg.dialog.refresh(&response.fields, flow);
-        if let Some(session) = session::adopt(&response.fields) {
-            leg.session = Some(session);
-        }
+        let agreed = session::adopt(&response.fields).or(leg.session);
+        let retimed = leg.session != agreed;
+        leg.session = agreed;
         session::start(core, now, leg);
         if let Some(media) = asking.media {
             leg.audio.local = Some(media);
@@ -129,7 +129,7 @@ impl Endpoint {
                 }
             }
         }
-        if refreshed || asking.media.is_some() {
+        if refreshed || retimed || asking.media.is_some() {
             confirm(core, leg);
         }
         if let LegState::Up(up) = &leg.state

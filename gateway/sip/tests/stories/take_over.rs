@@ -639,3 +639,46 @@ fn a_cancel_of_a_call_that_is_elsewhere_is_told() {
     desk.says("SIP/2.0 481");
     desk.tells_nothing();
 }
+
+#[test]
+fn a_new_passport_is_told_whenever_the_dialog_is_another() {
+    let mut desk = desk();
+    let (leg, ok) = desk.talking();
+    let told = |desk: &mut Desk, wanted: bool, what: &str| {
+        let passports = desk.told.drain(..).filter(|effect| matches!(effect, Effect::Confirmed { .. })).count();
+        assert_eq!(passports, usize::from(wanted), "{what}");
+    };
+    let ask = |desk: &mut Desk, cseq: u32, method: &str, more: &str, sdp: &str| {
+        desk.hear(&in_dialog_with(method, cseq, &ok, more, "application/sdp", sdp));
+        desk.says("SIP/2.0 200");
+        if method == "INVITE" {
+            desk.hear(&in_dialog("ACK", cseq, &ok, ""));
+        }
+    };
+    ask(&mut desk, 2, "INVITE", "", OFFER);
+    told(&mut desk, false, "nothing new");
+    ask(&mut desk, 3, "INVITE", "Session-Expires: 90\nSupported: timer\n", OFFER);
+    told(&mut desk, true, "a session timer by re-INVITE");
+    ask(&mut desk, 4, "UPDATE", "Session-Expires: 90\nSupported: timer\n", "");
+    told(&mut desk, false, "its refresh");
+    ask(&mut desk, 5, "UPDATE", "Session-Expires: 120\nSupported: timer\n", "");
+    told(&mut desk, true, "another session timer");
+    ask(&mut desk, 6, "INVITE", "Session-Expires: 120\nSupported: timer\n", &OFFER.replace("sendrecv", "sendonly"));
+    told(&mut desk, true, "hold");
+    desk.endpoint.reoffer(desk.now, leg, THEIRS).unwrap();
+    desk.drain();
+    let again = desk.says("INVITE ");
+    let more = "Contact: <sip:491234@192.0.2.78:5060>\nSession-Expires: 120;refresher=uas\n";
+    desk.hear(&response_with(&again, "200 OK", "", more, &OFFER.replace("sendrecv", "sendonly")));
+    desk.says("ACK ");
+    told(&mut desk, true, "our media and its target");
+    // All of it is in the last one.
+    let passport = desk.endpoint.passport(leg).unwrap();
+    let mut next = other();
+    next.endpoint.adopt(next.now, leg, &passport).unwrap();
+    assert_eq!(next.endpoint.remote_media(leg).unwrap().direction, Direction::SendOnly);
+    next.endpoint.reoffer(next.now, leg, MEDIA).unwrap();
+    next.drain();
+    let again = next.says("INVITE sip:491234@192.0.2.78:5060 ");
+    assert_eq!(field(&again, "Session-Expires"), "120;refresher=uas");
+}
