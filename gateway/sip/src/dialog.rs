@@ -11,6 +11,9 @@ use crate::types::{Flow, Transport};
 use crate::uri::{Uri, hidden_from};
 use crate::write;
 
+/// Max-Forwards of requests of ours (RFC 3261 8.1.1.6).
+pub(crate) const HOPS_MAX: u8 = 70;
+
 /// One dialog, as this side sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dialog {
@@ -140,6 +143,11 @@ impl Dialog {
 
     /// Begins a request inside of the dialog: start line, Via, routes, From, To, Call-ID, CSeq.
     pub(crate) fn request(&self, method: &str, cseq: u32, host_port: &str, branch: &str) -> Vec<u8> {
+        self.request_within(HOPS_MAX, method, cseq, host_port, branch)
+    }
+
+    /// The same with another Max-Forwards.
+    pub(crate) fn request_within(&self, hops: u8, method: &str, cseq: u32, host_port: &str, branch: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(768);
         out.extend_from_slice(method.as_bytes());
         out.push(b' ');
@@ -156,7 +164,9 @@ impl Dialog {
             out.extend_from_slice(&self.target);
             out.extend_from_slice(b">\r\n");
         }
-        out.extend_from_slice(b"Max-Forwards: 70\r\n");
+        out.extend_from_slice(b"Max-Forwards: ");
+        write::number(&mut out, u64::from(hops));
+        out.extend_from_slice(b"\r\n");
         write::line(&mut out, "From", &self.local);
         write::line(&mut out, "To", &self.remote);
         write::line(&mut out, "Call-ID", &self.call_id);

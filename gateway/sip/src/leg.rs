@@ -81,6 +81,21 @@ pub(crate) struct Up {
     pub(crate) stale: bool,
     /// Adopted: our CSeq as the passport has it.
     pub(crate) former_cseq: u32,
+    /// The far end's REFER that is not over.
+    pub(crate) refer: Option<Box<Refer>>,
+}
+
+/// A REFER (RFC 3515) that is not over.
+#[derive(Debug, Clone)]
+pub(crate) struct Refer {
+    /// Its transaction, and what its answer repeats; none when it is accepted.
+    pub(crate) asked: Option<(u64, Echo)>,
+    /// Its CSeq number: the `id` of its event (RFC 3515 2.4.6).
+    pub(crate) cseq: u32,
+    /// `Refer-Sub: false` (RFC 4488): no NOTIFY.
+    pub(crate) silent: bool,
+    /// Referred-By (RFC 3892), checked; empty: none.
+    pub(crate) by: String,
 }
 
 /// Why `end` was asked.

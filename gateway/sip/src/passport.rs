@@ -79,6 +79,11 @@ struct Passport {
     /// The local tag and the user part of our Contact.
     #[prost(string, tag = "24")]
     token: String,
+    /// SRTP master keys (RFC 4568), ours and the far end's; empty: plain RTP.
+    #[prost(bytes = "vec", tag = "41")]
+    local_crypto: Vec<u8>,
+    #[prost(bytes = "vec", tag = "42")]
+    remote_crypto: Vec<u8>,
     #[prost(message, optional, tag = "40")]
     early: Option<Early>,
 }
@@ -102,6 +107,9 @@ struct Early {
     /// What the 200 says about the session timer.
     #[prost(string, tag = "5")]
     session_line: String,
+    /// The tag of the offered SRTP key; 0 without one.
+    #[prost(uint32, tag = "6")]
+    crypto_tag: u32,
 }
 
 /// What a passport says.
@@ -177,18 +185,21 @@ pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
         session_ours: leg.session.is_some_and(|session| session.ours),
         token: if whole { leg.token.clone() } else { String::new() },
         early,
+        local_crypto: audio.local.and_then(|local| local.crypto).map(Vec::from).unwrap_or_default(),
+        remote_crypto: remote.and_then(|remote| remote.crypto).map(Vec::from).unwrap_or_default(),
     };
     Some(passport.encode_to_vec())
 }
 
 fn early(offered: &Offered) -> Early {
-    let (streams, chosen) = offered.offer.as_ref().map(Description::streams).unwrap_or_default();
+    let (streams, chosen, crypto_tag) = offered.offer.as_ref().map(Description::streams).unwrap_or_default();
     Early {
         key: offered.key,
         vias: Bytes::copy_from_slice(offered.echo.vias()),
         streams,
         chosen: u32::try_from(chosen).unwrap_or(0),
         session_line: offered.session_line.clone(),
+        crypto_tag,
     }
 }
 
@@ -240,9 +251,15 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
             _ => Direction::SendRecv,
         },
         ptime_ms: u16::try_from(passport.ptime_ms).unwrap_or(20),
+        crypto: passport.remote_crypto.try_into().ok(),
     });
+    let crypto = passport.local_crypto.try_into().ok();
     let audio = Audio {
-        local: local.map(|address: SocketAddr| LocalMedia { address: address.ip() as IpAddr, port: address.port() }),
+        local: local.map(|address: SocketAddr| LocalMedia {
+            address: address.ip() as IpAddr,
+            port: address.port(),
+            crypto,
+        }),
         remote: media,
         origin: Origin { id: passport.sdp_id, version: passport.sdp_version },
         sdp: passport.sdp,
@@ -258,7 +275,7 @@ fn open_early(early: Early, dialog: &Dialog, media: Option<RemoteMedia>) -> Resu
         None => None,
         Some(media) => {
             let chosen = usize::try_from(early.chosen).map_err(|_| PassportError::Damaged)?;
-            Some(Description::restore(&early.streams, chosen, media).ok_or(PassportError::Damaged)?)
+            Some(Description::restore(&early.streams, chosen, early.crypto_tag, media).ok_or(PassportError::Damaged)?)
         }
     };
     let echo = Echo::restore(&early.vias, dialog, dialog.flow.transport).ok_or(PassportError::Damaged)?;

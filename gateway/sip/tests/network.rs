@@ -29,7 +29,7 @@ fn flow(address: &str, transport: Transport) -> Flow {
     Flow { transport, remote: address.parse().unwrap(), connection: 0 }
 }
 
-const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000 };
+const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000, crypto: None };
 
 struct World {
     sides: [Endpoint; 2],
@@ -86,7 +86,12 @@ impl World {
                 Effect::Ended { leg, .. } => *self.ended.entry((side, leg)).or_default() += 1,
                 Effect::Ringing { .. } | Effect::Confirmed { .. } | Effect::MediaChanged { .. } => {}
                 Effect::Stray { flow, bytes, .. } => self.sides[side].answer_stray(Millis(now), flow, &bytes),
-                Effect::Digits { .. } | Effect::Register { .. } => unreachable!("nobody sends these"),
+                Effect::Digits { .. }
+                | Effect::Register { .. }
+                | Effect::Referred { .. }
+                | Effect::Redirected { .. }
+                | Effect::Bound { .. }
+                | Effect::Pinged { .. } => unreachable!("nobody sends these"),
             }
         }
     }

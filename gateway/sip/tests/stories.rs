@@ -3,17 +3,27 @@
 
 #[path = "stories/agent.rs"]
 mod agent;
+#[path = "stories/binding.rs"]
+mod binding;
 #[path = "stories/caller.rs"]
 mod caller;
 #[path = "stories/caller_edges.rs"]
 mod caller_edges;
 #[path = "stories/dialogue.rs"]
 mod dialogue;
+#[path = "stories/identity.rs"]
+mod identity;
+#[path = "stories/login.rs"]
+mod login;
 mod peer;
+#[path = "stories/refer.rs"]
+mod refer;
 #[path = "stories/register.rs"]
 mod register;
 #[path = "stories/relay.rs"]
 mod relay;
+#[path = "stories/secure.rs"]
+mod secure;
 #[path = "stories/take_over.rs"]
 mod take_over;
 

@@ -7,9 +7,9 @@ use super::{
     kinds::{levels, useless},
     limits,
     readers::{items_of, name_of, one_or_more},
-    rules,
+    rules, secrets,
     tree::{Node, Value},
-    values::{self, CONTACT_ALLOWED},
+    values::{self, CONTACT_ALLOWED, REALM},
     words::{FORWARDS, STARTS},
 };
 
@@ -23,7 +23,7 @@ pub(super) fn agent(name: String, fields: &mut Fields, notes: &mut Notes<'_>) ->
     let queues = fields.take("queues", notes).map(|node| memberships(node, notes)).unwrap_or_default();
     let start = fields.choice("start", &STARTS, StartState::LoggedOut, notes).into();
     let wrap_up_seconds = fields.number("wrap_up_seconds", &limits::WRAP_UP_SECONDS, 0, notes);
-    let (ha1_md5, ha1_sha256) = credential(&name, fields, notes);
+    let (ha1_md5, ha1_sha256) = secrets::credential(&name, REALM, fields, notes);
     let skill = |(skill, level)| SkillLevel { skill, level };
     let skills = fields.take("skills", notes).map(|node| levels(node, "skills", &limits::LEVEL, notes));
     Agent {
@@ -65,31 +65,6 @@ fn memberships(node: Node, notes: &mut Notes<'_>) -> Vec<Membership> {
         queues.push(membership);
     }
     queues
-}
-
-/// A password is hashed here and kept nowhere; no message ever quotes it.
-fn credential(name: &str, fields: &mut Fields, notes: &mut Notes<'_>) -> (Vec<u8>, Vec<u8>) {
-    let mut digest = |field: &'static str, bytes: usize, notes: &mut Notes<'_>| {
-        let (text, line) = fields.text(field, notes)?;
-        let digest = values::from_hex(&text, bytes);
-        if digest.is_none() {
-            notes.refuse(line, field, "is not such a digest", format_args!("{} hex digits", bytes * 2));
-        }
-        Some(digest.unwrap_or_default())
-    };
-    let md5 = digest("ha1_md5", 16, notes);
-    let sha256 = digest("ha1_sha256", 32, notes);
-    let Some((password, line)) = fields.text("password", notes) else {
-        return (md5.unwrap_or_default(), sha256.unwrap_or_default());
-    };
-    if md5.is_some() || sha256.is_some() {
-        notes.refuse(line, "password", "stands beside ha1_md5 or ha1_sha256", "either the password or the digests");
-    }
-    if password.is_empty() || password.chars().count() > limits::PASSWORD_CHARS_MAX {
-        let allowed = format!("1 to {} characters", limits::PASSWORD_CHARS_MAX);
-        notes.refuse(line, "password", "is empty or too long", allowed);
-    }
-    values::hash_password(name, &password)
 }
 
 /// A forwarding. Two rules for the same case, and one after `always`, would never be looked at.

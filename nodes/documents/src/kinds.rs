@@ -1,8 +1,6 @@
 //! One function per kind of document: its fields, their defaults, their ranges. Looks at no other document.
 
-use proto::v1::{
-    Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, TimedRoute, Trunk, document,
-};
+use proto::v1::{Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, TimedRoute, document};
 
 use super::{
     Key, Source, Sourced, agents,
@@ -12,7 +10,8 @@ use super::{
     readers::{entries_of, items_of, number_of, one_or_more, text_of, whole_of},
     rules, schedules,
     tree::{Node, Value},
-    values::{self, CODE_ALLOWED, NETWORK_ALLOWED},
+    trunks,
+    values::{self, CODE_ALLOWED},
     words::PRESENTATIONS,
     zones::{self, ZONE_ALLOWED},
 };
@@ -41,7 +40,7 @@ pub(super) fn read(node: Node, notes: &mut Notes<'_>) -> Option<Sourced<Document
         "Number" => document::Kind::Number(number(given, &mut fields, notes)),
         "Queue" => document::Kind::Queue(queues::queue(given, &mut fields, notes)),
         "Agent" => document::Kind::Agent(agents::agent(given, &mut fields, notes)),
-        "Trunk" => document::Kind::Trunk(trunk(given, &mut fields, notes)),
+        "Trunk" => document::Kind::Trunk(trunks::trunk(given, &mut fields, notes)),
         "Skill" => document::Kind::Skill(Skill { name: given }),
         "Schedule" => document::Kind::Schedule(schedule(given, &mut fields, notes)),
         "Caller" => document::Kind::Caller(caller(given, &mut fields, notes)),
@@ -186,7 +185,22 @@ fn centre(name: String, fields: &mut Fields, notes: &mut Notes<'_>) -> Centre {
         let message = format_args!("{consult} cannot be told from blind_code {blind}").to_string();
         notes.refuse(line, "consult_code", message, "two codes of which none begins with the other");
     }
+    centre.egress_deny = blocks("egress_deny", fields, notes);
+    centre.egress_allow = blocks("egress_allow", fields, notes);
+    centre.emergency = emergency(fields, notes);
     centre
+}
+
+fn blocks(field: &'static str, fields: &mut Fields, notes: &mut Notes<'_>) -> Vec<String> {
+    let Some(node) = fields.take(field, notes) else { return Vec::new() };
+    let items = one_or_more(node, field, limits::EGRESS_MAX, notes);
+    trunks::networks(items, notes)
+}
+
+fn emergency(fields: &mut Fields, notes: &mut Notes<'_>) -> Vec<String> {
+    let Some(node) = fields.take("emergency", notes) else { return Vec::new() };
+    let items = one_or_more(node, "emergency", limits::EMERGENCY_MAX, notes);
+    items.into_iter().filter_map(|(path, item)| number_of(item, &path, notes)).collect()
 }
 
 fn code(field: &'static str, fields: &mut Fields, notes: &mut Notes<'_>) -> String {
@@ -202,25 +216,4 @@ pub(super) fn useless(fields: &Fields, field: &str, why: &str, allowed: &str, no
     if let Some(line) = fields.line_of(field) {
         notes.refuse(line, &fields.path_of(field), format_args!("would not count: {why}"), allowed);
     }
-}
-
-fn trunk(name: String, fields: &mut Fields, notes: &mut Notes<'_>) -> Trunk {
-    let mut addresses = Vec::new();
-    let Some(node) = fields.require("addresses", NETWORK_ALLOWED, notes) else {
-        return Trunk { name, addresses, ..Trunk::default() };
-    };
-    let line = node.line;
-    let empty = matches!(&node.value, Value::List(items) if items.is_empty());
-    if empty {
-        let allowed = format!("1 to {}", limits::TRUNK_ADDRESSES_MAX);
-        notes.refuse(line, "addresses", "has 0 addresses", allowed);
-    }
-    for (path, item) in items_of(node, "addresses", limits::TRUNK_ADDRESSES_MAX, notes) {
-        let Some((text, line)) = text_of(item, &path, notes) else { continue };
-        match values::check_network(&text) {
-            Ok(network) => addresses.push(network),
-            Err(fault) => notes.refuse(line, &path, format_args!("{} {fault}", Quoted(&text)), NETWORK_ALLOWED),
-        }
-    }
-    Trunk { name, addresses, ..Trunk::default() }
 }

@@ -22,6 +22,20 @@ pub const PASSWORD_CHARS_MAX: usize = 128;
 pub const AGENT_QUEUES_MAX: usize = 64;
 /// Addresses of one trunk.
 pub const TRUNK_ADDRESSES_MAX: usize = 256;
+/// Hosts of one trunk.
+pub const TRUNK_HOSTS_MAX: usize = 16;
+/// Prefixes of one trunk.
+pub const TRUNK_PREFIXES_MAX: usize = 256;
+/// Characters of a trunk's user name or realm.
+pub const LOGIN_CHARS_MAX: usize = 128;
+/// Characters of a domain (RFC 1035 section 2.3.4).
+pub const DOMAIN_CHARS_MAX: usize = 253;
+/// Characters of one label of a domain.
+pub const LABEL_CHARS_MAX: usize = 63;
+/// Blocks that calls never go to, or nowhere else.
+pub const EGRESS_MAX: usize = 256;
+/// Numbers that overload does not refuse.
+pub const EMERGENCY_MAX: usize = 64;
 /// Numbers of the cluster.
 pub const NUMBERS_MAX: usize = 100_000;
 /// Queues of the cluster.
@@ -133,6 +147,20 @@ pub const SIP_STATUS: RangeInclusive<u32> = 400..=699;
 pub const HOPS_MAX: RangeInclusive<u32> = 1..=20;
 /// Digits of a number to call back.
 pub const CALLBACK_DIGITS_MIN: RangeInclusive<u32> = 0..=32;
+/// In which order trunks and their hosts are tried.
+pub const TRUNK_PRIORITY: RangeInclusive<u32> = 1..=1_000;
+/// The share of a trunk or a host among equals.
+pub const TRUNK_WEIGHT: RangeInclusive<u32> = 1..=1_000;
+/// Calls of a trunk on one gateway.
+pub const TRUNK_CALLS_MAX: RangeInclusive<u32> = 1..=100_000;
+/// New calls of a trunk on one gateway in a second.
+pub const TRUNK_CALLS_PER_SECOND_MAX: RangeInclusive<u32> = 1..=10_000;
+/// How often a host is asked whether it lives.
+pub const TRUNK_OPTIONS_SECONDS: RangeInclusive<u32> = 5..=3_600;
+/// For how long a trunk's registration is asked.
+pub const REGISTRATION_SECONDS: RangeInclusive<u32> = 60..=86_400;
+/// Ports.
+pub const PORT: RangeInclusive<u32> = 1..=65_535;
 /// Years of a date.
 pub const YEAR: RangeInclusive<u32> = 2_000..=2_099;
 

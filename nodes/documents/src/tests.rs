@@ -7,6 +7,7 @@ use super::*;
 mod dice;
 mod queues;
 mod reference;
+mod trunks;
 mod whole;
 mod zones;
 
@@ -417,6 +418,9 @@ fn no_text_makes_reading_panic() {
         "password: ",
         "queues: ",
         "addresses: ",
+        "hosts: ",
+        "- { host: h }\n",
+        "login: ",
         "route: ",
         "kind: Agent\n",
         "kind: Trunk\n",

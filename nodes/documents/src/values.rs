@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 
-use super::limits::{CODE_DIGITS_MAX, CONTACT_CHARS_MAX, ENDPOINT_CHARS_MAX};
+use super::limits::{
+    CODE_DIGITS_MAX, CONTACT_CHARS_MAX, DOMAIN_CHARS_MAX, ENDPOINT_CHARS_MAX, LABEL_CHARS_MAX, LOGIN_CHARS_MAX,
+};
 
 /// The realm that agents' credentials are hashed with.
 pub const REALM: &str = "cordboard";
@@ -138,6 +140,44 @@ pub(super) fn check_network(text: &str) -> Result<String, String> {
     Ok(format!("{address}/{prefix}"))
 }
 
+/// What a host to call out to looks like, in words.
+pub(super) const HOST_ALLOWED: &str = "an address or a name, such as 192.0.2.7, 2001:db8::7 or sip.example.net";
+
+/// An address, or a name that DNS can be asked for.
+pub(super) fn is_host(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || is_domain(text)
+}
+
+/// What a domain looks like, in words.
+pub(super) const DOMAIN_ALLOWED: &str = "a name or an IPv4 address, such as sip.example.net";
+
+/// RFC 3261 section 25.1 `hostname` or `IPv4address`: the last label of a name begins with a letter, so what looks like
+/// an address is one.
+pub(super) fn is_domain(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=LABEL_CHARS_MAX).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let named = last.starts_with(|first: char| first.is_ascii_alphabetic()) && text.split('.').all(label);
+    text.len() <= DOMAIN_CHARS_MAX && (named || text.parse::<std::net::Ipv4Addr>().is_ok())
+}
+
+/// Whether `text` is `sip:user@domain` and nothing more (RFC 3261 section 10.1).
+pub(super) fn is_aor(text: &str) -> bool {
+    let parts = text.strip_prefix("sip:").and_then(|rest| rest.rsplit_once('@'));
+    text.len() <= CONTACT_CHARS_MAX
+        && parts.is_some_and(|(user, domain)| check_user(user).is_ok() && !user.contains(';') && is_domain(domain))
+}
+
+/// Whether `text` may stand between the quotes of a digest (RFC 3261 section 25.1) as it is.
+pub(super) fn is_quotable(text: &str) -> bool {
+    (1..=LOGIN_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|byte| (byte == b' ' || byte.is_ascii_graphic()) && !b"\"\\".contains(&byte))
+}
+
 /// What a star code looks like, in words.
 pub(super) const CODE_ALLOWED: &str = "a star and 1 to 4 digits, such as *8";
 
@@ -160,8 +200,8 @@ pub(super) fn is_endpoint(text: &str) -> bool {
 }
 
 /// HA1 of RFC 7616 section 3.4.2 in both digests: MD5 and SHA-256 of user, realm and password.
-pub(super) fn hash_password(user: &str, password: &str) -> (Vec<u8>, Vec<u8>) {
-    let text = format!("{user}:{REALM}:{password}");
+pub(super) fn hash_password(user: &str, realm: &str, password: &str) -> (Vec<u8>, Vec<u8>) {
+    let text = format!("{user}:{realm}:{password}");
     (Md5::digest(text.as_bytes()).to_vec(), Sha256::digest(text.as_bytes()).to_vec())
 }
 

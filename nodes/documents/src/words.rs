@@ -2,7 +2,7 @@
 
 use proto::v1::{
     AnnouncementKind, AnswerMode, ClosingPolicy, ForwardWhen, IdleSince, Presentation, ProgressiveMode, RonaPolicy,
-    StartState, Strategy,
+    SipTransport, StartState, Strategy,
 };
 
 /// Every strategy; the single ones first.
@@ -45,6 +45,11 @@ pub(super) const FORWARDS: [(&str, ForwardWhen); 4] = [
 ];
 pub(super) const PRESENTATIONS: [(&str, Presentation); 3] =
     [("caller", Presentation::Caller), ("company", Presentation::Company), ("hidden", Presentation::Hidden)];
+
+pub(super) const TRANSPORTS: [(&str, SipTransport); 3] =
+    [("udp", SipTransport::Udp), ("tcp", SipTransport::Tcp), ("tls", SipTransport::Tls)];
+/// The codecs that calls can be carried in.
+pub(super) const CODECS: [&str; 2] = ["pcmu", "pcma"];
 
 /// The word for a value. An unspecified one, which `parse` never makes, is not a word: applying it says so.
 pub(super) fn word<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {

@@ -2,7 +2,8 @@
 //! Never prints a zone: people do not write them.
 
 use proto::v1::{
-    Agent, Caller, Centre, Document, ForwardRule, Forwarding, Hours, Membership, Number, Schedule, document,
+    Agent, Caller, Centre, Document, ForwardRule, Forwarding, Hours, Membership, Number, Schedule, Trunk, TrunkHost,
+    document,
 };
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
     printed,
     times::{Span, date_text, hours_text, season_text},
     values::to_hex,
-    words::{FORWARDS, PRESENTATIONS, STARTS, word},
+    words::{FORWARDS, PRESENTATIONS, STARTS, TRANSPORTS, word},
 };
 
 /// Writes documents as one YAML stream.
@@ -24,10 +25,7 @@ fn written(document: &document::Kind) -> Option<Printed> {
         document::Kind::Number(number) => written_number(number),
         document::Kind::Queue(queue) => printed::queue(queue),
         document::Kind::Agent(agent) => written_agent(agent),
-        document::Kind::Trunk(trunk) => {
-            let addresses = trunk.addresses.iter().map(|address| Printed::text(address)).collect();
-            Page::of("Trunk", &trunk.name).with("addresses", Printed::List(addresses))
-        }
+        document::Kind::Trunk(trunk) => written_trunk(trunk),
         document::Kind::Skill(skill) => Page::of("Skill", &skill.name),
         document::Kind::Schedule(schedule) => written_schedule(schedule),
         document::Kind::Caller(caller) => written_caller(caller),
@@ -137,9 +135,53 @@ fn written_centre(centre: &Centre) -> Page {
         .text("consult_code", &centre.consult_code)
         .text("transfer_prompt", &centre.transfer_prompt)
         .number("callback_digits_min", centre.callback_digits_min)
+        .list("egress_deny", texts(&centre.egress_deny))
+        .list("egress_allow", texts(&centre.egress_allow))
+        .list("emergency", texts(&centre.emergency))
 }
 
 /// A span as people write it.
 pub(super) fn span(seconds: u32) -> Printed {
     Printed::Text(Span(seconds).to_string())
+}
+
+fn texts(texts: &[String]) -> impl Iterator<Item = Printed> {
+    texts.iter().map(|text| Printed::text(text))
+}
+
+fn written_trunk(trunk: &Trunk) -> Page {
+    let mut page = Page::of("Trunk", &trunk.name)
+        .list("addresses", texts(&trunk.addresses))
+        .list("hosts", trunk.hosts.iter().map(trunk_host))
+        .list("prefixes", texts(&trunk.prefixes))
+        .number("priority", trunk.priority)
+        .number("weight", trunk.weight)
+        .number("calls_max", trunk.calls_max)
+        .number("calls_per_second_max", trunk.calls_per_second_max)
+        .number("options_seconds", trunk.options_seconds);
+    if let Some(login) = &trunk.login {
+        let login = Page::default()
+            .text("user", &login.user)
+            .text("realm", &login.realm)
+            .text("ha1_md5", &to_hex(&login.ha1_md5))
+            .text("ha1_sha256", &to_hex(&login.ha1_sha256));
+        page = page.with("login", login.done());
+    }
+    if let Some(registration) = &trunk.registration {
+        let registration =
+            Page::default().text("aor", &registration.aor).number("expires_seconds", registration.expires_seconds);
+        page = page.with("registration", registration.done());
+    }
+    page.truth("assert_identity", trunk.assert_identity)
+        .truth("diversion", trunk.diversion)
+        .text("domain", &trunk.domain)
+        .list("codecs", texts(&trunk.codecs))
+}
+
+fn trunk_host(host: &TrunkHost) -> Printed {
+    let mut page = Page::default().text("host", &host.host).number("port", host.port);
+    if host.transport != 0 {
+        page = page.with("transport", Printed::text(word(&TRANSPORTS, host.transport())));
+    }
+    page.number("priority", host.priority).number("weight", host.weight).done()
 }

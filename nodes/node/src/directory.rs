@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
-    PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, directory_entry, document,
+    PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute, directory_entry, document,
 };
 
 /// The tenant shard that new documents belong to. One tenant lives in this release; a `Tenant` document will name more.
@@ -115,6 +115,12 @@ impl Directory {
                 }
                 Some(document::Kind::Trunk(trunk)) => {
                     view.trunks.push(TrunkAccess { name: trunk.name.clone(), addresses: trunk.addresses.clone() });
+                    view.routes.push(TrunkRoute { trunk: Some(trunk.clone()) });
+                }
+                Some(document::Kind::Centre(centre)) => {
+                    view.egress_deny.extend_from_slice(&centre.egress_deny);
+                    view.egress_allow.extend_from_slice(&centre.egress_allow);
+                    view.emergency.extend_from_slice(&centre.emergency);
                 }
                 Some(document::Kind::Agent(agent)) if !agent.ha1_md5.is_empty() => view.credentials.push(Credential {
                     agent: agent.name.clone(),
@@ -129,8 +135,7 @@ impl Directory {
                     | document::Kind::Schedule(_)
                     | document::Kind::Zone(_)
                     | document::Kind::Caller(_)
-                    | document::Kind::Forwarding(_)
-                    | document::Kind::Centre(_),
+                    | document::Kind::Forwarding(_),
                 )
                 | None => {}
             }
@@ -232,7 +237,7 @@ fn refuse(code: RejectionCode, detail: &str) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use proto::v1::{Number, Queue};
+    use proto::v1::{Centre, Number, Queue, Trunk, TrunkHost};
 
     use super::*;
 
@@ -282,6 +287,36 @@ mod tests {
         let refused = directory.apply(put(1, vec![number("5001")])).expect_err("on an older version");
         assert_eq!(refused.code(), RejectionCode::Stale);
         assert_eq!(directory, before);
+    }
+
+    #[test]
+    fn gateways_are_told_of_trunks_and_of_what_the_centre_says_about_the_outside() {
+        let mut directory = Directory::default();
+        directory.apply(found()).expect("founded");
+        let host = TrunkHost { host: "sip.example.net".into(), ..TrunkHost::default() };
+        let outward = Trunk { name: "out".into(), hosts: vec![host], calls_max: 7, ..Trunk::default() };
+        let inward = Trunk { name: "in".into(), addresses: vec!["192.0.2.1".into()], ..Trunk::default() };
+        let centre = Centre {
+            name: "main".into(),
+            egress_deny: vec!["10.0.0.0/8".into()],
+            egress_allow: vec!["10.1.0.0/16".into()],
+            emergency: vec!["112".into()],
+            ..Centre::default()
+        };
+        let kinds = [document::Kind::Trunk(outward), document::Kind::Trunk(inward), document::Kind::Centre(centre)];
+        let documents = kinds.map(|kind| Document { kind: Some(kind) }).to_vec();
+        directory.apply(put(1, documents)).expect("put");
+        let view = directory.view(&[]).expect("founded");
+        let access: Vec<_> = view.trunks.iter().map(|trunk| (trunk.name.as_str(), trunk.addresses.len())).collect();
+        assert_eq!(access, [("in", 1), ("out", 0)]);
+        let routes: Vec<_> = view.routes.iter().flat_map(|route| &route.trunk).collect();
+        // One without hosts only takes calls in, but its caps count for those.
+        assert_eq!(
+            routes.iter().map(|trunk| (trunk.hosts.len(), trunk.calls_max)).collect::<Vec<_>>(),
+            [(0, 0), (1, 7)]
+        );
+        assert_eq!((view.egress_deny, view.egress_allow), (vec!["10.0.0.0/8".into()], vec!["10.1.0.0/16".into()]));
+        assert_eq!(view.emergency, ["112"]);
     }
 
     #[test]

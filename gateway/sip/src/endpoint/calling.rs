@@ -2,12 +2,13 @@
 //! Never decides whom to ring.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::core::{Ask, Core};
-use super::{ASLEEP, Endpoint, session};
-use crate::dialog::Dialog;
+use super::{ASLEEP, Endpoint, redirect, session};
+use crate::dialog::{Dialog, HOPS_MAX};
 use crate::flow_token;
 use crate::leg::{Audio, Calling, Ending, Fate, Leg, LegState, Up};
 use crate::message::{Method, Response};
@@ -18,10 +19,10 @@ use crate::timers::{Due, LegTimer};
 use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
 use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Millis, Transport};
 use crate::uri::{Scheme, Uri};
-use crate::{passport, write};
+use crate::{identity, passport, write};
 
 /// Fields that `Invite::headers` may not set.
-const OURS: [&str; 16] = [
+const OURS: &[&str] = &[
     "via",
     "from",
     "to",
@@ -37,7 +38,17 @@ const OURS: [&str; 16] = [
     "supported",
     "allow",
     "authorization",
+    "proxy-authorization",
     "session-expires",
+    "min-se",
+    "p-asserted-identity",
+    "p-preferred-identity",
+    "privacy",
+    "history-info",
+    "diversion",
+    "replaces",
+    "rack",
+    "rseq",
 ];
 
 impl Endpoint {
@@ -55,8 +66,9 @@ impl Endpoint {
         let token = tag::encode(&self.core.keys, leg);
         let seed = self.seed(leg, &token, &target, &invite);
         let mut audio = Audio::new(leg);
-        audio.local = Some(invite.media);
-        audio.sdp = sdp::offer(audio.origin, invite.media, Direction::SendRecv);
+        let media = self.core.offerable(invite.media, flow);
+        audio.local = Some(media);
+        audio.sdp = sdp::offer(audio.origin, media, Direction::SendRecv);
         let dialog = early_dialog(&seed, flow, route);
         let bytes = self.first_invite(&dialog, &branch, &token, &invite, &audio.sdp);
         let calling = Calling { key, rang: false, provisional: false, ending: None, early: None };
@@ -64,6 +76,9 @@ impl Endpoint {
         self.legs.insert(leg, Box::new(Leg { id: leg, token, state, dialog, audio, session: None, wakes: ASLEEP }));
         let patience_ms = self.core.config.no_provisional_ms.min(self.core.config.timers.patience_ms());
         let ask = Ask { purpose: Purpose::Invite, leg, flow, bytes, seed: Some(Box::new(seed)), patience_ms };
+        if let Some(login) = invite.login {
+            self.core.logins.insert(leg, Arc::new(login));
+        }
         self.core.ask(now, key, ask);
     }
 
@@ -90,29 +105,15 @@ impl Endpoint {
     }
 
     pub(super) fn seed(&self, leg: LegId, token: &str, target: &Uri, invite: &Invite) -> Seed {
-        let mut local = Vec::with_capacity(160);
-        if invite.caller.is_empty() {
-            local.extend_from_slice(b"\"Anonymous\" <sip:anonymous@anonymous.invalid>");
-        } else {
-            if !invite.caller_name.is_empty() {
-                write::quoted(&mut local, &invite.caller_name);
-                local.push(b' ');
-            }
-            local.extend_from_slice(b"<sip:");
-            write::user(&mut local, &invite.caller);
-            local.push(b'@');
-            local.extend_from_slice(self.core.host_port.as_bytes());
-            local.push(b'>');
-        }
+        let mut local = identity::from(invite, &self.core.host_port);
         local.extend_from_slice(b";tag=");
         local.extend_from_slice(token.as_bytes());
-        let mut remote = vec![b'<'];
-        remote.extend_from_slice(&target.text);
-        remote.push(b'>');
+        let uri = identity::request_uri(invite, target);
+        let remote = [b"<", uri.as_slice(), b">"].concat();
         // Derived, like the tag: another gateway must be able to take the INVITE back.
         let call_id = format!("{:016x}{:016x}-{}", leg.call, self.core.keys.digest(b'I', &[token.as_bytes()]), leg.leg);
         Seed {
-            uri: target.text.clone(),
+            uri: Bytes::from(uri),
             local: Bytes::from(local),
             remote: Bytes::from(remote),
             call_id: Bytes::from(call_id),
@@ -124,11 +125,14 @@ impl Endpoint {
     }
 
     fn first_invite(&self, dialog: &Dialog, branch: &str, token: &str, invite: &Invite, sdp: &[u8]) -> Bytes {
-        let mut out = dialog.request("INVITE", 1, &self.core.host_port, branch);
+        let hops = if invite.max_forwards == 0 { HOPS_MAX } else { invite.max_forwards };
+        let mut out = dialog.request_within(hops, "INVITE", 1, &self.core.host_port, branch);
         self.core.contact_in(dialog, &mut out, token, dialog.flow.transport);
         write::field(&mut out, "Allow", write::ALLOW);
         write::field(&mut out, "Supported", write::SUPPORTED);
         write::field(&mut out, "User-Agent", &self.core.config.user_agent);
+        session::ask(&mut out, &self.core.config);
+        identity::lines(&mut out, invite, &dialog.target, &self.core.host_port, &self.core.config.limits);
         for (name, value) in &invite.headers {
             let token = !name.is_empty() && name.bytes().all(raw::is_token);
             let ours = OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) || name.len() == 1;
@@ -175,7 +179,7 @@ impl Endpoint {
                 self.core.send(tx.flow, ack.clone());
                 tx.bytes = ack;
                 self.core.complete(now, key, tx);
-                let fate = self.legs.get(&id).map_or(Fate::Lives, |leg| refused(leg, key, response.status));
+                let fate = self.legs.get(&id).map_or(Fate::Lives, |leg| refused(&mut self.core, leg, key, response));
                 self.settle(id, fate);
             }
             // RFC 3261 17.1.1.2: a repeat of the refusal gets the ACK again.
@@ -205,7 +209,7 @@ impl Endpoint {
         let id = tx.leg;
         let Some(seed) = tx.seed.as_mut() else { return };
         let mut dialog = Dialog::of_response(seed, response, flow, self.core.config.limits.routes_max);
-        tx.bytes = self.core.ack(id, &dialog, seed.cseq);
+        tx.bytes = self.core.ack_as(id, &dialog, seed.cseq, &tx.bytes);
         tx.flow = dialog.flow;
         seed.tag = response.to_tag.clone();
         let abandoned = seed.abandoned;
@@ -256,7 +260,8 @@ fn progress(core: &mut Core, leg: &mut Leg, response: &Response) -> Option<Endin
     calling.provisional = true;
     if response.status > 100 {
         if !response.body.is_empty() {
-            calling.early = sdp::read(&response.body, &limits).ok().map(|description| description.media);
+            let answer = sdp::read(&response.body, &limits).and_then(|answer| answer.answers(leg.audio.local));
+            calling.early = answer.ok().map(|description| description.media);
         }
         if !calling.rang && calling.ending.is_none() {
             calling.rang = true;
@@ -276,7 +281,10 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
     }
     let media = match response.body.is_empty() {
         true => calling.early,
-        false => sdp::read(&response.body, &core.config.limits).ok().map(|description| description.media),
+        false => {
+            let answer = sdp::read(&response.body, &core.config.limits);
+            answer.and_then(|answer| answer.answers(leg.audio.local)).ok().map(|description| description.media)
+        }
     };
     let Some(media) = media else {
         core.hang_up(now, leg.id, &mut dialog, 488, "no common codec");
@@ -293,11 +301,14 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
 }
 
 /// A final refusal of our INVITE.
-fn refused(leg: &Leg, key: u64, status: u16) -> Fate {
+fn refused(core: &mut Core, leg: &Leg, key: u64, response: &Response) -> Fate {
+    let status = response.status;
     match &leg.state {
         LegState::Calling(calling) if calling.key == key => {
             if calling.ending.is_some() {
                 Fate::Ended(EndCause::Ordered, status)
+            } else if redirect::tell(core, leg.id, response) {
+                Fate::Ended(EndCause::Moved, status)
             } else {
                 Fate::Ended(cause_of(status), status)
             }

@@ -2,6 +2,7 @@
 //! Never holds a leg, so that a leg and this can be borrowed together.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -10,11 +11,12 @@ use crate::dialog::Dialog;
 use crate::echo::Echo;
 use crate::flow_token::Life;
 use crate::leg::Leg;
+use crate::login;
 use crate::message::{Method, Request};
 use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
-use crate::types::{Effect, Flow, LegId, Millis, Transport};
+use crate::types::{Effect, Flow, LegId, LocalMedia, Login, Millis, Transport};
 use crate::{relay, write};
 
 pub(crate) struct Core {
@@ -30,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) clients: BTreeMap<u64, ClientTx>,
     /// (Call-ID, From-tag, CSeq) of INVITEs whose transaction lives.
     pub(crate) merges: ByHash<u64>,
+    /// How legs answer challenges.
+    pub(crate) logins: BTreeMap<LegId, Arc<Login>>,
     pub(crate) effects: VecDeque<Effect>,
     /// Shards whose legs may have moved.
     pub(crate) doubts: BTreeSet<u32>,
@@ -46,6 +50,7 @@ impl Core {
             servers: ByHash::default(),
             clients: BTreeMap::new(),
             merges: ByHash::default(),
+            logins: BTreeMap::new(),
             effects: VecDeque::new(),
             doubts: BTreeSet::new(),
         }
@@ -172,7 +177,8 @@ impl Core {
         self.timers.arm(due, Due::Client(key));
         let state = ClientState::Trying { interval_ms: t1, until };
         let Ask { purpose, leg, flow, bytes, seed, .. } = ask;
-        self.clients.insert(key, ClientTx { purpose, leg, flow, state, bytes, due, seed });
+        let login = self.logins.get(&leg).cloned();
+        self.clients.insert(key, ClientTx { purpose, leg, flow, state, bytes, due, seed, login, tries: 0 });
     }
 
     /// BYE with a Reason; the leg need not live any longer.
@@ -195,15 +201,20 @@ impl Core {
 
     /// The ACK for a 2xx (RFC 3261 13.2.2.4): its own transaction, in the dialog.
     pub(crate) fn ack(&mut self, leg: LegId, dialog: &Dialog, cseq: u32) -> Bytes {
+        self.ack_as(leg, dialog, cseq, b"")
+    }
+
+    /// The same for an INVITE whose bytes are known: RFC 3261 22.1 wants its credentials in the ACK.
+    pub(crate) fn ack_as(&mut self, leg: LegId, dialog: &Dialog, cseq: u32, invite: &[u8]) -> Bytes {
         let branch = self.branch(leg, "ACK", cseq, &dialog.remote_tag);
-        let out = dialog.request("ACK", cseq, &self.host_port, &branch);
+        let mut out = dialog.request("ACK", cseq, &self.host_port, &branch);
+        login::copy_credentials(&mut out, invite);
         let bytes = write::finish(out);
         self.send(dialog.flow, bytes.clone());
         bytes
     }
 
     /// Our Contact out of a dialog.
-    #[allow(dead_code)] // for requests that make no dialog
     pub(crate) fn contact(&self, out: &mut Vec<u8>, token: &str, transport: Transport) {
         self.contact_as("sip:", out, token, transport);
     }
@@ -228,6 +239,16 @@ impl Core {
             out.extend_from_slice(transport.uri_name().as_bytes());
         }
         out.extend_from_slice(b">\r\n");
+    }
+
+    /// Whether an SDP that goes this way may hold SRTP keys (RFC 4568 7: only over a protected transport).
+    pub(crate) fn keys_may_travel(&self, flow: Flow) -> bool {
+        flow.transport.is_secure() || self.config.crypto_anywhere
+    }
+
+    /// Our media as it may be offered there.
+    pub(crate) fn offerable(&self, media: LocalMedia, flow: Flow) -> LocalMedia {
+        LocalMedia { crypto: media.crypto.filter(|_| self.keys_may_travel(flow)), ..media }
     }
 
     /// Wakes a leg's timer at a moment; an earlier wish of the same timer is dropped.

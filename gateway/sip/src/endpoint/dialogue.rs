@@ -4,7 +4,7 @@
 use super::core::Core;
 use super::inbound::ACCEPT;
 use super::offered::{Ok2xx, about_us, is_type, refusal_inside, refuse, say_ok};
-use super::{Endpoint, session};
+use super::{Endpoint, refer, session};
 use crate::leg::{Fate, Leg, LegState};
 use crate::message::{Method, Request};
 use crate::sdp;
@@ -14,7 +14,7 @@ use crate::types::{Direction, Effect, EndCause, Flow, LegId, Millis};
 use crate::{passport, relay, write};
 
 /// A refusal inside of a dialog.
-struct No(u16, Option<(&'static str, String)>);
+pub(super) struct No(u16, Option<(&'static str, String)>);
 
 impl From<u16> for No {
     fn from(status: u16) -> Self {
@@ -24,7 +24,7 @@ impl From<u16> for No {
 
 impl No {
     /// RFC 3261 14.2: come again in a moment.
-    fn later(status: u16) -> Self {
+    pub(super) fn later(status: u16) -> Self {
         Self(status, Some(("Retry-After", "1".to_owned())))
     }
 }
@@ -68,7 +68,8 @@ impl Endpoint {
                 core.reply(now, key, request.echo.flow, write::finish(out));
                 Ok(())
             }
-            Method::Unserved => Err(405.into()),
+            Method::Refer => refer::ask(core, now, key, request, leg),
+            Method::Unserved | Method::Notify | Method::Prack => Err(405.into()),
             Method::Unknown | Method::Register | Method::Ack | Method::Cancel => Err(501.into()),
         };
         if let Err(refusal) = outcome {
@@ -187,8 +188,7 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
 }
 
 fn session_terms(core: &Core, request: &Request) -> Result<(Option<crate::leg::Session>, String), No> {
-    session::answer(request, core.config.limits.session_seconds_min)
-        .map_err(|min| No(422, Some(("Min-SE", min.to_string()))))
+    session::answer(request, &core.config).map_err(|min| No(422, Some(("Min-SE", min.to_string()))))
 }
 
 /// Answers the offer in a request, if there is one: our SDP is rewritten, its version grows with each change.
@@ -197,7 +197,9 @@ fn take_offer(core: &mut Core, request: &Request, leg: &mut Leg) -> Result<bool,
     if !is_type(request, "application/sdp") {
         return Err(415.into());
     }
-    let offer = sdp::read(&request.body, &core.config.limits).map_err(|problem| match problem {
+    let keys = core.keys_may_travel(leg.dialog.flow) && local.crypto.is_some();
+    let offer = sdp::read(&request.body, &core.config.limits).and_then(|offer| offer.permitted(keys));
+    let offer = offer.map_err(|problem| match problem {
         sdp::SdpProblem::Malformed => 400u16,
         sdp::SdpProblem::NothingInCommon => 488,
     })?;
@@ -247,7 +249,7 @@ fn acked(core: &mut Core, now: Millis, leg: &mut Leg, request: &Request) -> Fate
     }
     if unacked.offered {
         // A late offer: the answer is in the ACK, and there is no way to refuse it but to hang up.
-        match sdp::read(&request.body, &core.config.limits) {
+        match sdp::read(&request.body, &core.config.limits).and_then(|answer| answer.answers(leg.audio.local)) {
             Ok(answer) => {
                 hear(core, leg, answer.media);
             }

@@ -31,6 +31,7 @@ impl Endpoint {
         if let LegState::Offered(offered) = &gone.state {
             self.core.forget_server(offered.key);
         }
+        self.core.logins.remove(&leg);
         let silent = |state| matches!(state, ClientState::Completed | ClientState::Accepted);
         self.core.clients.retain(|_, tx| tx.leg != leg || silent(tx.state));
     }

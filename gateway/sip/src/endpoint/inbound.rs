@@ -54,8 +54,8 @@ impl Endpoint {
             Method::Invite => self.on_invite(now, flow, key, request, access),
             Method::Register => self.on_register(now, flow, key, request, access),
             Method::Options => self.options(request),
-            Method::Bye | Method::Info | Method::Update => self.core.refuse(&request.echo, 481, &[]),
-            Method::Unserved => self.core.refuse(&request.echo, 405, &[]),
+            Method::Bye | Method::Info | Method::Update | Method::Prack => self.core.refuse(&request.echo, 481, &[]),
+            Method::Unserved | Method::Refer | Method::Notify => self.core.refuse(&request.echo, 405, &[]),
             Method::Unknown | Method::Ack | Method::Cancel => self.core.refuse(&request.echo, 501, &[]),
         }
     }

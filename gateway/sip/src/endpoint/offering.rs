@@ -21,6 +21,10 @@ impl Endpoint {
     pub fn reoffer(&mut self, now: Millis, leg: LegId, media: LocalMedia) -> Result<(), UnknownLeg> {
         let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
         let LegState::Up(up) = &mut it.state else { return Err(UnknownLeg(leg)) };
+        // A key that is in use stays; a plain dialog stays plain.
+        let secure = it.audio.remote.is_some_and(|remote| remote.crypto.is_some());
+        let key = it.audio.local.and_then(|local| local.crypto).or(media.crypto);
+        let media = LocalMedia { crypto: key.filter(|_| secure), ..media };
         if up.asking.is_some_and(|asking| asking.media == Some(media)) {
             up.wanted = None;
         } else if up.stale || it.audio.local != Some(media) {
@@ -55,7 +59,7 @@ impl Endpoint {
             (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 200..=299) => {
                 let cseq = tx.seed.as_ref().map_or(response.cseq, |seed| seed.cseq);
                 if let Some(leg) = self.legs.get(&id) {
-                    tx.bytes = self.core.ack(id, &leg.dialog, cseq);
+                    tx.bytes = self.core.ack_as(id, &leg.dialog, cseq, &tx.bytes);
                     tx.flow = leg.dialog.flow;
                     self.core.accept(now, key, tx);
                 }
@@ -119,7 +123,7 @@ impl Endpoint {
             leg.audio.local = Some(media);
         }
         if !response.body.is_empty() {
-            match sdp::read(&response.body, &core.config.limits) {
+            match sdp::read(&response.body, &core.config.limits).and_then(|answer| answer.answers(leg.audio.local)) {
                 Ok(answer) => {
                     hear(core, leg, answer.media);
                 }
@@ -217,6 +221,7 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     write::field(&mut out, "Allow", write::ALLOW);
     write::field(&mut out, "User-Agent", &core.config.user_agent);
     if let Some(session) = leg.session {
+        write::field(&mut out, "Min-SE", &core.config.limits.session_seconds_min.to_string());
         write::field(
             &mut out,
             "Session-Expires",
@@ -226,7 +231,9 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     let bytes = if update {
         write::finish(out)
     } else {
-        if let Some(local) = media.or(leg.audio.local) {
+        // RFC 4028 7.4: a refresh says the same SDP again, with the same version.
+        let fresh = if leg.audio.sdp.is_empty() { media.or(leg.audio.local) } else { media };
+        if let Some(local) = fresh {
             let mut offer = sdp::offer(leg.audio.origin, local, Direction::SendRecv);
             if offer != leg.audio.sdp {
                 leg.audio.origin.version += 1;

@@ -59,7 +59,7 @@ impl Endpoint {
         if request.to.uri.user != credentials.username.as_bytes() {
             return self.core.refuse(&request.echo, 403, &[]);
         }
-        if let Err((status, field)) = self.bind(now, flow, key, request, &credentials.username, ha1.shard) {
+        if let Err((status, field)) = self.take_bindings(now, flow, key, request, &credentials.username, ha1.shard) {
             match field {
                 Some((name, value)) => self.core.refuse(&request.echo, status, &[(name, &value)]),
                 None => self.core.refuse(&request.echo, status, &[]),
@@ -67,7 +67,7 @@ impl Endpoint {
         }
     }
 
-    fn bind(
+    fn take_bindings(
         &mut self,
         now: Millis,
         flow: Flow,

@@ -145,7 +145,7 @@ fn other_requests_in_the_dialog_get_their_answer() {
     desk.says("SIP/2.0 200");
     desk.hear(&in_dialog("UPDATE", 3, &ok, ""));
     desk.says("SIP/2.0 200");
-    desk.hear(&in_dialog("REFER", 4, &ok, ""));
+    desk.hear(&in_dialog("NOTIFY", 4, &ok, ""));
     desk.says("SIP/2.0 405");
     desk.hear(&in_dialog("INFO", 2, &ok, ""));
     desk.says("SIP/2.0 500");

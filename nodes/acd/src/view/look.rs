@@ -1,8 +1,10 @@
 //! Filling the views from the rows; never changes one.
 
 use super::*;
-use crate::rows::{AfterCall, Agent, AsideStage, Call, CallState, Class, LegWant, Presence, Queue, State, TIERS};
-use crate::table::QueueKey;
+use crate::rows::{
+    AfterCall, Agent, AsideStage, Call, CallState, Class, Gateway, LegWant, Presence, Queue, State, TIERS,
+};
+use crate::table::{GatewayKey, QueueKey};
 
 impl Shard {
     /// Shard time.
@@ -119,6 +121,22 @@ impl Shard {
         })
     }
 
+    /// Id and address of the gateway that holds a call; nobody while it is lost.
+    pub fn holder(&self, id: CallId) -> Option<(String, String)> {
+        let gateway = &self.gateways[self.calls[*self.call_ids.get(&id)?].gateway];
+        gateway.up.then(|| (gateway.id.to_string(), gateway.sip.clone()))
+    }
+
+    /// What a gateway has to do; nothing for one that is not known.
+    pub fn load(&self, gateway: &str) -> Option<GatewayLoad> {
+        let own = *self.gateway_ids.get(gateway)?;
+        let row = &self.gateways[own];
+        let takes = |(key, other): &(GatewayKey, &Gateway)| *key != own && other.up && !other.draining;
+        let takers = self.gateways.iter().filter(takes).count() as u32;
+        let calls = row.calls.len() as u32;
+        Some(GatewayLoad { incarnation: row.incarnation, calls, draining: row.draining, takers })
+    }
+
     /// All gateways by id.
     pub fn gateways(&self) -> Vec<GatewayInfo> {
         let gateways = self.gateway_ids.values().map(|key| &self.gateways[*key]);
@@ -129,6 +147,8 @@ impl Shard {
                 sip: gateway.sip.clone(),
                 up: gateway.up,
                 legs: gateway.calls.iter().map(|call| self.calls[*call].legs.len() as u32).sum(),
+                calls: gateway.calls.len() as u32,
+                draining: gateway.draining,
                 since: gateway.since,
             })
             .collect()

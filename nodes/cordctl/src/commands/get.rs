@@ -59,7 +59,7 @@ fn row(document: &Document) -> Option<[String; 3]> {
             let contact = if contact.is_empty() { "registers" } else { contact };
             ("Agent", name, format!("{contact}, queues {}", queues.join(",")))
         }
-        document::Kind::Trunk(Trunk { name, addresses, .. }) => ("Trunk", name, addresses.join(",")),
+        document::Kind::Trunk(trunk) => ("Trunk", &trunk.name, trunk_of(trunk)),
         document::Kind::Skill(skill) => ("Skill", &skill.name, String::new()),
         document::Kind::Schedule(schedule) => ("Schedule", &schedule.name, format!("in {}", schedule.zone)),
         document::Kind::Caller(caller) => ("Caller", &caller.name, format!("{} numbers", caller.numbers.len())),
@@ -75,4 +75,21 @@ fn row(document: &Document) -> Option<[String; 3]> {
 
 fn what_of(queue: &Queue) -> String {
     format!("rings {}s, wrap-up {}s", queue.ring_seconds, queue.wrap_up_seconds)
+}
+
+/// Where calls come from and go to.
+fn trunk_of(trunk: &Trunk) -> String {
+    let hosts: Vec<_> = trunk.hosts.iter().map(|host| host.host.as_str()).collect();
+    let mut parts = Vec::new();
+    if !trunk.addresses.is_empty() {
+        parts.push(format!("from {}", trunk.addresses.join(",")));
+    }
+    if !hosts.is_empty() {
+        parts.push(format!("to {}", hosts.join(",")));
+        parts.push(if trunk.prefixes.is_empty() { "all numbers".to_owned() } else { trunk.prefixes.join(",") });
+    }
+    if let Some(registration) = &trunk.registration {
+        parts.push(format!("registers {}", registration.aor));
+    }
+    parts.join("; ")
 }

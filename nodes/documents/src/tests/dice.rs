@@ -244,6 +244,54 @@ impl Dice {
         }
     }
 
+    fn trunk(&mut self) -> Trunk {
+        let networks = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::1"];
+        let names = ["192.0.2.1", "2001:db8::7", "sip.example.net", "carrier", "null", "a-1.b_2.x"];
+        let mut hosts = self.some(4, |dice| TrunkHost {
+            host: names[dice.0.usize(0..names.len())].to_owned(),
+            port: dice.maybe(&limits::PORT),
+            transport: dice.maybe_word(&words::TRANSPORTS),
+            priority: dice.maybe(&limits::TRUNK_PRIORITY),
+            weight: dice.maybe(&limits::TRUNK_WEIGHT),
+        });
+        hosts.sort_by(|left, right| left.host.cmp(&right.host));
+        hosts.dedup_by(|left, right| left.host == right.host);
+        let mut trunk = Trunk {
+            name: self.name(),
+            addresses: self.some(3, |dice| networks[dice.0.usize(0..networks.len())].to_owned()),
+            hosts,
+            calls_max: self.maybe(&limits::TRUNK_CALLS_MAX),
+            calls_per_second_max: self.maybe(&limits::TRUNK_CALLS_PER_SECOND_MAX),
+            assert_identity: self.0.bool(),
+            codecs: [vec![], vec!["pcma"], vec!["pcma", "pcmu"]][self.0.usize(0..3)]
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            ..Trunk::default()
+        };
+        if trunk.hosts.is_empty() {
+            trunk.addresses.push("192.0.2.9".to_owned());
+            return trunk;
+        }
+        trunk.prefixes = ["+49", "0", "*8", "007"].into_iter().filter(|_| self.0.bool()).map(str::to_owned).collect();
+        trunk.priority = self.maybe(&limits::TRUNK_PRIORITY);
+        trunk.weight = self.maybe(&limits::TRUNK_WEIGHT);
+        trunk.options_seconds = self.maybe(&limits::TRUNK_OPTIONS_SECONDS);
+        trunk.login = self.0.bool().then(|| TrunkLogin {
+            user: ["49 30", "null", "a@b"][self.0.usize(0..3)].to_owned(),
+            realm: ["sip.example.net", "a: b", "'"][self.0.usize(0..3)].to_owned(),
+            ha1_md5: vec![self.0.u8(..); 16],
+            ha1_sha256: vec![self.0.u8(..); 32],
+        });
+        trunk.registration = self.0.bool().then(|| TrunkRegistration {
+            aor: "sip:+4930@example.net".to_owned(),
+            expires_seconds: self.maybe(&limits::REGISTRATION_SECONDS),
+        });
+        trunk.diversion = self.0.bool();
+        trunk.domain = ["", "example.net", "192.0.2.1", "true"][self.0.usize(0..4)].to_owned();
+        trunk
+    }
+
     fn hours(&mut self, weekly: bool) -> Hours {
         let weekdays: Vec<u32> = (1..=7).filter(|_| weekly && self.0.bool()).collect();
         let (from_minute, to_minute) = (self.0.u32(0..1_440), self.0.u32(0..=1_440));
@@ -300,7 +348,7 @@ impl Dice {
     }
 
     fn document(&mut self) -> Document {
-        let kind = match self.0.u8(0..9) {
+        let kind = match self.0.u8(0..10) {
             0 => document::Kind::Number(Number {
                 name: self.name(),
                 queue: self.name(),
@@ -334,8 +382,11 @@ impl Dice {
                 consult_code: ["", "*9"][self.0.usize(0..2)].to_owned(),
                 transfer_prompt: self.maybe_name(),
                 callback_digits_min: self.maybe(&limits::CALLBACK_DIGITS_MIN),
-                ..Centre::default()
+                egress_deny: ["10.0.0.0/8", "::/0"].into_iter().filter(|_| self.0.bool()).map(str::to_owned).collect(),
+                egress_allow: ["192.0.2.1"].into_iter().filter(|_| self.0.bool()).map(str::to_owned).collect(),
+                emergency: self.some(3, Self::number),
             }),
+            8 => document::Kind::Trunk(self.trunk()),
             _ => document::Kind::Skill(Skill { name: self.name() }),
         };
         Document { kind: Some(kind) }

@@ -64,7 +64,8 @@ fn every_word_of_the_documents_is_in_the_reference() {
                 x: 1\nqueues: [{ x: 1 }]\n---\nkind: Caller\nname: c\nx: 1\n---\nkind: Schedule\nname: s\nx: 1\n---\n\
                 kind: Centre\nname: c\nx: 1\n---\nkind: Forwarding\nname: f\nx: 1\nrules: [{ x: 1, to: { x: 1 } }]\n---\n\
                 kind: Queue\nname: r\nleave: { x: 1, when: { x: 1 }, do: x }\nkeys: { 1: x }\noverflow: [{ x: 1, do: x }]\n\
-                announcements: [{ x: 1 }]\ncallback: { x: 1 }\nsticky: { x: 1 }\n---\nkind: Trunk\nname: t\nx: 1\n";
+                announcements: [{ x: 1 }]\ncallback: { x: 1 }\nsticky: { x: 1 }\n---\nkind: Trunk\nname: t\nx: 1\n\
+                hosts: [{ x: 1 }]\nlogin: { x: 1 }\nregistration: { x: 1 }\n";
     let errors = check(&[], &[file("f", text)]).expect_err("x is no field");
     let unknown = errors.iter().filter(|error| error.message.starts_with("unknown"));
     let words: BTreeSet<&str> = unknown.flat_map(|error| error.allowed.split(", ")).collect();
