@@ -1,6 +1,8 @@
 //! A leg of another gateway goes on here, from its passport.
 //! Never speaks to the far end by itself: `alert`, `answer`, `reoffer` and `end` do, when the gateway knows what is wanted.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::core::Core;
@@ -63,6 +65,9 @@ impl Endpoint {
             }
         }
         self.legs.insert(leg, it);
+        if let Some(login) = opened.login {
+            self.core.logins.insert(leg, Arc::new(login));
+        }
         Ok(adopted)
     }
 

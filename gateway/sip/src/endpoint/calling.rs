@@ -19,7 +19,7 @@ use crate::timers::{Due, LegTimer};
 use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
 use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Millis, Transport};
 use crate::uri::{Scheme, Uri};
-use crate::{identity, passport, write};
+use crate::{identity, write};
 
 /// Fields that `Invite::headers` may not set.
 const OURS: &[&str] = &[
@@ -295,7 +295,7 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
     leg.state = LegState::Up(Up { confirmed: true, ..Up::default() });
     leg.session = session::adopt(&response.fields);
     session::start(core, now, leg);
-    let passport = passport::write(leg).unwrap_or_default();
+    let passport = core.passport(leg).unwrap_or_default();
     core.tell(Effect::Answered { leg: leg.id, media, passport });
     Fate::Lives
 }

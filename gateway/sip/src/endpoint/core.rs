@@ -17,7 +17,7 @@ use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
 use crate::types::{Effect, Flow, LegId, LocalMedia, Login, Millis, Transport};
-use crate::{relay, write};
+use crate::{passport, relay, write};
 
 pub(crate) struct Core {
     pub(crate) config: EndpointConfig,
@@ -249,6 +249,11 @@ impl Core {
     /// Our media as it may be offered there.
     pub(crate) fn offerable(&self, media: LocalMedia, flow: Flow) -> LocalMedia {
         LocalMedia { crypto: media.crypto.filter(|_| self.keys_may_travel(flow)), ..media }
+    }
+
+    /// The passport of a leg.
+    pub(crate) fn passport(&self, leg: &Leg) -> Option<Vec<u8>> {
+        passport::write(leg, self.logins.get(&leg.id).map(|login| &**login))
     }
 
     /// Wakes a leg's timer at a moment; an earlier wish of the same timer is dropped.

@@ -11,7 +11,7 @@ use crate::sdp;
 use crate::timers::LegTimer;
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Direction, Effect, EndCause, Flow, LegId, Millis};
-use crate::{passport, relay, write};
+use crate::{relay, write};
 
 /// A refusal inside of a dialog.
 pub(super) struct No(u16, Option<(&'static str, String)>);
@@ -232,7 +232,7 @@ pub(super) fn hear(core: &mut Core, leg: &mut Leg, media: crate::types::RemoteMe
 
 /// The dialog as others should know it.
 pub(super) fn confirm(core: &mut Core, leg: &Leg) {
-    if let Some(passport) = passport::write(leg) {
+    if let Some(passport) = core.passport(leg) {
         core.tell(Effect::Confirmed { leg: leg.id, passport });
     }
 }

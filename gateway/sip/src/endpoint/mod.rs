@@ -29,7 +29,6 @@ use self::core::Core;
 use self::register::PendingRegister;
 use crate::config::EndpointConfig;
 use crate::leg::{Fate, Leg};
-use crate::passport;
 use crate::timers::LEG_TIMERS;
 use crate::types::{BindingId, Effect, LegId, LocalMedia, Millis, PingId, RegisterId, RemoteMedia};
 
@@ -89,7 +88,7 @@ impl Endpoint {
     /// The dialog of an answered leg, or the transaction of a caller without an answer, as any gateway needs it to go on.
     #[must_use]
     pub fn passport(&self, leg: LegId) -> Option<Vec<u8>> {
-        self.legs.get(&leg).and_then(|leg| passport::write(leg))
+        self.legs.get(&leg).and_then(|leg| self.core.passport(leg))
     }
 
     /// All legs, in order.

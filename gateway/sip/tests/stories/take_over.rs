@@ -682,3 +682,48 @@ fn a_new_passport_is_told_whenever_the_dialog_is_another() {
     let again = next.says("INVITE sip:491234@192.0.2.78:5060 ");
     assert_eq!(field(&again, "Session-Expires"), "120;refresher=uas");
 }
+
+#[test]
+fn a_trunk_that_challenges_finds_its_login_at_every_gateway() {
+    use super::login::{BOTH, challenged, login};
+    let ring = || sip::Invite { login: Some(login()), ..invite_to("sip:bob@192.0.2.50:5070") };
+    let mut former = desk();
+    former.endpoint.invite(former.now, RUNG, ring());
+    former.drain();
+    let first = former.says("INVITE ");
+    former.hear(&challenged(&first, BOTH));
+    former.says("ACK ");
+    let second = former.says("INVITE ");
+    // Taken back: whichever of the two it was.
+    let mut desk = other();
+    desk.endpoint.take_back(desk.now, RUNG, ring(), "192.0.2.1:5060");
+    desk.drain();
+    for invite in [&first, &second] {
+        let cancel = desk.says("CANCEL ");
+        assert_eq!(field(&cancel, "Via"), field(invite, "Via"));
+        assert_eq!(field(&cancel, "CSeq"), field(invite, "CSeq").replace("INVITE", "CANCEL"));
+    }
+    // Answered all the same, and nobody wants it.
+    desk.told.clear();
+    desk.hear(&response(&second, "200 OK", "b1", ANSWER));
+    desk.says("ACK ");
+    desk.says("BYE ");
+    // Or answered in time, and then taken over.
+    former.hear(&response(&second, "200 OK", "b1", ANSWER));
+    former.says("ACK ");
+    let Effect::Answered { passport, .. } = former.tells() else { panic!() };
+    let mut desk = other();
+    desk.endpoint.adopt(desk.now, RUNG, &passport).unwrap();
+    desk.endpoint.reoffer(desk.now, RUNG, THEIRS).unwrap();
+    desk.drain();
+    let again = desk.says("INVITE ");
+    desk.hear(&challenged(&again, BOTH));
+    desk.says("ACK ");
+    let again = desk.says("INVITE ");
+    assert!(field(&again, "Authorization").contains("username=\"alice\""));
+    desk.hear(&response(&again, "200 OK", "", ANSWER));
+    desk.says("ACK ");
+    desk.told.clear();
+    desk.endpoint.forget(RUNG);
+    assert!(desk.endpoint.passport(RUNG).is_none());
+}
