@@ -1,6 +1,7 @@
 //! What every response repeats of its request: Via, From, To, Call-ID, CSeq; kept as bytes ready to be sent.
 //! Never looks at anything else of a request.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use sipx_sip::{HeaderName, Headers};
@@ -30,15 +31,14 @@ impl Echo {
         let mut builder = Builder::new(flow);
         for header in headers.iter() {
             // Folds are not repeated (RFC 3261 7.3.1): one field, one line.
-            let unfolded = header.value();
-            let value: &[u8] = unfolded.as_ref();
+            let value = header.value();
             match header.name() {
-                HeaderName::Via => builder.via(value),
-                HeaderName::From => builder.from = value.to_vec(),
-                HeaderName::CallId => builder.call_id = value.to_vec(),
-                HeaderName::CSeq => builder.cseq = value.to_vec(),
-                HeaderName::To => builder.to = value.to_vec(),
-                HeaderName::RecordRoute => builder.route(value),
+                HeaderName::Via => builder.via(&value),
+                HeaderName::From => builder.from = value,
+                HeaderName::CallId => builder.call_id = value,
+                HeaderName::CSeq => builder.cseq = value,
+                HeaderName::To => builder.to = value,
+                HeaderName::RecordRoute => builder.route(&value),
                 _ => {}
             }
         }
@@ -61,10 +61,10 @@ impl Echo {
             seen |= bit;
             match known {
                 Known::Via => builder.via(value),
-                Known::From if first => builder.from = value.to_vec(),
-                Known::CallId if first => builder.call_id = value.to_vec(),
-                Known::CSeq if first => builder.cseq = value.to_vec(),
-                Known::To if first => builder.to = value.to_vec(),
+                Known::From if first => builder.from = value.into(),
+                Known::CallId if first => builder.call_id = value.into(),
+                Known::CSeq if first => builder.cseq = value.into(),
+                Known::To if first => builder.to = value.into(),
                 _ => {}
             }
         }
@@ -104,15 +104,15 @@ impl Echo {
             }
         }
         let remote = reply_to(raw::fields_of(vias).next()?.1, transport)?;
+        let cseq = format!("{} INVITE", dialog.remote_cseq);
         let mut builder = Builder::new(Flow { transport, remote, connection: 0 });
         builder.vias = 1;
         builder.via_lines = vias.to_vec();
-        builder.from = dialog.remote.to_vec();
-        builder.call_id = dialog.call_id.to_vec();
-        builder.cseq = format!("{} INVITE", dialog.remote_cseq).into_bytes();
+        (builder.from, builder.call_id) = (dialog.remote.as_ref().into(), dialog.call_id.as_ref().into());
+        builder.cseq = cseq.as_bytes().into();
         // Our tag is the last parameter of the dialog's local value; the request had none.
         let tag = dialog.local.windows(5).rposition(|w| w == b";tag=")?;
-        builder.to = dialog.local[..tag].to_vec();
+        builder.to = dialog.local[..tag].into();
         for route in &dialog.routes {
             builder.route(route);
         }
@@ -129,22 +129,22 @@ impl Echo {
     }
 }
 
-struct Builder {
+struct Builder<'a> {
     via_lines: Vec<u8>,
-    from: Vec<u8>,
-    call_id: Vec<u8>,
-    cseq: Vec<u8>,
-    to: Vec<u8>,
+    from: Cow<'a, [u8]>,
+    call_id: Cow<'a, [u8]>,
+    cseq: Cow<'a, [u8]>,
+    to: Cow<'a, [u8]>,
     routes: Vec<u8>,
     flow: Flow,
     vias: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn new(flow: Flow) -> Self {
-        let (via_lines, empty) = (Vec::with_capacity(384), Vec::new);
-        let (from, call_id, cseq, to, routes) = (empty(), empty(), empty(), empty(), empty());
-        Self { via_lines, from, call_id, cseq, to, routes, flow, vias: 0 }
+        let none = Cow::Borrowed(b"".as_slice());
+        let (from, call_id, cseq, to) = (none.clone(), none.clone(), none.clone(), none);
+        Self { via_lines: Vec::with_capacity(384), from, call_id, cseq, to, routes: Vec::new(), flow, vias: 0 }
     }
 
     fn route(&mut self, value: &[u8]) {
@@ -174,9 +174,9 @@ impl Builder {
         }
         let vias_end = self.via_lines.len();
         let mut lines = self.via_lines;
-        for (name, value) in [("From", &self.from), ("Call-ID", &self.call_id), ("CSeq", &self.cseq)] {
+        for (name, value) in [("From", self.from), ("Call-ID", self.call_id), ("CSeq", self.cseq)] {
             if !value.is_empty() {
-                write::line(&mut lines, name, value);
+                write::line(&mut lines, name, &value);
             }
         }
         lines.extend_from_slice(b"To: ");

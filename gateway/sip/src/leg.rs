@@ -109,6 +109,8 @@ pub(crate) struct Up {
     pub(crate) ending: Option<Ending>,
     /// Adopted: the far end may know another gateway's media, until it has answered a re-INVITE of ours.
     pub(crate) stale: bool,
+    /// Adopted: our CSeq as the passport has it.
+    pub(crate) former_cseq: u32,
     /// The far end's REFER that is not over.
     pub(crate) refer: Option<Box<Refer>>,
 }

@@ -1,8 +1,11 @@
 //! A leg of another gateway goes on here, from its passport.
 //! Never speaks to the far end by itself: `alert`, `answer`, `reoffer` and `end` do, when the gateway knows what is wanted.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::core::Core;
 use super::{ASLEEP, Endpoint, session};
 use crate::leg::{Audio, Leg, LegState, Offered, Up};
 use crate::passport::{self, PassportError};
@@ -21,6 +24,8 @@ const CSEQ_LEAP: u32 = 10_000;
 /// are higher by the time between them.
 const CSEQ_EPOCH_MS: u64 = 1_700_000_000_000;
 const CSEQ_STEP_MS: u64 = 250;
+/// So many requests can the former have begun since the passport was written: it tells each that is agreed.
+const FORMER_ASKS_MAX: u32 = 3;
 /// RFC 3261 8.1.1.5: less than 2^31, with room to count on.
 const CSEQ_MAX: u32 = 0x7fff_0000;
 
@@ -48,7 +53,7 @@ impl Endpoint {
                 let Origin { id, version } = opened.audio.origin;
                 // RFC 3264 8: another description has another version, whoever writes it.
                 let origin = Origin { id, version: version.saturating_add(u64::from(dialog.local_cseq - before)) };
-                let up = Up { confirmed: true, stale: true, refer: opened.refer, ..Up::default() };
+                let up = Up { confirmed: true, stale: true, former_cseq: before, refer: opened.refer, ..Up::default() };
                 (LegState::Up(up), Audio { origin, ..opened.audio }, Adopted::Up)
             }
         };
@@ -60,6 +65,9 @@ impl Endpoint {
             }
         }
         self.legs.insert(leg, it);
+        if let Some(login) = opened.login {
+            self.core.logins.insert(leg, Arc::new(login));
+        }
         Ok(adopted)
     }
 
@@ -69,6 +77,15 @@ impl Endpoint {
         let merge = self.core.merge_key_of(call_id, from_tag, offered.cseq);
         let (state, flow) = (ServerState::Proceeding, offered.echo.flow);
         self.core.serve(offered.key, ServerTx { state, flow, response, due: Millis(0), merge, leg: Some(leg) });
+    }
+}
+
+/// The far end of an adopted leg is busy: it may wait for the ACK of a 2xx that the former did not live to acknowledge. What
+/// the former can have asked last is acknowledged in its place; an ACK that nobody waits for is nothing.
+pub(super) fn acknowledge_for_former(core: &mut Core, leg: &Leg) {
+    let LegState::Up(up) = &leg.state else { return };
+    for cseq in up.former_cseq.max(1)..=up.former_cseq.saturating_add(FORMER_ASKS_MAX) {
+        core.say(leg.id, &leg.dialog, "ACK", cseq);
     }
 }
 
