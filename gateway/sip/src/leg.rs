@@ -25,6 +25,7 @@ pub(crate) struct Leg {
 
 /// What a leg waits for.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a leg is boxed, and up for most of its life
 pub(crate) enum LegState {
     /// A caller without a final answer.
     Offered(Box<Offered>),

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::core::Core;
-use super::{ASLEEP, Endpoint, session};
+use super::{ASLEEP, Endpoint, offered, session};
+use crate::dialog::Dialog;
 use crate::leg::{Audio, Leg, LegState, Offered, Up};
+use crate::message::Request;
 use crate::passport::{self, PassportError};
 use crate::sdp::Origin;
 use crate::tag;
 use crate::timers::LegTimer;
 use crate::transaction::{ServerState, ServerTx};
-use crate::types::{Adopted, LegId, Millis};
+use crate::types::{Access, Adopted, Flow, LegId, Millis};
 use crate::write;
 
 /// Our next CSeq in an adopted dialog is at least so much higher than the passport's: the other gateway may have used some
@@ -69,6 +71,46 @@ impl Endpoint {
             self.core.logins.insert(leg, Arc::new(login));
         }
         Ok(adopted)
+    }
+
+    /// A caller who waits has lost the former too and asks here, in a transaction of its own (RFC 3263 4.3): that one is
+    /// answered from now on. Says whether it was so.
+    pub(super) fn moved_here(
+        &mut self,
+        now: Millis,
+        flow: Flow,
+        key: u64,
+        request: &Request,
+        access: &dyn Access,
+    ) -> bool {
+        let merge = self.core.merge_key(request);
+        if !self.core.merges.contains_key(&merge) {
+            return false;
+        }
+        let limits = self.core.config.limits;
+        let call = self.core.keys.call_id(&request.call_id, &request.from.tag);
+        let number = request.uri.user_text(limits.name_bytes_max);
+        let Some(shard) = access.shard_of_number(&number) else { return false };
+        let id = LegId { shard, call, leg: 1 };
+        let Some(leg) = self.legs.get_mut(&id) else { return false };
+        let LegState::Offered(offered) = &mut leg.state else { return false };
+        if !offered.adopted || !access.trunk_allows(flow.remote.ip()) {
+            return false;
+        }
+        let Some(dialog) = Dialog::of_request(request, flow, &leg.token, limits.routes_max) else { return false };
+        let before = std::mem::replace(&mut offered.key, key);
+        offered.echo = request.echo.clone();
+        leg.dialog = Dialog { local_cseq: leg.dialog.local_cseq, ..dialog };
+        let response = write::finish(offered.echo.response(100, ""));
+        let alerted = offered.alerted;
+        self.core.forget_server(before);
+        let (state, flow) = (ServerState::Proceeding, request.echo.flow);
+        self.core.send(flow, response.clone());
+        self.core.serve(key, ServerTx { state, flow, response, due: Millis(0), merge, leg: Some(id) });
+        if alerted {
+            offered::alert(&mut self.core, now, leg);
+        }
+        true
     }
 
     /// The INVITE's transaction, so that repeats, CANCEL and ACK find it.

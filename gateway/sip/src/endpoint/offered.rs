@@ -30,6 +30,9 @@ impl From<u16> for Refusal {
 
 impl Endpoint {
     pub(super) fn on_invite(&mut self, now: Millis, flow: Flow, key: u64, request: &Request, access: &dyn Access) {
+        if self.moved_here(now, flow, key, request, access) {
+            return;
+        }
         if let Err(refusal) = self.take_in(now, flow, key, request, access) {
             match &refusal.field {
                 Some((name, value)) => self.core.refuse(&request.echo, refusal.status, &[(name, value)]),

@@ -55,8 +55,6 @@ fn a_caller_who_waits_is_alerted_and_answered_by_another_gateway() {
     assert_eq!(flow.remote, address("192.0.2.77:5060"));
     desk.hear(&invite());
     assert_eq!(desk.says("SIP/2.0 180"), ringing);
-    desk.hear(&invite().replace("z9hG4bKa1", "z9hG4bKother"));
-    desk.says("SIP/2.0 482");
     desk.endpoint.answer(desk.now, leg, THEIRS).unwrap();
     desk.drain();
     let ok = desk.says("SIP/2.0 200 OK\r\n");
@@ -726,4 +724,45 @@ fn a_trunk_that_challenges_finds_its_login_at_every_gateway() {
     desk.told.clear();
     desk.endpoint.forget(RUNG);
     assert!(desk.endpoint.passport(RUNG).is_none());
+}
+
+#[test]
+fn a_caller_who_turns_to_the_next_gateway_by_itself_finds_its_call_there() {
+    for alerted in [false, true] {
+        let (leg, mut desk) = waiting(&invite());
+        if alerted {
+            desk.endpoint.alert(desk.now, leg).unwrap();
+            desk.drain();
+            desk.says("SIP/2.0 180");
+        }
+        let moved =
+            invite().replace("z9hG4bKa1", "z9hG4bKb1").replace("192.0.2.77:5060;branch", "192.0.2.77:5062;branch");
+        desk.hear(&moved);
+        desk.says("SIP/2.0 100");
+        if alerted {
+            assert!(field(&desk.says("SIP/2.0 180"), "Via").contains("z9hG4bKb1"));
+        }
+        desk.silent();
+        desk.tells_nothing();
+        desk.hear(&moved);
+        desk.says("SIP/2.0 1");
+        // From nowhere: merged, as ever.
+        desk.hear_from(udp("203.0.113.66:5060"), &invite().replace("z9hG4bKa1", "z9hG4bKc1"));
+        desk.says("SIP/2.0 403");
+        desk.endpoint.answer(desk.now, leg, THEIRS).unwrap();
+        desk.drain();
+        let ok = desk.says("SIP/2.0 200");
+        assert!(field(&ok, "Via").contains("z9hG4bKb1"));
+        desk.hear(&in_dialog("ACK", 1, &ok, ""));
+        assert!(matches!(desk.tells(), Effect::Confirmed { .. }));
+        let again = desk.says("INVITE ");
+        agree(&mut desk, leg, &again);
+        desk.endpoint.end(desk.now, leg, 0, "").unwrap();
+        desk.drain();
+        desk.says("BYE ");
+        desk.told.clear();
+        desk.sent.clear();
+        desk.wait(200_000);
+        assert_eq!(desk.endpoint.transactions(), 0);
+    }
 }
