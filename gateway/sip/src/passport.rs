@@ -87,10 +87,10 @@ struct Passport {
     #[prost(message, optional, tag = "40")]
     early: Option<Early>,
     /// The open REFER's CSeq number (RFC 3515), 0 for none.
-    #[prost(uint32, tag = "43")]
+    #[prost(uint32, tag = "45")]
     refer: u32,
     /// It wants no NOTIFY (RFC 4488).
-    #[prost(bool, tag = "44")]
+    #[prost(bool, tag = "46")]
     refer_silent: bool,
 }
 

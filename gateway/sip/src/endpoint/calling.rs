@@ -16,7 +16,7 @@ use crate::sdp;
 use crate::tag;
 use crate::timers::{Due, LegTimer};
 use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
-use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Login, Millis, Transport, UnknownLeg};
+use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Millis, Transport};
 use crate::uri::{Scheme, Uri};
 use crate::{identity, passport, write};
 
@@ -51,19 +51,6 @@ const OURS: &[&str] = &[
 ];
 
 impl Endpoint {
-    /// How challenges of this leg's far end are answered from this moment; a passport has no secrets, so an adopted leg
-    /// must be told. None: not at all.
-    pub fn login_as(&mut self, leg: LegId, login: Option<Login>) -> Result<(), UnknownLeg> {
-        if !self.legs.contains_key(&leg) {
-            return Err(UnknownLeg(leg));
-        }
-        match login {
-            Some(login) => drop(self.core.logins.insert(leg, Arc::new(login))),
-            None => drop(self.core.logins.remove(&leg)),
-        }
-        Ok(())
-    }
-
     /// Rings somebody. Asked again for a leg that exists or existed, nothing is done.
     #[allow(clippy::needless_pass_by_value)] // the order is spent here
     pub fn invite(&mut self, now: Millis, leg: LegId, invite: Invite) {

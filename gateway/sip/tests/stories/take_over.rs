@@ -361,7 +361,6 @@ fn passports_are_small() {
     desk.endpoint.answer(desk.now, leg, MEDIA).unwrap();
     let up = desk.endpoint.passport(leg).unwrap().len();
     assert!(early < 600 && up < 900, "{early} bytes, then {up}");
-    println!("early {early} bytes, up {up} bytes");
 }
 
 #[test]
