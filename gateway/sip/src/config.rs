@@ -14,6 +14,10 @@ pub struct EndpointConfig {
     pub names: Vec<String>,
     /// Port in our Via and Contact.
     pub port: u16,
+    /// Port of our TLS listener, in the Contact of dialogs over TLS; that of the others is `port`.
+    pub tls_port: u16,
+    /// This life of the gateway: tokens of its connections end with it.
+    pub incarnation: u64,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// Bounds on everything the network may make us hold.
@@ -49,6 +53,8 @@ impl EndpointConfig {
             host: host.to_owned(),
             names: Vec::new(),
             port,
+            tls_port: 5061,
+            incarnation: 0,
             user_agent: "Cordboard".to_owned(),
             limits: Limits::default(),
             timers: Timers::default(),

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::flow_token;
 use crate::message::{Field, Fields, Request, Response};
 use crate::raw;
 use crate::transaction::Seed;
@@ -85,7 +86,13 @@ impl Dialog {
         let hop = self.routes.first().map_or_else(|| Uri::parse(&self.target), |route| Uri::of_value(route));
         let Some(hop) = hop else { return };
         let transport = hop.transport.unwrap_or(Transport::Udp);
-        let Some(remote) = hop.socket().filter(|address| !hidden_from(address.ip(), source.remote.ip())) else {
+        let socket = hop.socket();
+        if let Some(remote) = socket.filter(|_| flow_token::is_token(&hop.user)) {
+            // A phone behind a gateway of ours: that is spoken to by datagrams, whatever the phone has.
+            self.flow = Flow { transport: Transport::Udp, remote, connection: 0 };
+            return;
+        }
+        let Some(remote) = socket.filter(|address| !hidden_from(address.ip(), source.remote.ip())) else {
             return;
         };
         if source.transport == Transport::Udp
@@ -124,6 +131,14 @@ impl Dialog {
         self.target = target.text;
         self.aim(source);
         before != (self.target.clone(), self.flow)
+    }
+
+    /// Whether the dialog is one of `sips` URIs.
+    pub(crate) fn is_sips(&self) -> bool {
+        let first = self.routes.first().map_or(&self.target[..], |route| &route[..]);
+        let uri = first.iter().position(|&b| b == b'<').map_or(first, |at| &first[at + 1..]);
+        let is_sips = |uri: &[u8]| uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"));
+        is_sips(uri) || is_sips(&self.target)
     }
 
     /// Begins a request inside of the dialog: start line, Via, routes, From, To, Call-ID, CSeq.

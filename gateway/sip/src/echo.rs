@@ -1,6 +1,7 @@
 //! What every response repeats of its request: Via, From, To, Call-ID, CSeq; kept as bytes ready to be sent.
 //! Never looks at anything else of a request.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use sipx_sip::{HeaderName, Headers};
@@ -27,17 +28,17 @@ pub(crate) struct Echo {
 impl Echo {
     /// From a parsed request.
     pub(crate) fn from_headers(headers: &Headers, flow: Flow) -> Option<Self> {
+        // Folds are not repeated (RFC 3261 7.3.1): one field, one line.
+        let unfolded: Vec<(&HeaderName, Cow<'_, [u8]>)> =
+            headers.iter().filter(|header| is_repeated(header.name())).map(|it| (it.name(), it.value())).collect();
         let mut builder = Builder::new(flow);
-        for header in headers.iter() {
-            // Folds are not repeated (RFC 3261 7.3.1): one field, one line.
-            let unfolded = header.value();
-            let value: &[u8] = unfolded.as_ref();
-            match header.name() {
+        for (name, value) in &unfolded {
+            match name {
                 HeaderName::Via => builder.via(value),
-                HeaderName::From => builder.from = value.to_vec(),
-                HeaderName::CallId => builder.call_id = value.to_vec(),
-                HeaderName::CSeq => builder.cseq = value.to_vec(),
-                HeaderName::To => builder.to = value.to_vec(),
+                HeaderName::From => builder.from = value,
+                HeaderName::CallId => builder.call_id = value,
+                HeaderName::CSeq => builder.cseq = value,
+                HeaderName::To => builder.to = value,
                 HeaderName::RecordRoute => builder.route(value),
                 _ => {}
             }
@@ -61,10 +62,10 @@ impl Echo {
             seen |= bit;
             match known {
                 Known::Via => builder.via(value),
-                Known::From if first => builder.from = value.to_vec(),
-                Known::CallId if first => builder.call_id = value.to_vec(),
-                Known::CSeq if first => builder.cseq = value.to_vec(),
-                Known::To if first => builder.to = value.to_vec(),
+                Known::From if first => builder.from = value,
+                Known::CallId if first => builder.call_id = value,
+                Known::CSeq if first => builder.cseq = value,
+                Known::To if first => builder.to = value,
                 _ => {}
             }
         }
@@ -104,15 +105,14 @@ impl Echo {
             }
         }
         let remote = reply_to(raw::fields_of(vias).next()?.1, transport)?;
+        let cseq = format!("{} INVITE", dialog.remote_cseq);
         let mut builder = Builder::new(Flow { transport, remote, connection: 0 });
         builder.vias = 1;
         builder.via_lines = vias.to_vec();
-        builder.from = dialog.remote.to_vec();
-        builder.call_id = dialog.call_id.to_vec();
-        builder.cseq = format!("{} INVITE", dialog.remote_cseq).into_bytes();
+        (builder.from, builder.call_id, builder.cseq) = (&dialog.remote, &dialog.call_id, cseq.as_bytes());
         // Our tag is the last parameter of the dialog's local value; the request had none.
         let tag = dialog.local.windows(5).rposition(|w| w == b";tag=")?;
-        builder.to = dialog.local[..tag].to_vec();
+        builder.to = &dialog.local[..tag];
         for route in &dialog.routes {
             builder.route(route);
         }
@@ -129,22 +129,33 @@ impl Echo {
     }
 }
 
-struct Builder {
+fn is_repeated(name: &HeaderName) -> bool {
+    matches!(
+        name,
+        HeaderName::Via
+            | HeaderName::From
+            | HeaderName::CallId
+            | HeaderName::CSeq
+            | HeaderName::To
+            | HeaderName::RecordRoute
+    )
+}
+
+struct Builder<'a> {
     via_lines: Vec<u8>,
-    from: Vec<u8>,
-    call_id: Vec<u8>,
-    cseq: Vec<u8>,
-    to: Vec<u8>,
+    from: &'a [u8],
+    call_id: &'a [u8],
+    cseq: &'a [u8],
+    to: &'a [u8],
     routes: Vec<u8>,
     flow: Flow,
     vias: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn new(flow: Flow) -> Self {
-        let (via_lines, empty) = (Vec::with_capacity(384), Vec::new);
-        let (from, call_id, cseq, to, routes) = (empty(), empty(), empty(), empty(), empty());
-        Self { via_lines, from, call_id, cseq, to, routes, flow, vias: 0 }
+        let (via_lines, routes, none) = (Vec::with_capacity(384), Vec::new(), b"".as_slice());
+        Self { via_lines, from: none, call_id: none, cseq: none, to: none, routes, flow, vias: 0 }
     }
 
     fn route(&mut self, value: &[u8]) {
@@ -174,14 +185,14 @@ impl Builder {
         }
         let vias_end = self.via_lines.len();
         let mut lines = self.via_lines;
-        for (name, value) in [("From", &self.from), ("Call-ID", &self.call_id), ("CSeq", &self.cseq)] {
+        for (name, value) in [("From", self.from), ("Call-ID", self.call_id), ("CSeq", self.cseq)] {
             if !value.is_empty() {
                 write::line(&mut lines, name, value);
             }
         }
         lines.extend_from_slice(b"To: ");
-        lines.extend_from_slice(&self.to);
-        let to_has_tag = !raw::tag(&self.to).is_empty();
+        lines.extend_from_slice(self.to);
+        let to_has_tag = !raw::tag(self.to).is_empty();
         Some(Echo { lines, vias_end, to_has_tag, routes: self.routes, flow: self.flow })
     }
 }

@@ -25,6 +25,7 @@ pub(crate) struct Leg {
 
 /// What a leg waits for.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a leg is boxed, and up for most of its life
 pub(crate) enum LegState {
     /// A caller without a final answer.
     Offered(Box<Offered>),
@@ -109,6 +110,8 @@ pub(crate) struct Up {
     pub(crate) ending: Option<Ending>,
     /// Adopted: the far end may know another gateway's media, until it has answered a re-INVITE of ours.
     pub(crate) stale: bool,
+    /// Adopted: our CSeq as the passport has it.
+    pub(crate) former_cseq: u32,
     /// The far end's REFER that is not over.
     pub(crate) refer: Option<Box<Refer>>,
 }

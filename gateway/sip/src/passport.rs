@@ -12,7 +12,7 @@ use crate::echo::Echo;
 use crate::leg::{Audio, Leg, LegState, Offered, Refer, Reliable, Session};
 use crate::raw;
 use crate::sdp::{Description, Origin};
-use crate::types::{Codec, Direction, Flow, LocalMedia, RemoteMedia, Transport};
+use crate::types::{Codec, Direction, Flow, LocalMedia, Login, RemoteMedia, Transport};
 
 /// The layout that this release writes; a reader refuses newer ones it cannot understand by raising this number only
 /// when old readers would be wrong.
@@ -92,6 +92,22 @@ struct Passport {
     /// It wants no NOTIFY (RFC 4488).
     #[prost(bool, tag = "46")]
     refer_silent: bool,
+    /// Answers the far end's challenges; a trunk may ask for it at every request.
+    #[prost(message, optional, tag = "43")]
+    login: Option<Digest>,
+}
+
+/// Digest as client (RFC 7616 `H(A1)`), never a password.
+#[derive(Clone, PartialEq, Message)]
+struct Digest {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(string, tag = "2")]
+    realm: String,
+    #[prost(bytes = "vec", tag = "3")]
+    md5: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    sha256: Vec<u8>,
 }
 
 /// The transaction of a caller without a final answer. What the dialog says already is not said again: From, To, Call-ID,
@@ -132,6 +148,7 @@ pub(crate) struct Opened {
     pub(crate) early: Option<Box<Offered>>,
     /// A REFER that was accepted and is not over.
     pub(crate) refer: Option<Box<Refer>>,
+    pub(crate) login: Option<Login>,
 }
 
 /// Why bytes are no passport.
@@ -152,7 +169,7 @@ pub enum PassportError {
 }
 
 /// The passport of an answered leg, or of a caller without an answer.
-pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
+pub(crate) fn write(leg: &Leg, login: Option<&Login>) -> Option<Vec<u8>> {
     let early = match &leg.state {
         LegState::Up(_) => None,
         LegState::Offered(offered) => Some(early(offered)),
@@ -206,6 +223,12 @@ pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
         session_ours: leg.session.is_some_and(|session| session.ours),
         token: if whole { leg.token.clone() } else { String::new() },
         early,
+        login: login.map(|login| Digest {
+            user: login.user.clone(),
+            realm: login.realm.clone(),
+            md5: login.md5.to_vec(),
+            sha256: login.sha256.to_vec(),
+        }),
         local_crypto: audio.local.and_then(|local| local.crypto).map(Vec::from).unwrap_or_default(),
         remote_crypto: remote.and_then(|remote| remote.crypto).map(Vec::from).unwrap_or_default(),
     };
@@ -291,7 +314,11 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
     let early = passport.early.map(|early| open_early(early, &dialog, media)).transpose()?;
     let (cseq, silent) = (passport.refer, passport.refer_silent);
     let refer = (cseq > 0).then(|| Box::new(Refer { asked: None, cseq, silent, by: String::new() }));
-    Ok(Opened { token, dialog, audio, session, early, refer })
+    let login = passport.login.and_then(|login| {
+        let (md5, sha256) = (login.md5.try_into().ok()?, login.sha256.try_into().ok()?);
+        Some(Login { user: login.user, realm: login.realm, md5, sha256 })
+    });
+    Ok(Opened { token, dialog, audio, session, early, refer, login })
 }
 
 fn open_early(early: Early, dialog: &Dialog, media: Option<RemoteMedia>) -> Result<Box<Offered>, PassportError> {

@@ -70,11 +70,16 @@ pub(crate) fn finish_body(mut out: Vec<u8>, kind: &str, body: &[u8]) -> Bytes {
 
 /// `host:port` of ours, IPv6 in brackets.
 pub(crate) fn host_port(config: &EndpointConfig) -> String {
-    if config.host.contains(':') {
-        format!("[{}]:{}", config.host, config.port)
-    } else {
-        format!("{}:{}", config.host, config.port)
-    }
+    place(&config.host, config.port)
+}
+
+/// The same for TLS.
+pub(crate) fn secure_host_port(config: &EndpointConfig) -> String {
+    place(&config.host, config.tls_port)
+}
+
+fn place(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Our Via.
@@ -154,6 +159,7 @@ pub(crate) fn phrase(status: u16) -> &'static str {
         420 => "Bad Extension",
         422 => "Session Interval Too Small",
         423 => "Interval Too Brief",
+        430 => "Flow Failed",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",

@@ -8,6 +8,9 @@ use std::net::IpAddr;
 use sip::framing::Framer;
 use sip::{Access, Effect, Endpoint, EndpointConfig, Flow, Ha1, Invite, LegId, Limits, LocalMedia, Millis, Transport};
 
+#[path = "network/take_over.rs"]
+mod take_over;
+
 struct Open;
 
 impl Access for Open {

@@ -22,6 +22,8 @@ mod peer;
 mod refer;
 #[path = "stories/register.rs"]
 mod register;
+#[path = "stories/relay.rs"]
+mod relay;
 #[path = "stories/reliable.rs"]
 mod reliable;
 #[path = "stories/secure.rs"]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::core::{Ask, Core};
 use super::{ASLEEP, Endpoint, redirect, reliable, session};
 use crate::dialog::{Dialog, HOPS_MAX};
+use crate::flow_token;
 use crate::leg::{Audio, Calling, Ending, Fate, Leg, LegState, Up};
 use crate::message::{Method, Response};
 use crate::raw;
@@ -18,7 +19,7 @@ use crate::timers::{Due, LegTimer};
 use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
 use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Millis, Transport};
 use crate::uri::{Scheme, Uri};
-use crate::{identity, passport, write};
+use crate::{identity, write};
 
 /// Fields that `Invite::headers` may not set.
 const OURS: &[&str] = &[
@@ -59,7 +60,7 @@ impl Endpoint {
         if self.legs.contains_key(&leg) || self.core.clients.contains_key(&key) {
             return;
         }
-        let (Some((target, flow)), true) = (self.way_out(&invite), self.has_room_for_leg()) else {
+        let (Some((target, flow, route)), true) = (self.way_out(&invite), self.has_room_for_leg()) else {
             return self.core.tell(Effect::Ended { leg, cause: EndCause::Unreachable, status: 0 });
         };
         let token = tag::encode(&self.core.keys, leg);
@@ -68,7 +69,7 @@ impl Endpoint {
         let media = self.core.offerable(invite.media, flow);
         audio.local = Some(media);
         audio.sdp = sdp::offer(audio.origin, media, Direction::SendRecv);
-        let dialog = early_dialog(&seed, flow, &invite.route);
+        let dialog = early_dialog(&seed, flow, route);
         let bytes = self.first_invite(&dialog, &branch, &token, &invite, &audio.sdp);
         let calling = Calling { key, rang: false, provisional: false, ending: None, early: None, forks: Vec::new() };
         let state = LegState::Calling(Box::new(calling));
@@ -85,15 +86,22 @@ impl Endpoint {
     /// A message of any size goes over the transport that is asked for: one that is too long for a datagram (RFC 3261
     /// 18.1.1) is cut and put together by the network, as the INVITEs of most phones are; who wants TCP for it says so in
     /// the target.
-    pub(super) fn way_out(&self, invite: &Invite) -> Option<(Uri, Flow)> {
+    pub(super) fn way_out<'a>(&self, invite: &'a Invite) -> Option<(Uri, Flow, &'a [String])> {
         let target = Uri::parse(invite.target.as_bytes()).filter(Uri::is_sip)?;
-        let flow = match (invite.destination, invite.route.first()) {
-            (Some(flow), _) => flow,
-            (None, Some(route)) => flow_to(&Uri::of_value(route.as_bytes())?)?,
-            (None, None) => flow_to(&target)?,
+        let first = invite.route.first().and_then(|route| Uri::of_value(route.as_bytes()));
+        let host = self.core.host_port.rsplit_once(':').map_or("", |(host, _)| host);
+        let own = invite.route.first().and_then(|route| flow_token::of_route(route.as_bytes(), host));
+        let (flow, route) = match (invite.destination, own, &first) {
+            (Some(flow), ..) => (flow, &invite.route[..]),
+            // The phone's connection is here, or was in a former life.
+            (None, Some(token), _) => (self.core.life.flow(token)?, &invite.route[1..]),
+            (None, None, Some(first)) => (flow_to(first)?, &invite.route[..]),
+            (None, None, None) => (flow_to(&target)?, &invite.route[..]),
         };
-        // RFC 3261 26.2.2: what is asked for with `sips` never leaves in the clear.
-        (target.scheme == Scheme::Sip || flow.transport.is_secure()).then_some((target, flow))
+        // RFC 3261 26.2.2: what is asked for with `sips` never leaves in the clear, but to the gateway of ours that has the
+        // phone's connection.
+        let edge = first.is_some_and(|first| flow_token::is_token(&first.user));
+        (target.scheme == Scheme::Sip || edge || flow.transport.is_secure()).then_some((target, flow, route))
     }
 
     pub(super) fn seed(&self, leg: LegId, token: &str, target: &Uri, invite: &Invite) -> Seed {
@@ -119,7 +127,7 @@ impl Endpoint {
     fn first_invite(&self, dialog: &Dialog, branch: &str, token: &str, invite: &Invite, sdp: &[u8]) -> Bytes {
         let hops = if invite.max_forwards == 0 { HOPS_MAX } else { invite.max_forwards };
         let mut out = dialog.request_within(hops, "INVITE", 1, &self.core.host_port, branch);
-        self.core.contact(&mut out, token, dialog.flow.transport);
+        self.core.contact_in(dialog, &mut out, token, dialog.flow.transport);
         write::field(&mut out, "Allow", write::ALLOW);
         write::field(&mut out, "Supported", write::SUPPORTED);
         write::field(&mut out, "User-Agent", &self.core.config.user_agent);
@@ -293,7 +301,7 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
     leg.state = LegState::Up(Up { confirmed: true, ..Up::default() });
     leg.session = session::adopt(&response.fields);
     session::start(core, now, leg);
-    let passport = passport::write(leg).unwrap_or_default();
+    let passport = core.passport(leg).unwrap_or_default();
     core.tell(Effect::Answered { leg: leg.id, media, passport });
     Fate::Lives
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::config::EndpointConfig;
 use crate::dialog::Dialog;
 use crate::echo::Echo;
+use crate::flow_token::Life;
 use crate::leg::Leg;
 use crate::login;
 use crate::message::{Method, Request};
@@ -16,13 +17,15 @@ use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
 use crate::types::{Effect, Flow, LegId, LocalMedia, Login, Millis, Transport};
-use crate::write;
+use crate::{passport, relay, write};
 
 pub(crate) struct Core {
     pub(crate) config: EndpointConfig,
     pub(crate) keys: Keys,
     /// `host:port` of our Via and Contact.
     pub(crate) host_port: String,
+    /// What the tokens of our connections belong to.
+    pub(crate) life: Life,
     pub(crate) timers: TimerHeap,
     pub(crate) servers: ByHash<ServerTx>,
     /// Ordered, because `flow_failed` walks it.
@@ -41,6 +44,7 @@ impl Core {
         Self {
             keys: Keys::new(&config.secret),
             host_port: write::host_port(&config),
+            life: relay::life(&config),
             config,
             timers: TimerHeap::default(),
             servers: ByHash::default(),
@@ -210,12 +214,26 @@ impl Core {
         bytes
     }
 
-    /// Our Contact.
+    /// Our Contact out of a dialog.
     pub(crate) fn contact(&self, out: &mut Vec<u8>, token: &str, transport: Transport) {
-        out.extend_from_slice(b"Contact: <sip:");
+        self.contact_as("sip:", out, token, transport);
+    }
+
+    /// Our Contact in a dialog: `sips` where the far end's Contact or the first route is (RFC 3261 8.1.1.8, 12.1.1).
+    pub(crate) fn contact_in(&self, dialog: &Dialog, out: &mut Vec<u8>, token: &str, transport: Transport) {
+        self.contact_as(if dialog.is_sips() { "sips:" } else { "sip:" }, out, token, transport);
+    }
+
+    fn contact_as(&self, scheme: &str, out: &mut Vec<u8>, token: &str, transport: Transport) {
+        out.extend_from_slice(b"Contact: <");
+        out.extend_from_slice(scheme.as_bytes());
         out.extend_from_slice(token.as_bytes());
         out.push(b'@');
-        out.extend_from_slice(self.host_port.as_bytes());
+        if transport == Transport::Tls {
+            out.extend_from_slice(write::secure_host_port(&self.config).as_bytes());
+        } else {
+            out.extend_from_slice(self.host_port.as_bytes());
+        }
         if transport.is_reliable() {
             out.extend_from_slice(b";transport=");
             out.extend_from_slice(transport.uri_name().as_bytes());
@@ -231,6 +249,11 @@ impl Core {
     /// Our media as it may be offered there.
     pub(crate) fn offerable(&self, media: LocalMedia, flow: Flow) -> LocalMedia {
         LocalMedia { crypto: media.crypto.filter(|_| self.keys_may_travel(flow)), ..media }
+    }
+
+    /// The passport of a leg.
+    pub(crate) fn passport(&self, leg: &Leg) -> Option<Vec<u8>> {
+        passport::write(leg, self.logins.get(&leg.id).map(|login| &**login))
     }
 
     /// Wakes a leg's timer at a moment; an earlier wish of the same timer is dropped.

@@ -11,7 +11,7 @@ use crate::sdp;
 use crate::timers::LegTimer;
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Direction, Effect, EndCause, Flow, LegId, Millis};
-use crate::{passport, write};
+use crate::{relay, write};
 
 /// A refusal inside of a dialog.
 pub(super) struct No(u16, Option<(&'static str, String)>);
@@ -37,6 +37,8 @@ impl Endpoint {
         };
         let core = &mut self.core;
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        // Over another gateway of ours: the far end is where that has it from.
+        let flow = relay::source(&core.keys, request).unwrap_or(flow);
         // RFC 3261 12.2.2: an older number is out of order.
         if request.cseq < leg.dialog.remote_cseq {
             return core.refuse(&request.echo, 500, &[]);
@@ -139,14 +141,14 @@ fn reinvite(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Reques
     }
     let refreshed = leg.dialog.refresh(&request.fields, flow);
     let mut out = request.echo.response(200, &leg.token);
-    core.contact(&mut out, &leg.token, request.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, request.echo.flow.transport);
     out.extend_from_slice(session_line.as_bytes());
     about_us(core, &mut out);
     let ok = write::finish_sdp(out, &leg.audio.sdp);
     let (state, response) = (ServerState::Accepted, bytes::Bytes::new());
     let due = now.plus(core.config.timers.patience_ms());
     core.serve(key, ServerTx { state, flow: request.echo.flow, response, due, merge: 0, leg: Some(leg.id) });
-    let tell = changed || refreshed;
+    let tell = changed || refreshed || leg.session != session;
     say_ok(core, now, leg, Ok2xx { flow: request.echo.flow, ok, cseq: request.cseq, offered, tell });
     leg.session = session;
     session::start(core, now, leg);
@@ -173,7 +175,7 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
     let changed = take_offer(core, request, leg)?;
     let refreshed = leg.dialog.refresh(&request.fields, flow);
     let mut out = request.echo.response(200, &leg.token);
-    core.contact(&mut out, &leg.token, request.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, request.echo.flow.transport);
     out.extend_from_slice(session_line.as_bytes());
     about_us(core, &mut out);
     let ok = match request.body.is_empty() {
@@ -182,9 +184,10 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
     };
     core.reply(now, key, request.echo.flow, ok);
     if let LegState::Up(_) = leg.state {
+        let retimed = leg.session != session;
         leg.session = session;
         session::start(core, now, leg);
-        if changed || refreshed {
+        if changed || refreshed || retimed {
             confirm(core, leg);
         }
     }
@@ -241,7 +244,7 @@ pub(super) fn hear(core: &mut Core, leg: &mut Leg, media: crate::types::RemoteMe
 
 /// The dialog as others should know it.
 pub(super) fn confirm(core: &mut Core, leg: &Leg) {
-    if let Some(passport) = passport::write(leg) {
+    if let Some(passport) = core.passport(leg) {
         core.tell(Effect::Confirmed { leg: leg.id, passport });
     }
 }

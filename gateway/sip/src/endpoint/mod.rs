@@ -31,7 +31,6 @@ use self::core::Core;
 use self::register::PendingRegister;
 use crate::config::EndpointConfig;
 use crate::leg::{Fate, Leg};
-use crate::passport;
 use crate::timers::LEG_TIMERS;
 use crate::types::{BindingId, Effect, LegId, LocalMedia, Millis, PingId, RegisterId, RemoteMedia};
 
@@ -90,10 +89,10 @@ impl Endpoint {
         self.legs.get(&leg)?.audio.local.as_ref()
     }
 
-    /// The dialog of an answered leg, as any gateway needs it to go on.
+    /// The dialog of an answered leg, or the transaction of a caller without an answer, as any gateway needs it to go on.
     #[must_use]
     pub fn passport(&self, leg: LegId) -> Option<Vec<u8>> {
-        self.legs.get(&leg).and_then(|leg| passport::write(leg))
+        self.legs.get(&leg).and_then(|leg| self.core.passport(leg))
     }
 
     /// All legs, in order.

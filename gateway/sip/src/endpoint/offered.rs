@@ -11,7 +11,7 @@ use crate::timers::{Due, LegTimer};
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Access, Effect, EndCause, Flow, LegId, LocalMedia, Millis, UnknownLeg};
 use crate::uri::Scheme;
-use crate::{identity, passport, tag, write};
+use crate::{identity, tag, write};
 
 /// 180 is said again this often, because a proxy gives up after three minutes (RFC 3261 13.3.1.1, timer C).
 const ALERT_AGAIN_MS: u64 = 60_000;
@@ -30,6 +30,9 @@ impl From<u16> for Refusal {
 
 impl Endpoint {
     pub(super) fn on_invite(&mut self, now: Millis, flow: Flow, key: u64, request: &Request, access: &dyn Access) {
+        if self.moved_here(now, flow, key, request, access) {
+            return;
+        }
         if let Err(refusal) = self.take_in(now, flow, key, request, access) {
             match &refusal.field {
                 Some((name, value)) => self.core.refuse(&request.echo, refusal.status, &[(name, value)]),
@@ -104,7 +107,7 @@ impl Endpoint {
         let state = LegState::Offered(Box::new(offered));
         let mut leg = Box::new(Leg { id, token, state, dialog, audio, session, wakes: ASLEEP });
         self.core.wake_leg(&mut leg, LegTimer::Setup, now.plus(self.core.config.setup_wait_ms));
-        let passport = passport::write(&leg).unwrap_or_default();
+        let passport = self.core.passport(&leg).unwrap_or_default();
         self.legs.insert(id, leg);
         let trusted = access.trusts_identity(flow.remote.ip());
         let identity::Calling { number: caller, name: caller_name, hidden } =
@@ -285,7 +288,7 @@ pub(super) fn alert(core: &mut Core, now: Millis, leg: &mut Leg) {
     let mut out = offered.echo.response(180, &leg.token);
     out.extend_from_slice(offered.echo.routes());
     out.extend_from_slice(lines.as_bytes());
-    core.contact(&mut out, &leg.token, offered.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, offered.echo.flow.transport);
     write::field(&mut out, "Allow", write::ALLOW);
     let ringing = write::finish(out);
     core.send(offered.echo.flow, ringing.clone());
@@ -309,7 +312,7 @@ fn answer(core: &mut Core, now: Millis, leg: &mut Leg, media: LocalMedia) {
     };
     let mut out = offered.echo.response(200, &leg.token);
     out.extend_from_slice(offered.echo.routes());
-    core.contact(&mut out, &leg.token, offered.echo.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, offered.echo.flow.transport);
     out.extend_from_slice(offered.session_line.as_bytes());
     about_us(core, &mut out);
     let ok = write::finish_sdp(out, &leg.audio.sdp);

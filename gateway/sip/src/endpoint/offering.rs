@@ -3,7 +3,7 @@
 
 use super::core::{Ask, Core};
 use super::dialogue::{confirm, hear};
-use super::{Endpoint, session};
+use super::{Endpoint, adopting, session};
 use crate::leg::{Asking, Fate, Leg, LegState};
 use crate::message::{Method, Response};
 use crate::sdp;
@@ -115,9 +115,9 @@ impl Endpoint {
             }
         }
         let refreshed = leg.dialog.refresh(&response.fields, flow);
-        if let Some(session) = session::adopt(&response.fields) {
-            leg.session = Some(session);
-        }
+        let agreed = session::adopt(&response.fields).or(leg.session);
+        let retimed = leg.session != agreed;
+        leg.session = agreed;
         session::start(core, now, leg);
         if let Some(media) = asking.media {
             leg.audio.local = Some(media);
@@ -133,7 +133,7 @@ impl Endpoint {
                 }
             }
         }
-        if refreshed || asking.media.is_some() {
+        if refreshed || retimed || asking.media.is_some() {
             confirm(core, leg);
         }
         if let LegState::Up(up) = &leg.state
@@ -167,6 +167,9 @@ impl Endpoint {
             let dice = core.keys.digest(b'D', &[&key.to_le_bytes()]) % 1_900;
             let wait_ms = if id.leg == 1 { dice } else { 2_100 + dice };
             up.wanted = up.wanted.or(asking.media);
+            if up.stale {
+                adopting::acknowledge_for_former(core, leg);
+            }
             core.wake_leg(leg, LegTimer::Retry, now.plus(wait_ms));
         }
         Fate::Lives
@@ -213,7 +216,7 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     let branch = core.branch(leg.id, method.name(), cseq, &leg.dialog.remote_tag);
     let key = core.method_key(&branch, method);
     let mut out = leg.dialog.request(method.name(), cseq, &core.host_port, &branch);
-    core.contact(&mut out, &leg.token, leg.dialog.flow.transport);
+    core.contact_in(&leg.dialog, &mut out, &leg.token, leg.dialog.flow.transport);
     write::field(&mut out, "Supported", write::SUPPORTED);
     write::field(&mut out, "Allow", write::ALLOW);
     write::field(&mut out, "User-Agent", &core.config.user_agent);

@@ -10,7 +10,7 @@ use crate::message::{Field, Request};
 use crate::timers::Due;
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Access, Effect, Flow, Millis, RegisterId, RegisterOutcome};
-use crate::uri::Uri;
+use crate::uri::{Scheme, Uri};
 use crate::{raw, write};
 
 /// A REGISTER that waits for its bindings to be committed.
@@ -22,6 +22,8 @@ pub(super) struct PendingRegister {
     echo: Echo,
     /// The Contact of the 200, empty for a removed binding.
     contact: String,
+    /// The Path of the request, for the 200 (RFC 3327 5.3).
+    path: String,
     outcome: Option<RegisterOutcome>,
 }
 
@@ -94,10 +96,12 @@ impl Endpoint {
         }
         // A broken Expires counts as an hour (RFC 3261 10.3 step 7).
         let expires = request.fields.first(Field::Expires).map(|value| value.trim().parse().unwrap_or(3_600u32));
+        let paths = paths(request, limits.routes_max)?;
         let mut bindings = Vec::with_capacity(contacts.len());
         for value in &contacts {
+            let source = paths.is_empty().then_some(flow);
             bindings.push(
-                binding(value, expires, contacts.len(), flow, limits.register_seconds_max).ok_or((400u16, None))?,
+                binding(value, expires, contacts.len(), source, limits.register_seconds_max).ok_or((400u16, None))?,
             );
         }
         if bindings.iter().any(|binding| binding.seconds > 0 && binding.seconds < limits.register_seconds_min) {
@@ -117,6 +121,7 @@ impl Endpoint {
         let (state, response) = (ServerState::Proceeding, bytes::Bytes::new());
         let tx = ServerTx { state, flow: request.echo.flow, response, due: Millis(0), merge: 0, leg: None };
         self.core.serve(key, tx);
+        let path = self.path(flow, &paths);
         let first = self.registers_seen + 1;
         for binding in bindings {
             self.registers_seen += 1;
@@ -125,14 +130,24 @@ impl Endpoint {
                 0 => String::new(),
                 seconds => format!("<{}>;expires={seconds}", binding.written),
             };
-            let pending = PendingRegister { request: first, key, echo: request.echo.clone(), contact, outcome: None };
+            let echo = request.echo.clone();
+            let pending = PendingRegister { request: first, key, echo, contact, path: paths.join(", "), outcome: None };
             self.registers.insert(id, pending);
             let (agent, contact, expires_seconds) = (agent.to_owned(), binding.reached, binding.seconds);
-            let (path, flow) = (String::new(), false);
+            let (path, flow) = (path.clone(), flow.transport.is_reliable() && paths.is_empty());
             self.core.tell(Effect::Register { id, agent, shard, contact, expires_seconds, path, flow });
         }
         self.core.timers.arm(now.plus(self.core.config.setup_wait_ms), Due::Register(first));
         Ok(())
+    }
+
+    /// The Path of a binding, nearest hop first. What comes over a connection is reached over that alone, through this
+    /// gateway: registrar and edge in one, so that the phone need not know of it (RFC 3327 4, RFC 5626 5.1). `reg-id` and
+    /// `+sip.instance` are not kept: each Contact is a binding of its own.
+    fn path(&self, flow: Flow, paths: &[String]) -> String {
+        let alone = flow.transport.is_reliable() && paths.is_empty();
+        let own = alone.then(|| self.core.life.route(flow, ""));
+        own.iter().chain(paths).map(String::as_str).collect::<Vec<_>>().join(",")
     }
 
     /// What the shard said about one binding. The REGISTER is answered when all of its bindings are.
@@ -177,6 +192,9 @@ impl Endpoint {
             for pending in all.iter().filter(|pending| !pending.contact.is_empty()) {
                 write::field(&mut out, "Contact", &pending.contact);
             }
+            if !first.path.is_empty() {
+                write::field(&mut out, "Path", &first.path);
+            }
         }
         self.core.finish_refusal(&mut out, status);
         let (key, flow) = (first.key, first.echo.flow);
@@ -184,8 +202,24 @@ impl Endpoint {
     }
 }
 
-/// RFC 3261 10.3 steps 6 and 7: one Contact value.
-fn binding(value: &str, expires: Option<u32>, contacts: usize, flow: Flow, seconds_max: u32) -> Option<Binding> {
+/// The Path that other proxies have written; each must be a loose route (RFC 3327 5.1).
+fn paths(request: &Request, routes_max: usize) -> Result<Vec<String>, Refused> {
+    let paths = request.fields.list(Field::Path);
+    let loose = |path: &String| Uri::of_value(path.as_bytes()).is_some_and(|uri| uri.is_sip() && uri.loose);
+    if paths.len() > routes_max || !paths.iter().all(loose) {
+        return Err((400, None));
+    }
+    Ok(paths)
+}
+
+/// RFC 3261 10.3 steps 6 and 7: one Contact value. `source` is none behind other proxies: their Path leads to the phone.
+fn binding(
+    value: &str,
+    expires: Option<u32>,
+    contacts: usize,
+    source: Option<Flow>,
+    seconds_max: u32,
+) -> Option<Binding> {
     if value == "*" {
         // Only alone and only to remove.
         let removes = contacts == 1 && expires == Some(0);
@@ -196,7 +230,8 @@ fn binding(value: &str, expires: Option<u32>, contacts: usize, flow: Flow, secon
     let own = (!own.is_empty()).then(|| String::from_utf8_lossy(own).trim().parse::<u32>().unwrap_or(3_600));
     let seconds = own.or(expires).unwrap_or(seconds_max).min(seconds_max);
     let written = String::from_utf8_lossy(&uri.text).into_owned();
-    Some(Binding { reached: reachable(&uri, flow), written, seconds })
+    let reached = source.map_or_else(|| written.clone(), |flow| reachable(&uri, flow));
+    Some(Binding { reached, written, seconds })
 }
 
 /// The contact as it can be reached from here: with the packet's source when the phone does not know its own address.
@@ -208,7 +243,7 @@ fn reachable(uri: &Uri, flow: Flow) -> String {
         _ => flow.remote,
     };
     let mut out = Vec::with_capacity(96);
-    out.extend_from_slice(b"sip:");
+    out.extend_from_slice(if uri.scheme == Scheme::Sips { b"sips:".as_slice() } else { b"sip:" });
     if !uri.user.is_empty() {
         write::user(&mut out, &String::from_utf8_lossy(&uri.user));
         out.push(b'@');

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use super::Endpoint;
+use super::core::Core;
 use crate::dialog::Dialog;
 use crate::leg::LegState;
 use crate::message::{self, Method, Parsed, Request, Response};
@@ -57,7 +58,7 @@ impl Endpoint {
         {
             // Its ACK was lost, or was the former's to say.
             let dialog = leg.dialog.clone();
-            return self.say(id, &dialog, "ACK", response.cseq);
+            return self.core.say(id, &dialog, "ACK", response.cseq);
         }
         let branch = |salt: &[u8]| self.core.branch(id, "INVITE", response.cseq, salt);
         let (first, again) = (branch(b""), branch(&response.to_tag));
@@ -66,10 +67,10 @@ impl Endpoint {
             return;
         }
         let Some(dialog) = self.dialog_of(flow, response) else { return };
-        self.say(id, &dialog, "ACK", response.cseq);
+        self.core.say(id, &dialog, "ACK", response.cseq);
         // A re-INVITE's dialog may live elsewhere; an INVITE that nobody waits for makes none.
         if ours(&first) && response.cseq < u32::MAX {
-            self.say(id, &dialog, "BYE", response.cseq + 1);
+            self.core.say(id, &dialog, "BYE", response.cseq + 1);
         }
     }
 
@@ -86,15 +87,17 @@ impl Endpoint {
         };
         Some(Dialog::of_response(&seed, response, flow, self.core.config.limits.routes_max))
     }
+}
 
+impl Core {
     /// A request that nobody waits for: a repeat of what it answers brings it again.
-    fn say(&mut self, leg: LegId, dialog: &Dialog, method: &str, cseq: u32) {
-        let branch = self.core.branch(leg, method, cseq, &dialog.remote_tag);
-        let mut out = dialog.request(method, cseq, &self.core.host_port, &branch);
+    pub(super) fn say(&mut self, leg: LegId, dialog: &Dialog, method: &str, cseq: u32) {
+        let branch = self.branch(leg, method, cseq, &dialog.remote_tag);
+        let mut out = dialog.request(method, cseq, &self.host_port, &branch);
         if method == "BYE" {
             write::reason(&mut out, TOO_LATE.0, TOO_LATE.1);
-            write::field(&mut out, "User-Agent", &self.core.config.user_agent);
+            write::field(&mut out, "User-Agent", &self.config.user_agent);
         }
-        self.core.send(dialog.flow, write::finish(out));
+        self.send(dialog.flow, write::finish(out));
     }
 }

@@ -29,10 +29,10 @@ impl Endpoint {
     }
 
     fn cancel_for_former(&mut self, now: Millis, leg: LegId, invite: &Invite) {
-        let Some((target, flow)) = self.way_out(invite) else { return };
+        let Some((target, flow, route)) = self.way_out(invite) else { return };
         let token = tag::encode(&self.core.keys, leg);
         let seed = self.seed(leg, &token, &target, invite);
-        let dialog = early_dialog(&seed, flow, &invite.route);
+        let dialog = early_dialog(&seed, flow, route);
         // Who was challenged has asked a second time, with the next number.
         for cseq in 1..=1 + u32::from(invite.login.is_some()) {
             let branch = self.core.branch(leg, "INVITE", cseq, b"");

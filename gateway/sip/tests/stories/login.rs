@@ -6,7 +6,7 @@ use super::peer::*;
 
 const LEG: LegId = LegId { shard: 1, call: 77, leg: 2 };
 
-fn login() -> Login {
+pub(super) fn login() -> Login {
     Login { user: "alice".into(), realm: "cordboard".into(), md5: super::md5_ha1(), sha256: super::sha256_ha1() }
 }
 
@@ -20,10 +20,10 @@ fn calling() -> (Desk, String) {
     (desk, invite)
 }
 
-const BOTH: &str = "WWW-Authenticate: Digest realm=\"cordboard\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"
+pub(super) const BOTH: &str = "WWW-Authenticate: Digest realm=\"cordboard\", nonce=\"n1\", algorithm=MD5, qop=\"auth\"
 WWW-Authenticate: Digest realm=\"cordboard\", nonce=\"n2\", algorithm=SHA-256, qop=\"auth\", opaque=\"o\"\n";
 
-fn challenged(request: &str, more: &str) -> String {
+pub(super) fn challenged(request: &str, more: &str) -> String {
     response_with(request, "401 Unauthorized", "b0", more, "")
 }
 

@@ -4,7 +4,7 @@ use sip::{Effect, RegisterId, RegisterOutcome};
 
 use super::peer::*;
 
-fn register(more: &str) -> String {
+pub(super) fn register(more: &str) -> String {
     with_body(
         &format!(
             "REGISTER sip:192.0.2.1 SIP/2.0
@@ -34,7 +34,7 @@ fn nonce(challenge: &str) -> String {
     field(challenge, "WWW-Authenticate").split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
-fn authorization(algorithm: &str, user: &str, password: &str, nonce: &str) -> String {
+pub(super) fn authorization(algorithm: &str, user: &str, password: &str, nonce: &str) -> String {
     let ha1 = hash(algorithm, &format!("{user}:cordboard:{password}"));
     let ha2 = hash(algorithm, "REGISTER:sip:192.0.2.1");
     let response = hash(algorithm, &format!("{ha1}:{nonce}:00000001:abc:auth:{ha2}"));
@@ -183,7 +183,42 @@ fn over_tcp_the_connection_is_the_contact() {
             + "Contact: <sip:alice@198.51.100.20:5070;transport=tcp>\n"),
     );
     desk.hear_from(tcp("198.51.100.20:41000", 3), &text);
-    assert_eq!(bound(&mut desk).1, "sip:alice@198.51.100.20:41000;transport=tcp");
+    let Effect::Register { id, contact, path, flow, .. } = desk.tells() else { panic!() };
+    assert_eq!(contact, "sip:alice@198.51.100.20:41000;transport=tcp");
+    assert!(flow && path.starts_with("<sip:cbf.1.3.c6336414.a028.") && path.ends_with("@192.0.2.1:5060;lr>"), "{path}");
+    // It needs not know of it.
+    desk.endpoint.answer_register(desk.now, id, RegisterOutcome::Accepted);
+    desk.drain();
+    assert_eq!(field(&desk.says("SIP/2.0 200"), "Path"), "");
+}
+
+#[test]
+fn behind_other_proxies_their_path_is_kept_and_the_contact_left_alone() {
+    let (mut desk, nonce) = challenged();
+    let more = authorization("SHA-256", "alice", "secret", &nonce)
+        + "Contact: <sip:alice@10.0.0.5:5066>;reg-id=1;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\"
+Contact: <sip:alice@10.0.0.6:5066>
+Supported: path, outbound
+Require: path
+Path: <sip:192.0.2.60;lr>, <sip:p2@192.0.2.61:5080;lr>
+";
+    desk.hear(&register(&more));
+    for wanted in ["sip:alice@10.0.0.5:5066", "sip:alice@10.0.0.6:5066"] {
+        let Effect::Register { id, contact, path, flow, .. } = desk.tells() else { panic!() };
+        assert_eq!(
+            (contact.as_str(), path.as_str(), flow),
+            (wanted, "<sip:192.0.2.60;lr>,<sip:p2@192.0.2.61:5080;lr>", false)
+        );
+        desk.endpoint.answer_register(desk.now, id, RegisterOutcome::Accepted);
+    }
+    desk.drain();
+    let ok = desk.says("SIP/2.0 200");
+    assert_eq!(field(&ok, "Path"), "<sip:192.0.2.60;lr>, <sip:p2@192.0.2.61:5080;lr>");
+    assert_eq!(ok.matches("\r\nContact: ").count(), 2);
+    desk.hear(&register(&more.replace(";lr", "")).replace("z9hG4bKr1", "z9hG4bKr2"));
+    desk.says("SIP/2.0 400");
+    desk.hear(&register(&more.replace("Require: path", "Require: path, gruu")).replace("z9hG4bKr1", "z9hG4bKr3"));
+    assert_eq!(field(&desk.says("SIP/2.0 420"), "Unsupported"), "gruu");
 }
 
 #[test]

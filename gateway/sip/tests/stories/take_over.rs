@@ -55,8 +55,6 @@ fn a_caller_who_waits_is_alerted_and_answered_by_another_gateway() {
     assert_eq!(flow.remote, address("192.0.2.77:5060"));
     desk.hear(&invite());
     assert_eq!(desk.says("SIP/2.0 180"), ringing);
-    desk.hear(&invite().replace("z9hG4bKa1", "z9hG4bKother"));
-    desk.says("SIP/2.0 482");
     desk.endpoint.answer(desk.now, leg, THEIRS).unwrap();
     desk.drain();
     let ok = desk.says("SIP/2.0 200 OK\r\n");
@@ -285,6 +283,10 @@ fn who_is_busy_with_another_request_is_asked_again() {
         let first = desk.says("INVITE ");
         desk.hear(&response(&first, status, "", ""));
         desk.says("ACK ");
+        // It may wait for an ACK that the former owes it.
+        for cseq in ["1 ACK", "2 ACK", "3 ACK"] {
+            assert_eq!(field(&desk.says("ACK "), "CSeq"), cseq);
+        }
         desk.wait(1_900);
         let again = desk.says("INVITE ");
         desk.sent.clear();
@@ -353,14 +355,23 @@ fn before_our_media_is_offered_the_far_end_is_asked_to_wait() {
 
 #[test]
 fn passports_are_small() {
-    let mut desk = desk();
-    desk.hear(&invite_with("Session-Expires: 1800\nSupported: timer\n", OFFER));
-    desk.says("SIP/2.0 100");
-    let Effect::Offered { leg, passport, .. } = desk.tells() else { panic!() };
-    let early = passport.len();
-    desk.endpoint.answer(desk.now, leg, MEDIA).unwrap();
-    let up = desk.endpoint.passport(leg).unwrap().len();
-    assert!(early < 600 && up < 900, "{early} bytes, then {up}");
+    let size = |text: &str| {
+        let mut desk = desk();
+        desk.hear(text);
+        desk.says("SIP/2.0 100");
+        let Effect::Offered { leg, passport, .. } = desk.tells() else { panic!() };
+        desk.endpoint.answer(desk.now, leg, MEDIA).unwrap();
+        (passport.len(), desk.endpoint.passport(leg).unwrap().len())
+    };
+    let plain = size(&invite());
+    // Of a carrier: two hops, long names, a session timer.
+    let hops = "Via: SIP/2.0/UDP 192.0.2.77:5060;branch=z9hG4bK-524287-1---8a7fd1c2b3e4f5a6;rport\nVia: SIP/2.0/UDP 203.0.113.12:5060;branch=z9hG4bK-d87543-0a5b4c3d2e1f0a9b-1--d87543-;received=203.0.113.12;rport=5060\nRecord-Route: <sip:192.0.2.77:5060;lr;ftag=as5d1f8a07;did=8a1.2f3>\nRecord-Route: <sip:203.0.113.12;lr=on;nat=yes>\n";
+    let text = invite_with("Session-Expires: 1800\nSupported: timer\n", OFFER)
+        .replace("Via: SIP/2.0/UDP 192.0.2.77:5060;branch=z9hG4bKa1;rport\r\n", hops)
+        .replace("call-1@192.0.2.77", "6b1d5f2e4c3a47b8a9d0e1f2a3b4c5d6@203.0.113.12:5060");
+    let carrier = size(&text);
+    assert!(plain.0 < 400 && carrier.0 < 900, "{plain:?}, {carrier:?}");
+    assert!(plain.1 < 600 && carrier.1 < 900, "{plain:?}, {carrier:?}");
 }
 
 #[test]
@@ -625,4 +636,133 @@ fn a_cancel_of_a_call_that_is_elsewhere_is_told() {
     desk.hear(&cancel(&invite()).replace("z9hG4bKa1", "z9hG4bKq"));
     desk.says("SIP/2.0 481");
     desk.tells_nothing();
+}
+
+#[test]
+fn a_new_passport_is_told_whenever_the_dialog_is_another() {
+    let mut desk = desk();
+    let (leg, ok) = desk.talking();
+    let told = |desk: &mut Desk, wanted: bool, what: &str| {
+        let passports = desk.told.drain(..).filter(|effect| matches!(effect, Effect::Confirmed { .. })).count();
+        assert_eq!(passports, usize::from(wanted), "{what}");
+    };
+    let ask = |desk: &mut Desk, cseq: u32, method: &str, more: &str, sdp: &str| {
+        desk.hear(&in_dialog_with(method, cseq, &ok, more, "application/sdp", sdp));
+        desk.says("SIP/2.0 200");
+        if method == "INVITE" {
+            desk.hear(&in_dialog("ACK", cseq, &ok, ""));
+        }
+    };
+    ask(&mut desk, 2, "INVITE", "", OFFER);
+    told(&mut desk, false, "nothing new");
+    ask(&mut desk, 3, "INVITE", "Session-Expires: 90\nSupported: timer\n", OFFER);
+    told(&mut desk, true, "a session timer by re-INVITE");
+    ask(&mut desk, 4, "UPDATE", "Session-Expires: 90\nSupported: timer\n", "");
+    told(&mut desk, false, "its refresh");
+    ask(&mut desk, 5, "UPDATE", "Session-Expires: 120\nSupported: timer\n", "");
+    told(&mut desk, true, "another session timer");
+    ask(&mut desk, 6, "INVITE", "Session-Expires: 120\nSupported: timer\n", &OFFER.replace("sendrecv", "sendonly"));
+    told(&mut desk, true, "hold");
+    desk.endpoint.reoffer(desk.now, leg, THEIRS).unwrap();
+    desk.drain();
+    let again = desk.says("INVITE ");
+    let more = "Contact: <sip:491234@192.0.2.78:5060>\nSession-Expires: 120;refresher=uas\n";
+    desk.hear(&response_with(&again, "200 OK", "", more, &OFFER.replace("sendrecv", "sendonly")));
+    desk.says("ACK ");
+    told(&mut desk, true, "our media and its target");
+    // All of it is in the last one.
+    let passport = desk.endpoint.passport(leg).unwrap();
+    let mut next = other();
+    next.endpoint.adopt(next.now, leg, &passport).unwrap();
+    assert_eq!(next.endpoint.remote_media(leg).unwrap().direction, Direction::SendOnly);
+    next.endpoint.reoffer(next.now, leg, MEDIA).unwrap();
+    next.drain();
+    let again = next.says("INVITE sip:491234@192.0.2.78:5060 ");
+    assert_eq!(field(&again, "Session-Expires"), "120;refresher=uas");
+}
+
+#[test]
+fn a_trunk_that_challenges_finds_its_login_at_every_gateway() {
+    use super::login::{BOTH, challenged, login};
+    let ring = || sip::Invite { login: Some(login()), ..invite_to("sip:bob@192.0.2.50:5070") };
+    let mut former = desk();
+    former.endpoint.invite(former.now, RUNG, ring());
+    former.drain();
+    let first = former.says("INVITE ");
+    former.hear(&challenged(&first, BOTH));
+    former.says("ACK ");
+    let second = former.says("INVITE ");
+    // Taken back: whichever of the two it was.
+    let mut desk = other();
+    desk.endpoint.take_back(desk.now, RUNG, ring(), "192.0.2.1:5060");
+    desk.drain();
+    for invite in [&first, &second] {
+        let cancel = desk.says("CANCEL ");
+        assert_eq!(field(&cancel, "Via"), field(invite, "Via"));
+        assert_eq!(field(&cancel, "CSeq"), field(invite, "CSeq").replace("INVITE", "CANCEL"));
+    }
+    // Answered all the same, and nobody wants it.
+    desk.told.clear();
+    desk.hear(&response(&second, "200 OK", "b1", ANSWER));
+    desk.says("ACK ");
+    desk.says("BYE ");
+    // Or answered in time, and then taken over.
+    former.hear(&response(&second, "200 OK", "b1", ANSWER));
+    former.says("ACK ");
+    let Effect::Answered { passport, .. } = former.tells() else { panic!() };
+    let mut desk = other();
+    desk.endpoint.adopt(desk.now, RUNG, &passport).unwrap();
+    desk.endpoint.reoffer(desk.now, RUNG, THEIRS).unwrap();
+    desk.drain();
+    let again = desk.says("INVITE ");
+    desk.hear(&challenged(&again, BOTH));
+    desk.says("ACK ");
+    let again = desk.says("INVITE ");
+    assert!(field(&again, "Authorization").contains("username=\"alice\""));
+    desk.hear(&response(&again, "200 OK", "", ANSWER));
+    desk.says("ACK ");
+    desk.told.clear();
+    desk.endpoint.forget(RUNG);
+    assert!(desk.endpoint.passport(RUNG).is_none());
+}
+
+#[test]
+fn a_caller_who_turns_to_the_next_gateway_by_itself_finds_its_call_there() {
+    for alerted in [false, true] {
+        let (leg, mut desk) = waiting(&invite());
+        if alerted {
+            desk.endpoint.alert(desk.now, leg).unwrap();
+            desk.drain();
+            desk.says("SIP/2.0 180");
+        }
+        let moved =
+            invite().replace("z9hG4bKa1", "z9hG4bKb1").replace("192.0.2.77:5060;branch", "192.0.2.77:5062;branch");
+        desk.hear(&moved);
+        desk.says("SIP/2.0 100");
+        if alerted {
+            assert!(field(&desk.says("SIP/2.0 180"), "Via").contains("z9hG4bKb1"));
+        }
+        desk.silent();
+        desk.tells_nothing();
+        desk.hear(&moved);
+        desk.says("SIP/2.0 1");
+        // From nowhere: merged, as ever.
+        desk.hear_from(udp("203.0.113.66:5060"), &invite().replace("z9hG4bKa1", "z9hG4bKc1"));
+        desk.says("SIP/2.0 403");
+        desk.endpoint.answer(desk.now, leg, THEIRS).unwrap();
+        desk.drain();
+        let ok = desk.says("SIP/2.0 200");
+        assert!(field(&ok, "Via").contains("z9hG4bKb1"));
+        desk.hear(&in_dialog("ACK", 1, &ok, ""));
+        assert!(matches!(desk.tells(), Effect::Confirmed { .. }));
+        let again = desk.says("INVITE ");
+        agree(&mut desk, leg, &again);
+        desk.endpoint.end(desk.now, leg, 0, "").unwrap();
+        desk.drain();
+        desk.says("BYE ");
+        desk.told.clear();
+        desk.sent.clear();
+        desk.wait(200_000);
+        assert_eq!(desk.endpoint.transactions(), 0);
+    }
 }
