@@ -28,17 +28,18 @@ pub(crate) struct Echo {
 impl Echo {
     /// From a parsed request.
     pub(crate) fn from_headers(headers: &Headers, flow: Flow) -> Option<Self> {
+        // Folds are not repeated (RFC 3261 7.3.1): one field, one line.
+        let unfolded: Vec<(&HeaderName, Cow<'_, [u8]>)> =
+            headers.iter().filter(|header| is_repeated(header.name())).map(|it| (it.name(), it.value())).collect();
         let mut builder = Builder::new(flow);
-        for header in headers.iter() {
-            // Folds are not repeated (RFC 3261 7.3.1): one field, one line.
-            let value = header.value();
-            match header.name() {
-                HeaderName::Via => builder.via(&value),
+        for (name, value) in &unfolded {
+            match name {
+                HeaderName::Via => builder.via(value),
                 HeaderName::From => builder.from = value,
                 HeaderName::CallId => builder.call_id = value,
                 HeaderName::CSeq => builder.cseq = value,
                 HeaderName::To => builder.to = value,
-                HeaderName::RecordRoute => builder.route(&value),
+                HeaderName::RecordRoute => builder.route(value),
                 _ => {}
             }
         }
@@ -61,10 +62,10 @@ impl Echo {
             seen |= bit;
             match known {
                 Known::Via => builder.via(value),
-                Known::From if first => builder.from = value.into(),
-                Known::CallId if first => builder.call_id = value.into(),
-                Known::CSeq if first => builder.cseq = value.into(),
-                Known::To if first => builder.to = value.into(),
+                Known::From if first => builder.from = value,
+                Known::CallId if first => builder.call_id = value,
+                Known::CSeq if first => builder.cseq = value,
+                Known::To if first => builder.to = value,
                 _ => {}
             }
         }
@@ -108,11 +109,10 @@ impl Echo {
         let mut builder = Builder::new(Flow { transport, remote, connection: 0 });
         builder.vias = 1;
         builder.via_lines = vias.to_vec();
-        (builder.from, builder.call_id) = (dialog.remote.as_ref().into(), dialog.call_id.as_ref().into());
-        builder.cseq = cseq.as_bytes().into();
+        (builder.from, builder.call_id, builder.cseq) = (&dialog.remote, &dialog.call_id, cseq.as_bytes());
         // Our tag is the last parameter of the dialog's local value; the request had none.
         let tag = dialog.local.windows(5).rposition(|w| w == b";tag=")?;
-        builder.to = dialog.local[..tag].into();
+        builder.to = &dialog.local[..tag];
         for route in &dialog.routes {
             builder.route(route);
         }
@@ -129,12 +129,24 @@ impl Echo {
     }
 }
 
+fn is_repeated(name: &HeaderName) -> bool {
+    matches!(
+        name,
+        HeaderName::Via
+            | HeaderName::From
+            | HeaderName::CallId
+            | HeaderName::CSeq
+            | HeaderName::To
+            | HeaderName::RecordRoute
+    )
+}
+
 struct Builder<'a> {
     via_lines: Vec<u8>,
-    from: Cow<'a, [u8]>,
-    call_id: Cow<'a, [u8]>,
-    cseq: Cow<'a, [u8]>,
-    to: Cow<'a, [u8]>,
+    from: &'a [u8],
+    call_id: &'a [u8],
+    cseq: &'a [u8],
+    to: &'a [u8],
     routes: Vec<u8>,
     flow: Flow,
     vias: usize,
@@ -142,9 +154,8 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn new(flow: Flow) -> Self {
-        let none = Cow::Borrowed(b"".as_slice());
-        let (from, call_id, cseq, to) = (none.clone(), none.clone(), none.clone(), none);
-        Self { via_lines: Vec::with_capacity(384), from, call_id, cseq, to, routes: Vec::new(), flow, vias: 0 }
+        let (via_lines, routes, none) = (Vec::with_capacity(384), Vec::new(), b"".as_slice());
+        Self { via_lines, from: none, call_id: none, cseq: none, to: none, routes, flow, vias: 0 }
     }
 
     fn route(&mut self, value: &[u8]) {
@@ -176,12 +187,12 @@ impl Builder<'_> {
         let mut lines = self.via_lines;
         for (name, value) in [("From", self.from), ("Call-ID", self.call_id), ("CSeq", self.cseq)] {
             if !value.is_empty() {
-                write::line(&mut lines, name, &value);
+                write::line(&mut lines, name, value);
             }
         }
         lines.extend_from_slice(b"To: ");
-        lines.extend_from_slice(&self.to);
-        let to_has_tag = !raw::tag(&self.to).is_empty();
+        lines.extend_from_slice(self.to);
+        let to_has_tag = !raw::tag(self.to).is_empty();
         Some(Echo { lines, vias_end, to_has_tag, routes: self.routes, flow: self.flow })
     }
 }

@@ -101,7 +101,7 @@ pub(crate) struct Up {
     /// The ACK of the first 2xx has come or gone.
     pub(crate) confirmed: bool,
     /// Our 2xx that no ACK has come for.
-    pub(crate) unacked: Option<Unacked>,
+    pub(crate) unacked: Option<Box<Unacked>>,
     /// Our re-INVITE or UPDATE that is under way.
     pub(crate) asking: Option<Asking>,
     /// Media that the far end should be offered.

@@ -66,6 +66,7 @@ fn decode(text: &str) -> Option<[u8; 30]> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

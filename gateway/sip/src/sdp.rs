@@ -72,6 +72,11 @@ pub(crate) fn read(body: &[u8], limits: &Limits) -> Result<Description, SdpProbl
     if sdp.media.is_empty() || sdp.media.len() > limits.streams_max {
         return Err(SdpProblem::NothingInCommon);
     }
+    // RFC 8866 9 `token`: what our answer must repeat has no control characters.
+    let plain = |text: &String| !text.chars().any(char::is_control);
+    if !sdp.media.iter().all(|media| [&media.media, &media.protocol].into_iter().chain(&media.formats).all(plain)) {
+        return Err(SdpProblem::Malformed);
+    }
     let found = sdp.media.iter().enumerate().find_map(|(index, media)| Some((index, audio(&sdp, media)?)));
     let (chosen, (media, crypto_tag)) = found.ok_or(SdpProblem::NothingInCommon)?;
     let streams = sdp

@@ -357,7 +357,7 @@ pub(super) fn say_ok(core: &mut Core, now: Millis, leg: &mut Leg, what: Ok2xx) {
     let until = now.plus(core.config.timers.patience_ms());
     let Ok2xx { flow, ok, cseq, offered, tell } = what;
     if let LegState::Up(up) = &mut leg.state {
-        up.unacked = Some(Unacked { flow, ok, cseq, interval_ms, until, offered, tell });
+        up.unacked = Some(Box::new(Unacked { flow, ok, cseq, interval_ms, until, offered, tell }));
     }
     core.wake_leg(leg, LegTimer::Ok, now.plus(interval_ms));
 }

@@ -2,6 +2,8 @@
 //! both sides, `peek`, framing. Same seed, same run. Used by a short test and by `examples/fuzz.rs`.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+mod mutate;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
@@ -86,6 +88,8 @@ pub struct Fuzzer {
     /// Requests of ours and responses that made dialogs, to be answered and gone on with.
     live: VecDeque<String>,
     calls: u64,
+    /// The last passport of a leg, to be taken over from.
+    passport: Option<(LegId, Vec<u8>)>,
     pub sent: u64,
     pub effects: u64,
     /// How often each kind of effect was told: what a run has reached.
@@ -127,6 +131,7 @@ impl Fuzzer {
             now: Millis(1_700_000_000_000),
             live: VecDeque::new(),
             calls: 0,
+            passport: None,
             sent: 0,
             effects: 0,
             reached: BTreeMap::new(),
@@ -311,7 +316,7 @@ impl Fuzzer {
         let legs: Vec<LegId> = self.endpoint.legs().collect();
         let some = (!legs.is_empty()).then(|| legs[self.dice.usize(0..legs.len())]);
         let flow = Flow { transport: Transport::Udp, remote: "192.0.2.50:5070".parse().unwrap(), connection: 0 };
-        match (self.dice.u32(0..12), some) {
+        match (self.dice.u32(0..13), some) {
             (0..=2, _) => self.call_out("sip:+4930123@192.0.2.50:5070"),
             (3, _) if self.dice.bool() => {
                 let login = Some(login());
@@ -324,6 +329,14 @@ impl Fuzzer {
             (8, Some(leg)) => drop(self.endpoint.reoffer(now, leg, media(self.dice.u16(100..200) * 2))),
             (9, Some(leg)) => drop(self.endpoint.refer_ended(now, leg, self.dice.u16(0..800))),
             (10, _) => self.endpoint.flow_failed(now, flow),
+            (11, _) => {
+                // Another gateway goes on with it, and it is this one.
+                if let Some((leg, passport)) = self.passport.take() {
+                    self.endpoint.forget(leg);
+                    let adopted = self.endpoint.adopt(now, leg, &passport);
+                    assert!(adopted.is_ok(), "{adopted:?}: {}", String::from_utf8_lossy(&passport));
+                }
+            }
             (_, Some(leg)) => drop(self.endpoint.end(now, leg, self.dice.u16(0..800), "re\r\nason")),
             (_, None) => {}
         }
@@ -379,7 +392,8 @@ impl Fuzzer {
         *self.reached.entry(kind).or_default() += 1;
         let clean = |text: &str| assert!(!text.chars().any(char::is_control), "control characters told: {text:?}");
         match effect {
-            Effect::Offered { leg, number, caller, caller_name, .. } => {
+            Effect::Offered { leg, number, caller, caller_name, passport, .. } => {
+                self.passport = Some((leg, passport));
                 [number, caller, caller_name].iter().for_each(|text| clean(text));
                 match self.dice.u32(0..4) {
                     0 => drop(self.endpoint.alert(self.now, leg)),
@@ -411,6 +425,9 @@ impl Fuzzer {
                 self.drain(0);
             }
             Effect::Digits { digits, .. } => clean(&digits),
+            Effect::Answered { leg, passport, .. } | Effect::Confirmed { leg, passport } => {
+                self.passport = Some((leg, passport));
+            }
             _ => {}
         }
     }
@@ -471,112 +488,6 @@ impl Fuzzer {
             framer.push(part);
             while let Ok(Some(_)) = framer.next_frame() {}
             assert!(framer.pending() <= self.limits.message_bytes_max + 300, "a stream is kept without end");
-        }
-    }
-
-    fn mutate(&mut self, message: &mut Vec<u8>) {
-        for _ in 0..self.dice.usize(1..6) {
-            self.mutate_once(message);
-        }
-    }
-
-    fn mutate_once(&mut self, message: &mut Vec<u8>) {
-        const NUMBERS: &[&str] = &[
-            "0",
-            "-1",
-            "1",
-            "255",
-            "256",
-            "65535",
-            "65536",
-            "2147483647",
-            "2147483648",
-            "4294967295",
-            "4294967296",
-            "18446744073709551615",
-            "18446744073709551616",
-            "99999999999999999999999999",
-            "1e9",
-            "0x10",
-            "",
-        ];
-        const TOKENS: &[&[u8]] = &[
-            b"\r\nEvil: 1\r\n",
-            b"\rEvil: 1",
-            b"\nEvil: 1",
-            b"%0d%0aEvil:1",
-            b"\"",
-            b"\\",
-            b"<",
-            b">",
-            b",",
-            b";",
-            b"@",
-            b"?",
-            b"=",
-            b"%",
-            b"%00",
-            b"\0",
-            b"\xff",
-            b"\xc0\x80",
-            b"\xed\xa0\x80",
-            b"\xe2\x80\xae",
-            b"\r\n\r\n",
-            b"\r\n ",
-            b":",
-            b"[",
-            b"]",
-            b"--b--",
-            b"tel:",
-            b"sip:",
-            b"sips:",
-        ];
-        let dice = &mut self.dice;
-        let at = dice.usize(0..=message.len());
-        match dice.u32(0..10) {
-            0 if at < message.len() => message[at] ^= 1 << dice.u32(0..8),
-            1 => {
-                let other = dice.choice(&self.corpus).unwrap();
-                let from = dice.usize(0..other.len());
-                let to = dice.usize(from..=other.len().min(from + 200));
-                message.splice(at..at, other[from..to].iter().copied());
-            }
-            2 => {
-                // A line, twice.
-                let begin = message[..at].iter().rposition(|&b| b == b'\n').map_or(0, |found| found + 1);
-                let end = message[at..].iter().position(|&b| b == b'\n').map_or(message.len(), |found| at + found + 1);
-                let line = message[begin..end].to_vec();
-                message.splice(begin..begin, line);
-            }
-            3 => {
-                let Some(begin) = message[at..].iter().position(u8::is_ascii_digit).map(|found| at + found) else {
-                    return;
-                };
-                let end =
-                    message[begin..].iter().position(|b| !b.is_ascii_digit()).map_or(message.len(), |n| begin + n);
-                message.splice(begin..end, dice.choice(NUMBERS).unwrap().bytes());
-            }
-            4 | 5 => {
-                let token = dice.choice(TOKENS).unwrap();
-                message.splice(at..at, token.iter().copied());
-            }
-            6 => {
-                // A folded header.
-                let Some(colon) = message[at..].windows(2).position(|w| w == b": ").map(|found| at + found) else {
-                    return;
-                };
-                message.splice(colon + 1..colon + 2, b"\r\n ".iter().copied());
-            }
-            7 => message.truncate(at),
-            8 => {
-                let end = (at + dice.usize(0..60)).min(message.len());
-                message.drain(at..end);
-            }
-            _ => {
-                let long = dice.usize(1..3_000);
-                let byte = *dice.choice(b"aA0;,\" <").unwrap();
-                message.splice(at..at, std::iter::repeat_n(byte, long));
-            }
         }
     }
 }

@@ -162,23 +162,6 @@ fn a_challenged_invite_can_be_taken_back() {
 }
 
 #[test]
-fn an_adopted_leg_knows_how_to_answer() {
-    let (mut one, first) = calling();
-    one.hear(&response(&first, "200 OK", "b1", ANSWER));
-    one.says("ACK ");
-    let Effect::Answered { passport, .. } = one.tells() else { panic!() };
-    let mut two = desk();
-    two.from = udp("192.0.2.50:5070");
-    two.endpoint.adopt(two.now, LEG, &passport).unwrap();
-    two.endpoint.end(two.now, LEG, 0, "").unwrap();
-    two.drain();
-    let bye = two.says("BYE ");
-    two.ended(LEG, EndCause::Ordered, 200);
-    two.hear(&challenged(&bye, BOTH));
-    assert!(field(&two.says("BYE "), "Authorization").contains("username=\"alice\""));
-}
-
-#[test]
 fn an_interval_that_is_too_small_is_asked_again_longer() {
     let (mut desk, first) = calling();
     assert_eq!((field(&first, "Session-Expires"), field(&first, "Min-SE")), ("1800".into(), "90".into()));
