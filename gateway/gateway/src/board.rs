@@ -56,6 +56,8 @@ pub(crate) struct BoardConfig {
     pub(crate) gateway: String,
     pub(crate) incarnation: u64,
     pub(crate) rtp_ip: IpAddr,
+    /// Legs get keys for SRTP.
+    pub(crate) srtp: bool,
     pub(crate) legs_max: usize,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracing: Tracing,

@@ -32,6 +32,8 @@ pub(crate) struct LaneConfig {
     pub(crate) gateway: GatewayConfig,
     /// Host and port in Via and Contact.
     pub(crate) advertised: (String, u16),
+    /// Where TLS is heard, when it is.
+    pub(crate) tls_port: Option<u16>,
     pub(crate) board: BoardConfig,
     pub(crate) directory: Directory,
     pub(crate) doors: Doors,
@@ -203,6 +205,7 @@ impl LaneConfig {
     fn board(&self, view: Arc<View>) -> Board {
         let (host, port) = &self.advertised;
         let mut endpoint = EndpointConfig::new(view.secret, &view.realm, host, *port);
+        endpoint.tls_port = self.tls_port;
         endpoint.setup_wait_ms = self.gateway.setup_wait_ms;
         endpoint.limits.legs_max = self.gateway.limits.legs_max;
         endpoint.limits.message_bytes_max = self.gateway.limits.message_bytes_max;

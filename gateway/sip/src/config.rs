@@ -12,6 +12,8 @@ pub struct EndpointConfig {
     pub host: String,
     /// Port in our Via and Contact.
     pub port: u16,
+    /// Port in Contacts that are reached over TLS; `None`: that of all.
+    pub tls_port: Option<u16>,
     /// `User-Agent` and `Server`.
     pub user_agent: String,
     /// Bounds on everything the network may make us hold.
@@ -44,6 +46,7 @@ impl EndpointConfig {
             realm: realm.to_owned(),
             host: host.to_owned(),
             port,
+            tls_port: None,
             user_agent: "Cordboard".to_owned(),
             limits: Limits::default(),
             timers: Timers::default(),

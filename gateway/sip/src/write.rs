@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 
-use crate::config::EndpointConfig;
 use crate::types::Transport;
 
 /// Methods we serve, for `Allow`.
@@ -59,12 +58,8 @@ pub(crate) fn finish_sdp(mut out: Vec<u8>, sdp: &[u8]) -> Bytes {
 }
 
 /// `host:port` of ours, IPv6 in brackets.
-pub(crate) fn host_port(config: &EndpointConfig) -> String {
-    if config.host.contains(':') {
-        format!("[{}]:{}", config.host, config.port)
-    } else {
-        format!("{}:{}", config.host, config.port)
-    }
+pub(crate) fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Our Via.

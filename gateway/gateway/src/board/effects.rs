@@ -2,7 +2,7 @@
 
 use media::{MediaKey, Remote};
 use proto::v1::{self, command::Kind};
-use sip::{Effect, EndCause, LegId, Millis, RegisterId, RegisterOutcome, RemoteMedia};
+use sip::{Effect, EndCause, LegId, LocalMedia, Millis, RegisterId, RegisterOutcome, RemoteMedia};
 
 use super::{Board, LegPhase, Stage, Standing};
 use crate::link::{Ticket, Urgency};
@@ -92,7 +92,7 @@ impl Board {
         leg.answered = true;
         let (birth, parent) = (leg.birth, leg.parent());
         self.set_phase(key, LegPhase::Answered);
-        self.media.connect(key, remote(media));
+        self.media.connect(key, remote(media, self.endpoint.local_media(id)));
         let command = Kind::AnswerLeg(v1::AnswerLeg { call: id.call, leg: id.leg, passport, ..Default::default() });
         let ticket = Ticket::Answer { call: id.call, leg: id.leg, birth };
         self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent);
@@ -109,7 +109,7 @@ impl Board {
 
     fn media_changed(&mut self, id: LegId, media: &RemoteMedia) {
         if self.legs.get(&key(id)).is_some_and(|leg| leg.port.is_some()) {
-            self.media.connect(key(id), remote(media));
+            self.media.connect(key(id), remote(media, self.endpoint.local_media(id)));
         }
     }
 
@@ -129,7 +129,8 @@ pub(super) fn key(id: LegId) -> MediaKey {
 }
 
 /// SIP's words for media in the media plane's.
-pub(super) fn remote(media: &RemoteMedia) -> Remote {
+pub(super) fn remote(media: &RemoteMedia, ours: Option<&LocalMedia>) -> Remote {
+    let keys = ours.and_then(|ours| ours.crypto).zip(media.crypto);
     Remote {
         address: media.address,
         codec: match media.codec {
@@ -143,6 +144,7 @@ pub(super) fn remote(media: &RemoteMedia) -> Remote {
             sip::Direction::RecvOnly => media::Direction::RecvOnly,
             sip::Direction::Inactive => media::Direction::Inactive,
         },
+        srtp: keys.map(|(ours, theirs)| media::Srtp { ours, theirs }),
     }
 }
 

@@ -227,7 +227,7 @@ impl Board {
             return false;
         }
         if let Some(media) = self.endpoint.remote_media(id) {
-            self.media.connect(key, remote(media));
+            self.media.connect(key, remote(media, self.endpoint.local_media(id)));
         }
         if let Some(leg) = self.legs.get_mut(&key) {
             leg.answered = true;
@@ -242,7 +242,10 @@ impl Board {
             Ok(port) => {
                 let leg = self.legs.get_mut(&key)?;
                 leg.port = Some(port);
-                Some(LocalMedia { address: self.config.rtp_ip, port })
+                // A key for each offer; SIP uses it where SRTP may be agreed.
+                let mut key = [0; 30];
+                let crypto = (self.config.srtp && getrandom::fill(&mut key).is_ok()).then_some(key);
+                Some(LocalMedia { address: self.config.rtp_ip, port, crypto })
             }
             Err(error) => {
                 tracing::warn!(%error, "a leg ends for want of media");

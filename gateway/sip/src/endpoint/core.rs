@@ -21,6 +21,7 @@ pub(crate) struct Core {
     pub(crate) keys: Keys,
     /// `host:port` of our Via and Contact.
     pub(crate) host_port: String,
+    tls_host_port: String,
     pub(crate) timers: TimerHeap,
     pub(crate) servers: ByHash<ServerTx>,
     /// Ordered, because `flow_failed` walks it.
@@ -34,7 +35,8 @@ impl Core {
     pub(crate) fn new(config: EndpointConfig) -> Self {
         Self {
             keys: Keys::new(&config.secret),
-            host_port: write::host_port(&config),
+            host_port: write::host_port(&config.host, config.port),
+            tls_host_port: write::host_port(&config.host, config.tls_port.unwrap_or(config.port)),
             config,
             timers: TimerHeap::default(),
             servers: ByHash::default(),
@@ -196,7 +198,8 @@ impl Core {
         out.extend_from_slice(b"Contact: <sip:");
         out.extend_from_slice(token.as_bytes());
         out.push(b'@');
-        out.extend_from_slice(self.host_port.as_bytes());
+        let host_port = if transport == Transport::Tls { &self.tls_host_port } else { &self.host_port };
+        out.extend_from_slice(host_port.as_bytes());
         if transport.is_reliable() {
             out.extend_from_slice(b";transport=");
             out.extend_from_slice(transport.uri_name().as_bytes());

@@ -314,5 +314,5 @@ fn open(voice: Voice) -> Option<(Stream, LocalMedia)> {
 }
 
 fn local(port: u16) -> LocalMedia {
-    LocalMedia { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port }
+    LocalMedia { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port, crypto: None }
 }
