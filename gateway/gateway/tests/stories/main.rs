@@ -8,6 +8,7 @@ mod failures;
 mod operation;
 mod peer;
 mod shard;
+mod transports;
 
 use std::time::Duration;
 
