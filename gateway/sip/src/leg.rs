@@ -25,6 +25,8 @@ pub(crate) struct Leg {
 
 /// What a leg waits for.
 #[derive(Debug)]
+// Legs are boxed, and nearly all of them are up: another box would only cost.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum LegState {
     /// A caller without a final answer.
     Offered(Box<Offered>),
