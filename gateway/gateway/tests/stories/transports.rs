@@ -39,6 +39,7 @@ use crate::{
     PATIENCE,
     calls::{answered_agent, listen},
     config,
+    operation::get,
     peer::{Both, Peer},
     ready_gateway,
     shard::Cluster,
@@ -385,6 +386,15 @@ async fn who_connects_and_drips_or_says_nothing_is_closed_and_others_go_on() {
         };
         timeout(PATIENCE, dripping).await.expect("the gateway closes it");
     }
+    // All of it is seen by why it was closed, and what is open by how it travels.
+    let metrics = get(gateway.http().unwrap(), "/metrics").await;
+    for line in ["closed_total{reason=\"slow\"}", "closed_total{reason=\"handshake\"}"] {
+        let count =
+            metrics.lines().find_map(|text| text.strip_prefix(&format!("cordboard_gateway_sip_connections_{line} ")));
+        assert!(count.is_some_and(|count| count.parse::<u32>().is_ok_and(|count| count >= 3)), "{line}: {metrics}");
+    }
+    assert!(metrics.contains("cordboard_gateway_sip_connections{transport=\"tcp\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("cordboard_gateway_sip_connections{transport=\"wss\"} 0\n"), "{metrics}");
     // Who has said something whole may be silent.
     cluster.order(cluster.offered().await.call, 1, Want::Alert(Alert {}));
     good.expect("SIP/2.0 180").await;
