@@ -74,6 +74,8 @@ pub(crate) struct BoardConfig {
     pub(crate) gateway: String,
     pub(crate) incarnation: u64,
     pub(crate) rtp_ip: IpAddr,
+    /// Legs get keys for SRTP.
+    pub(crate) srtp: bool,
     pub(crate) legs_max: usize,
     /// An accepted offer about which no order came for so long is asked after.
     pub(crate) limbo_ms: u64,

@@ -13,6 +13,12 @@ pub struct GatewayConfig {
     pub id: String,
     /// Where SIP is heard, UDP and TCP on the same port. Port 0 takes a free one.
     pub sip: SocketAddr,
+    /// SIP over TLS; `None`: neither in nor out.
+    pub tls: Option<TlsConfig>,
+    /// SIP over WebSockets (RFC 7118).
+    pub ws: WsConfig,
+    /// Offers SRTP over TLS and WSS, and takes it there; otherwise it is refused.
+    pub srtp: bool,
     /// Host and port that Via and Contact name; `None` uses those of `sip` (`rtp_ip` when that is unspecified).
     pub advertised: Option<(String, u16)>,
     /// gRPC endpoints (`host:port`) of any nodes; the directory view names the others.
@@ -47,6 +53,9 @@ impl GatewayConfig {
         Self {
             id: id.to_owned(),
             sip,
+            tls: None,
+            ws: WsConfig::default(),
+            srtp: true,
             advertised: None,
             nodes,
             rtp_ports: 20_000..=29_999,
@@ -72,6 +81,32 @@ impl GatewayConfig {
     }
 }
 
+/// SIP over TLS (RFC 3261 26.2). All files are PEM; they are read again when they change, without a restart.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// Where it is heard. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Our certificate and those between it and a root. Also shown where a far end that we connect to asks for one.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Who connects must show a certificate of these; `None` asks for none. WebSockets are not asked.
+    pub client_ca: Option<PathBuf>,
+    /// Whose certificates are believed when we connect; `None` believes the system's.
+    pub roots: Option<PathBuf>,
+}
+
+/// SIP over WebSockets (RFC 7118).
+#[derive(Clone, Debug, Default)]
+pub struct WsConfig {
+    /// Where it is heard in the open, as behind a proxy that does TLS; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Where it is heard over TLS, with the certificate of `tls`; `None`: nowhere.
+    pub listen_tls: Option<SocketAddr>,
+    /// The pages whose scripts may connect (RFC 6455 4.2.2), as `https://desk.example`; empty: all.
+    pub origins: Vec<String>,
+}
+
 /// Bounds, by name. Reaching one refuses new work; it never breaks a call that stands.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -93,6 +128,24 @@ pub struct Limits {
     pub connection_queue_max: usize,
     /// A TCP connection without a byte for this long is closed.
     pub connection_idle_ms: u64,
+    /// Who connects must have sent a whole message by then.
+    pub first_message_ms_max: u64,
+    /// A message that has begun must be whole by then.
+    pub message_ms_max: u64,
+    /// A far end must have taken a message by then.
+    pub write_ms_max: u64,
+    /// TLS and WebSocket handshakes must be done by then.
+    pub handshake_ms_max: u64,
+    /// How often a WebSocket is pinged; one that has said nothing until the next ping is closed.
+    pub ws_ping_ms: u64,
+    /// How often the certificate's files are looked at.
+    pub certificate_poll_ms: u64,
+    /// How often each listener of ours is asked whether it still answers.
+    pub probe_ms: u64,
+    /// So many questions without an answer make the gateway not ready.
+    pub probe_misses_max: u32,
+    /// Names that far ends must show certificates for.
+    pub tls_names_max: usize,
     /// A TCP connect must have succeeded by then.
     pub connect_ms_max: u64,
     /// One SIP message, on either transport.
@@ -111,6 +164,15 @@ impl Default for Limits {
             connections_per_address_max: 1_024,
             connection_queue_max: 256,
             connection_idle_ms: 600_000,
+            first_message_ms_max: 15_000,
+            message_ms_max: 10_000,
+            write_ms_max: 5_000,
+            handshake_ms_max: 5_000,
+            ws_ping_ms: 25_000,
+            certificate_poll_ms: 2_000,
+            probe_ms: 5_000,
+            probe_misses_max: 3,
+            tls_names_max: 4_096,
             connect_ms_max: 2_000,
             message_bytes_max: 65_535,
         }

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, future::pending, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use media::Media;
-use sip::{Endpoint, EndpointConfig, Flow, Route, Transport};
+use sip::{
+    Endpoint, EndpointConfig, Flow, Route, Transport,
+    relay::{Passage, Relay},
+};
 use tokio::{
     sync::Semaphore,
     time::{Instant, Sleep, sleep_until},
@@ -37,6 +40,8 @@ pub(crate) struct LaneConfig {
     pub(crate) gateway: GatewayConfig,
     /// Host and port in Via and Contact.
     pub(crate) advertised: (String, u16),
+    /// Where TLS is heard, when it is.
+    pub(crate) tls_port: Option<u16>,
     pub(crate) board: BoardConfig,
     pub(crate) directory: Directory,
     pub(crate) doors: Doors,
@@ -54,6 +59,8 @@ pub(crate) struct Lane {
     /// Whether this lane reads the UDP port.
     reads_udp: bool,
     board: Option<Board>,
+    /// What passes through to other gateways and to phones that only this one reaches.
+    relay: Option<Relay>,
     /// The process stops.
     stopping: bool,
     /// Shards that want this gateway empty.
@@ -65,7 +72,16 @@ impl Lane {
     pub(crate) fn new(config: LaneConfig, letterbox: Letterbox) -> Self {
         let reads_udp = config.board.lane == 0;
         let buffer = if reads_udp { vec![0; config.gateway.limits.message_bytes_max] } else { Vec::new() };
-        Self { config, letterbox, reads_udp, board: None, stopping: false, drained_by: BTreeSet::new(), buffer }
+        Self {
+            config,
+            letterbox,
+            reads_udp,
+            board: None,
+            relay: None,
+            stopping: false,
+            drained_by: BTreeSet::new(),
+            buffer,
+        }
     }
 
     /// Until it is told to stop.
@@ -162,7 +178,10 @@ impl Lane {
         let Some(view) = self.config.directory.load_full() else { return };
         match self.board.as_mut() {
             Some(board) => board.set_view(view),
-            None => self.board = Some(self.config.board(view)),
+            None => {
+                self.relay = Some(Relay::new(&self.config.endpoint(&view)));
+                self.board = Some(self.config.board(view));
+            }
         }
     }
 
@@ -172,7 +191,10 @@ impl Lane {
         self.look_at_leases(now_ms);
         match self.board.as_mut() {
             Some(board) if !(draining && is_new(bytes) && !board.knows_of(bytes)) => {
-                board.receive(now_ms, flow, bytes);
+                match self.relay.as_ref().map_or(Passage::Here, |relay| relay.sort(flow, bytes)) {
+                    Passage::Here => board.receive(now_ms, flow, bytes),
+                    passage => self.pass(passage),
+                }
             }
             Some(_) | None => {
                 if let Some(refusal) = refuse(bytes) {
@@ -180,6 +202,14 @@ impl Lane {
                     self.config.wires().send(flow, refusal);
                 }
             }
+        }
+    }
+
+    /// Sends what is not for the board.
+    fn pass(&self, passage: Passage) {
+        if let Passage::Forward { flow, bytes } | Passage::Answer { flow, bytes } = passage {
+            self.config.board.metrics.relayed.inc();
+            self.config.wires().send(flow, bytes);
         }
     }
 
@@ -205,7 +235,9 @@ impl Lane {
             Some((_, sip)) => {
                 let Ok(remote) = sip.parse::<SocketAddr>() else { return };
                 let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
-                let _ = flow;
+                if let Some(passage) = self.relay.as_ref().map(|relay| relay.forward(&stray.bytes, stray.flow, flow)) {
+                    self.pass(passage);
+                }
             }
         }
     }
@@ -244,13 +276,20 @@ impl Lane {
 
 impl LaneConfig {
     fn board(&self, view: Arc<View>) -> Board {
+        let endpoint = self.endpoint(&view);
+        let wires = Box::new(self.wires());
+        Board::new(self.board.clone(), Endpoint::new(endpoint), Arc::clone(&self.media), wires, view)
+    }
+
+    fn endpoint(&self, view: &View) -> EndpointConfig {
         let (host, port) = &self.advertised;
         let mut endpoint = EndpointConfig::new(view.secret, &view.realm, host, *port);
+        endpoint.tls_port = self.tls_port.unwrap_or(*port);
+        endpoint.incarnation = self.board.incarnation;
         endpoint.setup_wait_ms = self.gateway.setup_wait_ms;
         endpoint.limits.legs_max = self.gateway.limits.legs_max;
         endpoint.limits.message_bytes_max = self.gateway.limits.message_bytes_max;
-        let wires = Box::new(self.wires());
-        Board::new(self.board.clone(), Endpoint::new(endpoint), Arc::clone(&self.media), wires, view)
+        endpoint
     }
 
     fn wires(&self) -> LaneWires {

@@ -20,11 +20,14 @@ mod doors;
 mod follow;
 mod lane;
 mod link;
+mod probe;
 mod process;
 mod refuse;
 mod tcp;
 mod telemetry;
+mod tls;
 mod udp;
+mod ws;
 
-pub use config::{GatewayConfig, Limits};
+pub use config::{GatewayConfig, Limits, TlsConfig, WsConfig};
 pub use process::{Gateway, run};

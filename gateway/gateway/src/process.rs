@@ -32,8 +32,10 @@ use crate::{
     follow::follow,
     lane::{Lane, LaneConfig},
     link::{Ask, Identity, Link, LinkConfig, Urgency},
-    tcp,
+    probe::{Pace, Probe, Target},
+    tcp::{self, Listener},
     telemetry::{http, metrics::Metrics, trace::Tracing},
+    tls::Tls,
     udp::{self, UdpPort},
 };
 
@@ -59,18 +61,21 @@ pub(crate) struct Shared {
     links: Links,
     legs_held: Arc<AtomicUsize>,
     media: MediaPlane,
+    probe: Arc<Probe>,
 }
 
 impl Shared {
     /// What keeps this gateway from taking calls.
     pub(crate) fn missing(&self) -> Vec<String> {
+        let deaf = self.probe.missing();
         let view = self.directory.load();
-        let Some(view) = view.as_ref() else { return vec!["no directory view yet".to_owned()] };
+        let Some(view) = view.as_ref() else { return deaf.chain(["no directory view yet".to_owned()]).collect() };
         let links = self.links.load();
         // The view names the shards: a moment after it has come, not every link has been made.
         let led = |shard: u32| links.get(&shard).is_some_and(Link::in_sync);
         let shards = view.shards.iter().map(|place| place.shard).filter(|shard| *shard != DIRECTORY_SHARD);
-        shards.filter(|shard| !led(*shard)).map(|shard| format!("shard {shard} has no leader")).collect()
+        let leaderless = shards.filter(|shard| !led(*shard)).map(|shard| format!("shard {shard} has no leader"));
+        deaf.chain(leaderless).collect()
     }
 
     /// Brings the gauges up to date that nobody keeps.
@@ -85,6 +90,7 @@ impl Shared {
 /// A running gateway.
 pub struct Gateway {
     sip: SocketAddr,
+    transports: Vec<(sip::Transport, SocketAddr)>,
     http: Option<SocketAddr>,
     grpc: SocketAddr,
     drain_ms: u64,
@@ -125,6 +131,16 @@ impl Gateway {
             None => None,
         };
         let http = http_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let tls = config.tls.clone().map(Tls::load).transpose()?;
+        let listeners = bind_connections(&config, tcp_listener).await?;
+        let transports = listeners
+            .iter()
+            .map(|listener| anyhow::Ok((listener.transport, listener.socket.local_addr()?)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let probe = Probe::new(
+            Pace { every_ms: config.limits.probe_ms, misses_max: config.limits.probe_misses_max },
+            targets(&config, sip, &transports, tls.as_ref()),
+        );
         let (media, media_events) = start_media(&config)?;
 
         let runtimes = (0..config.lane_count())
@@ -138,6 +154,7 @@ impl Gateway {
             links: Arc::new(ArcSwap::from_pointee(BTreeMap::new())),
             legs_held: Arc::new(AtomicUsize::new(0)),
             media: media.clone(),
+            probe: Arc::clone(&probe),
         });
         let reachable_ip = if sip.ip().is_unspecified() { config.rtp_ip } else { sip.ip() };
         let advertised = config.advertised.clone().unwrap_or_else(|| (reachable_ip.to_string(), sip.port()));
@@ -150,10 +167,14 @@ impl Gateway {
             let _runtime = handles[0].enter();
             Arc::new(UdpPort::new(udp_socket)?)
         };
+        let tls_port = transports.iter().find(|(transport, _)| *transport == sip::Transport::Tls);
+        let tls_port = tls_port.map(|(_, address)| address.port());
         let tcp = tcp::serve(
-            tcp_listener,
+            listeners,
             tcp::TcpConfig {
                 limits: config.limits.clone(),
+                tls: tls.clone(),
+                ws_origins: config.ws.origins.clone().into(),
                 directory: Arc::clone(&shared.directory),
                 doors: doors.clone(),
                 metrics: Arc::clone(&metrics),
@@ -162,11 +183,13 @@ impl Gateway {
         let lane = |position: usize| LaneConfig {
             gateway: config.clone(),
             advertised: advertised.clone(),
+            tls_port,
             board: BoardConfig {
                 lane: position,
                 gateway: config.id.clone(),
                 incarnation: identity.incarnation,
                 rtp_ip: config.rtp_ip,
+                srtp: config.srtp,
                 legs_max: config.limits.legs_max,
                 limbo_ms: config.limits.limbo_ms,
                 metrics: Arc::clone(&metrics),
@@ -197,6 +220,10 @@ impl Gateway {
             shared: Arc::clone(&shared),
             doors: doors.clone(),
         };
+        tasks.spawn(probe.run());
+        if let Some(tls) = tls {
+            tasks.spawn(tls.watch(config.limits.certificate_poll_ms, Arc::clone(&metrics)));
+        }
         tasks.spawn(follow(config.id, config.nodes, Arc::clone(&shared.directory), move |view| linker.changed(view)));
         tasks.spawn(deal_media_events(media_events, doors.clone()));
         if let Some(listener) = http_listener {
@@ -209,12 +236,18 @@ impl Gateway {
             }
         });
         tracing::info!(%sip, %grpc, "gateway started");
-        Ok(Self { sip, http, grpc, drain_ms: config.drain_ms, identity, shared, doors, lanes, tasks, tracing })
+        let drain_ms = config.drain_ms;
+        Ok(Self { sip, transports, http, grpc, drain_ms, identity, shared, doors, lanes, tasks, tracing })
     }
 
     /// Where SIP is heard, UDP and TCP.
     pub fn sip(&self) -> SocketAddr {
         self.sip
+    }
+
+    /// Where SIP is heard over connections; TCP is where UDP is.
+    pub fn transport(&self, transport: sip::Transport) -> Option<SocketAddr> {
+        self.transports.iter().find(|(other, _)| *other == transport).map(|(_, address)| *address)
     }
 
     /// Where `/metrics`, `/health` and `/ready` are.
@@ -377,6 +410,44 @@ async fn bind_sip(address: SocketAddr) -> anyhow::Result<(std::net::UdpSocket, T
             Err(_) => {}
         }
     }
+}
+
+/// What the configuration names beside UDP and TCP.
+async fn bind_connections(config: &GatewayConfig, tcp: TcpListener) -> anyhow::Result<Vec<Listener>> {
+    let wanted = [
+        (sip::Transport::Tls, config.tls.as_ref().map(|tls| tls.listen)),
+        (sip::Transport::Ws, config.ws.listen),
+        (sip::Transport::Wss, config.ws.listen_tls),
+    ];
+    anyhow::ensure!(
+        config.ws.listen_tls.is_none() || config.tls.is_some(),
+        "WebSockets over TLS need a certificate: set tls"
+    );
+    let mut listeners = vec![Listener { transport: sip::Transport::Tcp, socket: tcp }];
+    for (transport, address) in wanted {
+        let Some(address) = address else { continue };
+        let bound = TcpListener::bind(address).await;
+        let socket = bound.with_context(|| format!("SIP over {} on {address}", transport.via_name()))?;
+        listeners.push(Listener { transport, socket });
+    }
+    Ok(listeners)
+}
+
+/// Every listener, as the probe asks it.
+fn targets(
+    config: &GatewayConfig,
+    sip: SocketAddr,
+    transports: &[(sip::Transport, SocketAddr)],
+    tls: Option<&Tls>,
+) -> Vec<Target> {
+    let all = [(sip::Transport::Udp, sip)].into_iter().chain(transports.iter().copied());
+    let target = |(transport, address)| Target {
+        transport,
+        address,
+        asks_certificate: transport == sip::Transport::Tls && tls.is_some_and(Tls::asks_phones),
+        origin: config.ws.origins.first().cloned(),
+    };
+    all.map(target).collect()
 }
 
 /// Thousands of waiting callers need thousands of sockets; the system's default is for shells.

@@ -25,7 +25,8 @@ pub(crate) struct Leg {
 
 /// What a leg waits for.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // a leg is boxed, and up for most of its life
+// Legs are boxed, and nearly all of them are up: another box would only cost.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum LegState {
     /// A caller without a final answer.
     Offered(Box<Offered>),

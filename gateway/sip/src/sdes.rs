@@ -75,8 +75,8 @@ mod tests {
         let key: [u8; 30] = std::array::from_fn(|n| (n * 37) as u8);
         let mut line = Vec::new();
         write(&mut line, 3, &key);
-        let line = String::from_utf8(line).unwrap();
-        let value = line.trim_end().strip_prefix("a=crypto:").unwrap();
+        let line = String::from_utf8(line).expect("ASCII");
+        let value = line.trim_end().strip_prefix("a=crypto:").expect("the line");
         assert_eq!(read(value), Some(Crypto { tag: 3, key: Key(key) }));
         assert!(!format!("{:?}", read(value)).contains("37"));
     }

@@ -65,8 +65,18 @@ struct Stream {
     formats: String,
 }
 
-/// Reads an offer or an answer.
+/// Reads an answer, or an offer that came where keys may travel.
 pub(crate) fn read(body: &[u8], limits: &Limits) -> Result<Description, SdpProblem> {
+    choose(body, limits, true)
+}
+
+/// Reads an offer. Streams with SRTP are passed over where keys must not travel, or when we have none to answer with.
+pub(crate) fn read_offer(body: &[u8], limits: &Limits, keys: bool) -> Result<Description, SdpProblem> {
+    choose(body, limits, keys)
+}
+
+/// The first stream that we can take part in.
+fn choose(body: &[u8], limits: &Limits, keys: bool) -> Result<Description, SdpProblem> {
     let text = std::str::from_utf8(body).map_err(|_| SdpProblem::Malformed)?;
     let sdp = sipx_sdp::parse(text).map_err(|_| SdpProblem::Malformed)?;
     if sdp.media.is_empty() || sdp.media.len() > limits.streams_max {
@@ -77,7 +87,8 @@ pub(crate) fn read(body: &[u8], limits: &Limits) -> Result<Description, SdpProbl
     if !sdp.media.iter().all(|media| [&media.media, &media.protocol].into_iter().chain(&media.formats).all(plain)) {
         return Err(SdpProblem::Malformed);
     }
-    let found = sdp.media.iter().enumerate().find_map(|(index, media)| Some((index, audio(&sdp, media)?)));
+    let usable = |media| audio(&sdp, media).filter(|(audio, _)| keys || audio.crypto.is_none());
+    let found = sdp.media.iter().enumerate().find_map(|(index, media)| Some((index, usable(media)?)));
     let (chosen, (media, crypto_tag)) = found.ok_or(SdpProblem::NothingInCommon)?;
     let streams = sdp
         .media
@@ -88,11 +99,6 @@ pub(crate) fn read(body: &[u8], limits: &Limits) -> Result<Description, SdpProbl
 }
 
 impl Description {
-    /// An offer is taken when keys in it may travel as they did, and when we have one to answer with.
-    pub(crate) fn permitted(self, keys_may_travel: bool) -> Result<Self, SdpProblem> {
-        if self.media.crypto.is_some() && !keys_may_travel { Err(SdpProblem::NothingInCommon) } else { Ok(self) }
-    }
-
     /// An answer is one to our offer: SRTP exactly when that had keys (RFC 3264 6: the same protocol).
     pub(crate) fn answers(self, offered: Option<LocalMedia>) -> Result<Self, SdpProblem> {
         let keys = offered.is_some_and(|local| local.crypto.is_some());

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use gateway::GatewayConfig;
+use gateway::{GatewayConfig, TlsConfig, WsConfig};
 use node::NodeConfig;
 
 /// Cordboard, a contact-centre cluster: pull any plug, nobody loses their place, nobody loses their call.
@@ -70,6 +70,33 @@ pub(crate) struct GatewayArgs {
     /// gRPC of the nodes, host:port.
     #[arg(long, value_delimiter = ',', required = true)]
     pub(crate) nodes: Vec<String>,
+    /// Address and port for SIP over TLS; needs a certificate.
+    #[arg(long, requires = "tls_certificate")]
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// PEM file of our certificate and those between it and a root; read again when it changes.
+    #[arg(long, requires_all = ["tls_key", "tls_listen"])]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    #[arg(long)]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Who connects over TLS must show a certificate of one of these (PEM).
+    #[arg(long)]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Whose certificates are believed when we connect (PEM); the system's without it.
+    #[arg(long)]
+    pub(crate) tls_roots: Option<PathBuf>,
+    /// Address and port for SIP over WebSockets in the open.
+    #[arg(long)]
+    pub(crate) ws_listen: Option<SocketAddr>,
+    /// Address and port for SIP over WebSockets over TLS.
+    #[arg(long, requires = "tls_certificate")]
+    pub(crate) wss_listen: Option<SocketAddr>,
+    /// Pages whose scripts may connect, such as https://desk.example; all without it.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) ws_origins: Vec<String>,
+    /// Offer and take no SRTP.
+    #[arg(long)]
+    pub(crate) no_srtp: bool,
     /// First RTP port.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) rtp_first: u16,
@@ -179,7 +206,18 @@ impl From<NodeArgs> for NodeConfig {
 
 impl From<GatewayArgs> for GatewayConfig {
     fn from(args: GatewayArgs) -> Self {
+        let files = args.tls_listen.zip(args.tls_certificate.zip(args.tls_key));
+        let tls = files.map(|(listen, (certificate, key))| TlsConfig {
+            listen,
+            certificate,
+            key,
+            client_ca: args.tls_client_ca,
+            roots: args.tls_roots,
+        });
         Self {
+            tls,
+            ws: WsConfig { listen: args.ws_listen, listen_tls: args.wss_listen, origins: args.ws_origins },
+            srtp: !args.no_srtp,
             rtp_ports: args.rtp_first..=args.rtp_last,
             grpc: args.grpc,
             http: args.http,

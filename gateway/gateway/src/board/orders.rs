@@ -292,7 +292,8 @@ impl Board {
             Ok(port) => {
                 let leg = self.legs.get_mut(&key)?;
                 leg.port = Some(port);
-                Some(LocalMedia { address: self.config.rtp_ip, port, crypto: self.wires.key() })
+                let crypto = self.config.srtp.then(|| self.wires.key()).flatten();
+                Some(LocalMedia { address: self.config.rtp_ip, port, crypto })
             }
             Err(error) => {
                 tracing::warn!(%error, "a leg ends for want of media");

@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::tcp::connection::Close;
+
 type Labels = [(&'static str, &'static str); 1];
 
 /// What a leg is doing, for the gauge of legs.
@@ -46,6 +48,23 @@ const KINDS: [&str; 15] = [
 ];
 const FIRST_CLASS: usize = 8;
 
+const TRANSPORTS: [(sip::Transport, &str); 4] = [
+    (sip::Transport::Tcp, "tcp"),
+    (sip::Transport::Tls, "tls"),
+    (sip::Transport::Ws, "ws"),
+    (sip::Transport::Wss, "wss"),
+];
+
+const CLOSES: [(Close, &str); 7] = [
+    (Close::Ended, "ended"),
+    (Close::Idle, "idle"),
+    (Close::Slow, "slow"),
+    (Close::Unreadable, "unreadable"),
+    (Close::Unwritable, "unwritable"),
+    (Close::Handshake, "handshake"),
+    (Close::Unconnected, "unconnected"),
+];
+
 const OUTCOMES: [&str; 3] = ["accepted", "rejected", "unavailable"];
 
 /// Everything that this process counts.
@@ -63,7 +82,10 @@ pub(crate) struct Metrics {
     pub(crate) datagrams_dropped: Counter,
     pub(crate) link_sessions: Counter,
     pub(crate) commands_pending: Gauge<i64, AtomicI64>,
-    pub(crate) connections: Gauge<i64, AtomicI64>,
+    pub(crate) connections_refused: Counter,
+    pub(crate) certificate_reloads: Counter,
+    connections: [Gauge<i64, AtomicI64>; TRANSPORTS.len()],
+    connections_closed: [Counter; CLOSES.len()],
     legs: [Gauge<i64, AtomicI64>; PHASES.len()],
     outcomes: [Counter; OUTCOMES.len()],
     sip_in: [Counter; KINDS.len()],
@@ -89,6 +111,8 @@ impl Metrics {
         let relayed = counter("relayed", "SIP messages passed on to the gateway that holds their call");
         let media_ports_missing = counter("media_ports_missing", "Legs ended because no RTP port was free");
         let datagrams_dropped = counter("datagrams_dropped", "Datagrams lost because a lane or the socket was full");
+        let connections_refused = counter("sip_connections_refused", "Connections over a limit");
+        let certificate_reloads = counter("certificate_reloads", "How often changed TLS files were loaded");
         let link_sessions = counter("link_sessions", "How often a leader was found and in sync");
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
@@ -96,7 +120,6 @@ impl Metrics {
             gauge
         };
         let commands_pending = gauge("commands_pending", "Commands without an outcome");
-        let connections = gauge("sip_connections", "Open TCP connections");
         let media = Family::default();
         registry.register("media", "The media plane's own counts", media.clone());
         Self {
@@ -112,7 +135,22 @@ impl Metrics {
             datagrams_dropped,
             link_sessions,
             commands_pending,
-            connections,
+            connections_refused,
+            certificate_reloads,
+            connections: gauges(
+                &mut registry,
+                "sip_connections",
+                "Open connections, both directions",
+                "transport",
+                &TRANSPORTS.map(|(_, name)| name),
+            ),
+            connections_closed: counters(
+                &mut registry,
+                "sip_connections_closed",
+                "Connections that are no more, by why",
+                "reason",
+                &CLOSES.map(|(_, name)| name),
+            ),
             legs: gauges(&mut registry, "legs", "Legs by what they do", "phase", &PHASES.map(|(_, name)| name)),
             outcomes: counters(&mut registry, "outcomes", "Outcomes of commands", "result", &OUTCOMES),
             sip_in: counters(&mut registry, "sip_in", "SIP messages received", "kind", &KINDS),
@@ -129,6 +167,19 @@ impl Metrics {
             if change != 0 {
                 self.legs[position].inc_by(change);
             }
+        }
+    }
+
+    /// A connection more, or one less.
+    pub(crate) fn connection(&self, transport: sip::Transport, change: i64) {
+        if let Some(position) = TRANSPORTS.iter().position(|(other, _)| *other == transport) {
+            self.connections[position].inc_by(change);
+        }
+    }
+
+    pub(crate) fn connection_closed(&self, why: Close) {
+        if let Some(position) = CLOSES.iter().position(|(other, _)| *other == why) {
+            self.connections_closed[position].inc();
         }
     }
 

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{calls::talk, config, gateway, peer::Peer, ready_gateway, shard::Cluster, until};
 
-async fn get(address: SocketAddr, path: &str) -> String {
+pub async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();

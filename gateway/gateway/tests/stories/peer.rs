@@ -1,12 +1,14 @@
-//! Far ends that speak SIP in literal messages, over UDP and TCP. They know no transaction: what a story says is sent.
+//! Far ends that speak SIP in literal messages, over UDP, streams and WebSockets. They know no transaction: what a story says is sent.
 
 use std::{net::SocketAddr, time::Duration};
 
+use futures::{SinkExt as _, StreamExt as _};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket},
     time::timeout,
 };
+use tokio_tungstenite::{WebSocketStream, tungstenite};
 
 use crate::PATIENCE;
 
@@ -69,8 +71,13 @@ pub struct Peer {
 
 enum Wire {
     Udp(UdpSocket),
-    Tcp(TcpStream),
+    Stream(&'static str, Box<dyn Both>),
+    Frames(&'static str, Box<WebSocketStream<Box<dyn Both>>>),
 }
+
+/// What a stream must do.
+pub trait Both: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Both for T {}
 
 impl Peer {
     pub async fn udp(gateway: SocketAddr) -> Self {
@@ -82,7 +89,25 @@ impl Peer {
     pub async fn tcp(gateway: SocketAddr) -> Self {
         let stream = TcpStream::connect(gateway).await.unwrap();
         let address = stream.local_addr().unwrap();
-        Self::new(Wire::Tcp(stream), address, gateway).await
+        Self::stream("TCP", stream, address, gateway).await
+    }
+
+    pub async fn stream(
+        transport: &'static str,
+        it: impl Both + 'static,
+        mine: SocketAddr,
+        gateway: SocketAddr,
+    ) -> Self {
+        Self::new(Wire::Stream(transport, Box::new(it)), mine, gateway).await
+    }
+
+    pub async fn frames(
+        transport: &'static str,
+        it: WebSocketStream<Box<dyn Both>>,
+        mine: SocketAddr,
+        gateway: SocketAddr,
+    ) -> Self {
+        Self::new(Wire::Frames(transport, Box::new(it)), mine, gateway).await
     }
 
     async fn new(wire: Wire, address: SocketAddr, gateway: SocketAddr) -> Self {
@@ -93,14 +118,18 @@ impl Peer {
     fn transport(&self) -> &'static str {
         match self.wire {
             Wire::Udp(_) => "UDP",
-            Wire::Tcp(_) => "TCP",
+            Wire::Stream(transport, _) | Wire::Frames(transport, _) => transport,
         }
     }
 
     pub async fn send(&mut self, message: &str) {
         match &mut self.wire {
             Wire::Udp(socket) => drop(socket.send_to(message.as_bytes(), self.gateway).await.unwrap()),
-            Wire::Tcp(stream) => stream.write_all(message.as_bytes()).await.unwrap(),
+            Wire::Stream(_, stream) => {
+                stream.write_all(message.as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+            Wire::Frames(_, frames) => frames.send(tungstenite::Message::text(message)).await.unwrap(),
         }
     }
 
@@ -111,7 +140,13 @@ impl Peer {
                 let length = socket.recv(&mut buffer).await.unwrap();
                 Message(String::from_utf8_lossy(&buffer[..length]).into_owned())
             }
-            Wire::Tcp(stream) => loop {
+            Wire::Frames(_, frames) => loop {
+                match frames.next().await.expect("the gateway has closed the WebSocket").unwrap() {
+                    tungstenite::Message::Text(text) => return Message(text.to_string()),
+                    _ => continue,
+                }
+            },
+            Wire::Stream(_, stream) => loop {
                 let text = String::from_utf8_lossy(&self.received).into_owned();
                 if let Some((head, rest)) = text.split_once("\r\n\r\n") {
                     let length = Message(format!("{head}\r\n\r\n")).header("Content-Length").parse::<usize>().unwrap();

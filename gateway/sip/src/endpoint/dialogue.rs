@@ -205,8 +205,7 @@ fn take_offer(core: &mut Core, request: &Request, leg: &mut Leg) -> Result<bool,
         return Err(415.into());
     }
     let keys = core.keys_may_travel(leg.dialog.flow) && local.crypto.is_some();
-    let offer = sdp::read(&request.body, &core.config.limits).and_then(|offer| offer.permitted(keys));
-    let offer = offer.map_err(|problem| match problem {
+    let offer = sdp::read_offer(&request.body, &core.config.limits, keys).map_err(|problem| match problem {
         sdp::SdpProblem::Malformed => 400u16,
         sdp::SdpProblem::NothingInCommon => 488,
     })?;

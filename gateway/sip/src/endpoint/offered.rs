@@ -153,7 +153,7 @@ impl Endpoint {
     }
 
     fn read_offer(&self, body: &[u8], flow: Flow) -> Result<sdp::Description, SdpProblem> {
-        sdp::read(body, &self.core.config.limits)?.permitted(self.core.keys_may_travel(flow))
+        sdp::read_offer(body, &self.core.config.limits, self.core.keys_may_travel(flow))
     }
 
     pub(super) fn on_cancel(&mut self, now: Millis, request: &Request) {

@@ -69,6 +69,16 @@ fn an_offer_of_keys_that_cannot_be_used_or_came_in_the_open_is_refused() {
         desk.says("SIP/2.0 488 ");
         desk.tells_nothing();
     }
+    // Who offers both gets the plain one.
+    let mut desk = desk();
+    let plain = OFFER.split_once("m=audio").map(|(_, stream)| format!("m=audio{stream}")).unwrap();
+    desk.hear(&invite_with("", &format!("{good}{plain}")));
+    let leg = desk.offered();
+    desk.endpoint.answer(desk.now, leg, WITH_KEY).unwrap();
+    desk.drain();
+    let ok = desk.says("SIP/2.0 200 OK\r\n");
+    assert!(body(&ok).contains("m=audio 0 RTP/SAVP "), "{ok}");
+    assert!(body(&ok).contains("m=audio 20000 RTP/AVP 8 101\r\n") && !body(&ok).contains("crypto"), "{ok}");
     // Where the network is protected otherwise, it may be so configured.
     let mut desk = desk_with(|config| config.crypto_anywhere = true);
     desk.hear(&invite_with("", &good));
