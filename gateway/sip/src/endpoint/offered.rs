@@ -222,8 +222,14 @@ fn supported(request: &Request) -> Result<(), Refusal> {
     if unknown.is_empty() {
         Ok(())
     } else {
-        Err(Refusal { status: 420, field: Some(("Unsupported", unknown.join(", "))) })
+        Err(Refusal { status: 420, field: Some(("Unsupported", unsupported(&unknown))) })
     }
+}
+
+/// The value of Unsupported (RFC 3261 20.40): a few of them say enough.
+pub(super) fn unsupported(unknown: &[String]) -> String {
+    let short = |option: &&String| option.len() <= 64 && option.bytes().all(crate::raw::is_token);
+    unknown.iter().filter(short).take(16).map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Option tags that we understand; `replaces` is served inside of Refer-To alone.

@@ -92,7 +92,7 @@ impl Endpoint {
         let mut unknown = request.fields.list(Field::Require);
         unknown.retain(|option| !option.eq_ignore_ascii_case("path"));
         if !unknown.is_empty() {
-            return Err((420, Some(("Unsupported", unknown.join(", ")))));
+            return Err((420, Some(("Unsupported", super::offered::unsupported(&unknown)))));
         }
         // A broken Expires counts as an hour (RFC 3261 10.3 step 7).
         let expires = request.fields.first(Field::Expires).map(|value| value.trim().parse().unwrap_or(3_600u32));
