@@ -10,6 +10,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[allow(dead_code, reason = "the lanes ask it as soon as they are wired to it")]
+mod admission;
 mod board;
 mod cidr;
 mod clock;
@@ -17,13 +19,20 @@ mod config;
 mod dial;
 mod directory;
 mod doors;
+#[allow(dead_code, unused_imports, reason = "the boards ask it as soon as they are wired to it")]
+mod egress;
 mod follow;
 mod lane;
 mod link;
 mod process;
 mod refuse;
+#[allow(dead_code, reason = "started with the trunks")]
+mod resolve;
 mod tcp;
 mod telemetry;
+mod tokens;
+#[allow(dead_code, unused_imports, reason = "the boards ask it as soon as they are wired to it")]
+mod trunks;
 mod udp;
 
 pub use config::{GatewayConfig, Limits};

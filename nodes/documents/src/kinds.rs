@@ -1,8 +1,6 @@
 //! One function per kind of document: its fields, their defaults, their ranges. Looks at no other document.
 
-use proto::v1::{
-    Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, TimedRoute, document,
-};
+use proto::v1::{Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, TimedRoute, document};
 
 use super::{
     Key, Source, Sourced, agents,

@@ -43,7 +43,12 @@ pub(super) fn credential(user: &str, realm: &str, fields: &mut Fields, notes: &m
         notes.refuse(line, &path, "stands beside ha1_md5 or ha1_sha256", "either the password or the digests");
     }
     if password.is_empty() || password.chars().count() > limits::PASSWORD_CHARS_MAX {
-        notes.refuse(line, &path, "is empty or too long", format_args!("1 to {} characters", limits::PASSWORD_CHARS_MAX));
+        notes.refuse(
+            line,
+            &path,
+            "is empty or too long",
+            format_args!("1 to {} characters", limits::PASSWORD_CHARS_MAX),
+        );
     }
     values::hash_password(user, realm, &password)
 }

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
-    PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute,
-    directory_entry, document,
+    PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute, directory_entry, document,
 };
 
 /// The tenant shard that new documents belong to. One tenant lives in this release; a `Tenant` document will name more.
@@ -312,7 +311,10 @@ mod tests {
         assert_eq!(access, [("in", 1), ("out", 0)]);
         let routes: Vec<_> = view.routes.iter().flat_map(|route| &route.trunk).collect();
         // One without hosts only takes calls in, but its caps count for those.
-        assert_eq!(routes.iter().map(|trunk| (trunk.hosts.len(), trunk.calls_max)).collect::<Vec<_>>(), [(0, 0), (1, 7)]);
+        assert_eq!(
+            routes.iter().map(|trunk| (trunk.hosts.len(), trunk.calls_max)).collect::<Vec<_>>(),
+            [(0, 0), (1, 7)]
+        );
         assert_eq!((view.egress_deny, view.egress_allow), (vec!["10.0.0.0/8".into()], vec!["10.1.0.0/16".into()]));
         assert_eq!(view.emergency, ["112"]);
     }
