@@ -25,6 +25,7 @@ mod follow;
 mod lane;
 mod link;
 mod process;
+#[allow(dead_code, reason = "admission says for how long as soon as it is wired")]
 mod refuse;
 #[allow(dead_code, reason = "started with the trunks")]
 mod resolve;

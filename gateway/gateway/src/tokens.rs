@@ -18,18 +18,17 @@ impl Bucket {
 
     /// Takes one token, when there is one.
     pub(crate) fn take(&mut self, now_us: u64, per_second: u32, burst: u32) -> bool {
+        self.take_above(now_us, per_second, burst, 0)
+    }
+
+    /// Takes one token, when `kept` are left then.
+    pub(crate) fn take_above(&mut self, now_us: u64, per_second: u32, burst: u32, kept: u32) -> bool {
         self.fill(now_us, per_second, burst);
-        let there = self.parts >= PARTS;
+        let there = self.parts >= (u64::from(kept) + 1) * PARTS;
         if there {
             self.parts -= PARTS;
         }
         there
-    }
-
-    /// Whether it has nothing to remember.
-    pub(crate) fn is_full(&mut self, now_us: u64, per_second: u32, burst: u32) -> bool {
-        self.fill(now_us, per_second, burst);
-        self.parts >= u64::from(burst) * PARTS
     }
 
     /// A clock that stands still or goes back gives nothing.
@@ -52,8 +51,8 @@ mod tests {
         assert_eq!((0..20).filter(|_| bucket.take(0, 100, 10)).count(), 10);
         let taken = (1..=1_000_000_u64).step_by(500).filter(|now| bucket.take(*now, 100, 10)).count();
         assert!((98..=100).contains(&taken), "{taken}");
-        assert!(!bucket.is_full(1_000_000, 100, 10));
-        assert!(bucket.is_full(2_000_000, 100, 10));
+        assert!(!bucket.take_above(1_030_000, 100, 10, 5), "the last ones are kept");
+        assert!(bucket.take_above(1_070_000, 100, 10, 5));
     }
 
     #[test]

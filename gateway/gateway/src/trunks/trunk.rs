@@ -29,7 +29,7 @@ pub(crate) struct Trunk {
     /// None: no limit.
     pub(super) calls_max: Option<u32>,
     /// None: no limit.
-    pub(super) calls_per_second_max: Option<u32>,
+    pub(crate) calls_per_second_max: Option<u32>,
     pub(super) options_ms: u64,
     /// Answers to challenges of its realm.
     pub(crate) login: Option<Login>,
