@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::Arc,
@@ -213,6 +214,38 @@ impl Cluster {
         wait_for(&format!("{id} is gone"), || (!self.is_ours(pid)).then_some(()))
     }
 
+    /// SIGSTOP: it lives and does nothing, as a machine that swaps or was suspended.
+    ///
+    /// # Errors
+    /// There is no such child.
+    pub fn freeze(&mut self, id: &str) -> anyhow::Result<()> {
+        self.signal(id, Signal::SIGSTOP)
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// There is no such child.
+    pub fn thaw(&mut self, id: &str) -> anyhow::Result<()> {
+        self.signal(id, Signal::SIGCONT)
+    }
+
+    /// SIGTERM, as Kubernetes says it; returns when the child is gone.
+    ///
+    /// # Errors
+    /// There is no such child, or it does not go.
+    pub fn terminate(&mut self, id: &str) -> anyhow::Result<()> {
+        let pid = self.row(id)?.pid;
+        self.signal(id, Signal::SIGTERM)?;
+        wait_long(&format!("{id} ends after SIGTERM"), STOP_MAX, || (!self.is_ours(pid)).then_some(()))
+    }
+
+    fn signal(&mut self, id: &str, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.row(id)?.pid;
+        ensure!(self.is_ours(pid), "{id} (pid {pid}) does not run");
+        Ok(kill(Pid::from_raw(pid), signal)?)
+    }
+
     /// `cordboard dev restart ID`.
     ///
     /// # Errors
@@ -295,6 +328,23 @@ impl Cluster {
         let shown = self.ask_until(&["queue", "show", queue], |_| true)?;
         let waiting = shown["waiting"].as_array().context("`queue show` has `waiting`")?;
         Ok(waiting.iter().filter_map(|call| call["caller"].as_str().map(ToOwned::to_owned)).collect())
+    }
+
+    /// The sum of a counter or gauge of one child.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn metric(&mut self, id: &str, name: &str) -> anyhow::Result<f64> {
+        let mut stream = TcpStream::connect_timeout(&self.row(id)?.http, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: tests\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let values = text.lines().filter_map(|line| {
+            let (key, value) = line.rsplit_once(' ')?;
+            (key.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok()).flatten()
+        });
+        Ok(values.sum())
     }
 
     /// Until an agent is in this state.

@@ -84,6 +84,12 @@ pub struct Call {
     pub asked: Vec<String>,
     /// The last final answer, or the INVITE: all of it.
     pub text: String,
+    /// Where our requests go now.
+    pub target: SocketAddr,
+    /// When the other side last moved the call: a re-INVITE from another address.
+    pub moved: Option<Instant>,
+    /// How long the answer to our last BYE took.
+    pub bye_took: Option<Duration>,
 }
 
 impl Call {
@@ -208,6 +214,32 @@ impl Phone {
             let seen: Vec<_> = self.calls().into_iter().map(|c| (c.own, c.peer, c.state, c.answers, c.asked)).collect();
             format!("{seen:?}")
         })
+    }
+
+    /// Where the sound of this user's calls goes, from the next call on.
+    pub fn sound_of(&self, user: &str, media: SocketAddr) {
+        self.act(|line| line.sound_of(user, media));
+    }
+
+    /// Asks for where the other side of a user's newest living call listens.
+    pub fn media_of(&self) -> impl Fn(&str) -> Option<SocketAddr> + Send + 'static {
+        let line = Arc::clone(&self.line);
+        move |user| lock(&line).media_of(user)
+    }
+
+    /// Out of the counts: a call that was ended on purpose.
+    pub fn forget(&self, id: &str) {
+        self.act(|line| line.forget(id));
+    }
+
+    /// Until so many calls that are up were re-invited from elsewhere, or from a new life of where they were.
+    ///
+    /// # Errors
+    /// They never were.
+    pub fn wait_reinvited(&self, calls: usize) -> anyhow::Result<()> {
+        let again = |call: &Call| call.state == State::Up && call.asked.iter().any(|asked| asked == "INVITE");
+        wait_long("all calls are re-invited", PATIENCE * 2, || (self.count(again) == calls).then_some(()))
+            .with_context(|| format!("{} are", self.count(again)))
     }
 
     fn act(&self, act: impl FnOnce(&mut Line)) {

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let address = sinks[leg as usize % sinks.len()].local_addr()?;
         plane.connect(
             key,
-            Remote { address, codec: Codec::Pcma, dtmf_payload: Some(101), direction: Direction::SendRecv },
+            Remote { address, codec: Codec::Pcma, dtmf_payload: Some(101), direction: Direction::SendRecv, srtp: None },
         );
         plane.play(key, "music");
     }

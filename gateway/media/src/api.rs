@@ -77,6 +77,23 @@ pub struct Remote {
     pub dtmf_payload: Option<u8>,
     /// Its own view of the direction.
     pub direction: Direction,
+    /// The keys when SRTP was agreed; `None` is plain RTP.
+    pub srtp: Option<Srtp>,
+}
+
+/// Master keys of AES_CM_128_HMAC_SHA1_80 (RFC 3711), each 16 octets of key and 14 of salt, as SDES carries them (RFC 4568, 6.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Srtp {
+    /// Of what we send.
+    pub ours: [u8; 30],
+    /// Of what the far end sends.
+    pub theirs: [u8; 30],
+}
+
+impl std::fmt::Debug for Srtp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Srtp")
+    }
 }
 
 /// What the media plane tells the gateway.
@@ -113,6 +130,10 @@ pub trait Media: Send + Sync {
     fn play(&self, key: MediaKey, prompt: &str);
     /// Bridges two legs both ways.
     fn join(&self, a: MediaKey, b: MediaKey);
+    /// A conference of exactly these 2 to 8 legs of one call: each hears the others. Who was in it and is not named hears nothing.
+    fn meet(&self, legs: &[MediaKey]);
+    /// Says prompts once, in order, in place of what the leg hears, which goes on behind them. The same number again is nothing.
+    fn say(&self, key: MediaKey, number: u32, parts: &[String]);
     /// Neither plays nor is joined; digits are still heard.
     fn silence(&self, key: MediaKey);
     /// Frees the leg and its port.

@@ -33,6 +33,8 @@ counts! {
     Strangers = "strangers",
     /// Neither RTP nor RTCP, or of a payload type that was not negotiated.
     Bad = "bad",
+    /// Packets for a leg with SRTP that were forged, said before, or not protected.
+    SrtpRefused = "srtp_refused",
     /// RTCP packets; not looked at.
     Rtcp = "rtcp",
     /// Packets for a leg whose far end was not known yet.
@@ -51,6 +53,12 @@ counts! {
     RegisterErrors = "register_errors",
     /// Events dropped because the gateway did not fetch them.
     EventsDropped = "events_dropped",
+    /// Parts of announcements that have no prompt.
+    PromptsMissing = "prompts_missing",
+    /// Packets of a conference that came too late to be mixed.
+    MixLate = "mix_late",
+    /// Packets of a conference that came in a heap, so that older sound was cut.
+    MixCut = "mix_cut",
     /// Commands for legs that are not open, and joins of legs on two threads.
     CommandsIgnored = "commands_ignored",
 }

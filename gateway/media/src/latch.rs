@@ -67,6 +67,12 @@ impl Latch {
         verdict
     }
 
+    /// Whether a packet from there could be the far end's: asked before anything costly is done with it.
+    pub fn might_be(&self, now_ms: u64, from: SocketAddr) -> bool {
+        let mut copy = *self;
+        copy.judge(now_ms, from) != Verdict::Stranger
+    }
+
     /// Where to send; `None` for an address that nobody has (RFC 3264 calls 0.0.0.0 hold; port 0 is no stream).
     pub fn destination(&self) -> Option<SocketAddr> {
         match self.seen {

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::announcement::Announcement;
 use crate::api::{Codec, MediaKey, Remote};
 use crate::latch::{Latch, Verdict};
 use crate::prompt::Prompt;
 use crate::rtp::{self, Header};
+use crate::srtp::Protection;
 use crate::stream::Outgoing;
 use crate::telephone_event::{self, Press, Receiver};
 
@@ -19,13 +21,18 @@ pub(crate) struct Leg {
     pub(crate) key: MediaKey,
     pub(crate) far_end: Option<FarEnd>,
     pub(crate) feed: Feed,
+    /// An announcement that its far end hears instead of the feed.
+    pub(crate) saying: Option<Announcement>,
     pub(crate) outgoing: Outgoing,
+    protection: Option<Box<Protection>>,
+    /// The number of the last announcement.
+    said: Option<u32>,
     digits: Receiver,
     digits_ssrc: u32,
     silence_told: bool,
 }
 
-/// Who is heard by the leg's far end. Mixing and recording will be arms of this.
+/// Who is heard by the leg's far end.
 #[derive(Debug)]
 pub(crate) enum Feed {
     /// Nobody.
@@ -34,6 +41,8 @@ pub(crate) enum Feed {
     Prompt(Arc<Prompt>),
     /// The far end of the leg with this index.
     Peer(u32),
+    /// The others of the conference with this index.
+    Conference(u32),
 }
 
 /// The far end, as it was told and as it is.
@@ -66,27 +75,56 @@ pub(crate) enum Heard<'a> {
     Bad,
 }
 
+/// A packet that SRTP does not let through.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
 impl Leg {
     pub(crate) fn new(key: MediaKey, dice: [u8; 12]) -> Leg {
         Leg {
             key,
             far_end: None,
             feed: Feed::Nothing,
+            saying: None,
             outgoing: Outgoing::new(dice),
+            protection: None,
+            said: None,
             digits: Receiver::default(),
             digits_ssrc: 0,
             silence_told: false,
         }
     }
 
-    /// Ends what the far end hears; says what it was.
+    /// Ends what the far end hears, an announcement too; says what it was.
     pub(crate) fn unplug(&mut self) -> Feed {
+        self.saying = None;
         self.outgoing.pause();
         std::mem::replace(&mut self.feed, Feed::Nothing)
     }
 
+    /// Begins an announcement in place of the one before; the same number again changes nothing.
+    pub(crate) fn say(&mut self, number: u32, announcement: Option<Announcement>) {
+        if self.said != Some(number) {
+            self.said = Some(number);
+            self.saying = announcement;
+        }
+    }
+
+    /// Whether frames must be made for it every 20 ms.
+    pub(crate) fn is_played_to(&self) -> bool {
+        self.saying.is_some() || matches!(self.feed, Feed::Prompt(_))
+    }
+
     /// The far end's SDP; the same again changes nothing.
     pub(crate) fn connect(&mut self, now_ms: u64, remote: Remote) {
+        self.protection = match (self.protection.take(), remote.srtp) {
+            (Some(mut protection), Some(keys)) => {
+                protection.rekey(keys);
+                Some(protection)
+            }
+            (None, Some(keys)) => Protection::new(keys).map(Box::new),
+            (_, None) => None,
+        };
         let Some(far_end) = &mut self.far_end else {
             self.far_end = Some(FarEnd { remote, latch: Latch::new(remote.address), heard_ms: now_ms });
             return;
@@ -103,6 +141,27 @@ impl Leg {
         if !remote.direction.far_end_listens() {
             self.outgoing.pause();
         }
+    }
+
+    /// What a datagram of a leg with SRTP says; others are as they are. `None`: somebody else's, forged, or said before. RTCP is not
+    /// looked at, so it stays protected.
+    pub(crate) fn unprotect(
+        &mut self,
+        now_ms: u64,
+        from: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<Option<Vec<u8>>, Refused> {
+        let Some(protection) = self.protection.as_mut().filter(|_| !rtp::is_rtcp(datagram)) else { return Ok(None) };
+        if !self.far_end.as_ref().is_some_and(|far_end| far_end.latch.might_be(now_ms, from)) {
+            return Err(Refused);
+        }
+        protection.unprotect(datagram).map(Some).ok_or(Refused)
+    }
+
+    /// What is sent in place of a packet when SRTP was agreed.
+    pub(crate) fn protect(&mut self, packet: &[u8]) -> Result<Option<Vec<u8>>, Refused> {
+        let Some(protection) = &mut self.protection else { return Ok(None) };
+        protection.protect(packet).map(Some).ok_or(Refused)
     }
 
     /// Judges a datagram.

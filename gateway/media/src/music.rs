@@ -47,6 +47,21 @@ pub fn samples() -> Vec<i16> {
     sound.into_iter().map(|sample| sample.round().clamp(-32_768.0, 32_767.0) as i16).collect()
 }
 
+/// The two notes of [`chime`], one after the other.
+pub const CHIME_HZ: [f64; 2] = [660.0, 880.0];
+
+/// What is heard in place of an announcement whose prompts are missing: two short notes.
+pub fn chime() -> Vec<i16> {
+    const NOTE_SAMPLES: usize = SAMPLE_RATE_HZ as usize / 4;
+    let note = |hz: f64| {
+        (0..NOTE_SAMPLES).map(move |n| {
+            let edge = (n.min(NOTE_SAMPLES - n) as f64 / 160.0).min(1.0);
+            (2.0 * NOTE_AMPLITUDE * edge * (TAU * hz * n as f64 / f64::from(SAMPLE_RATE_HZ)).sin()).round() as i16
+        })
+    };
+    CHIME_HZ.into_iter().flat_map(note).collect()
+}
+
 /// Adds a soft pluck; what rings on beyond the end rings at the beginning.
 fn pluck(sound: &mut [f64], start: usize, hz: f64) {
     let length = sound.len();

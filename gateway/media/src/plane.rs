@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Poll, Waker};
 
+use crate::announcement::{Announcement, prompts_of};
 use crate::api::{Media, MediaEvents, MediaKey, Remote};
 use crate::config::MediaConfig;
 use crate::counters::{Count, Counters};
@@ -18,6 +19,9 @@ use crate::prompt::Prompts;
 
 /// Commands that may wait for one thread; the asker waits when they are more.
 const COMMANDS_WAITING_MAX: usize = 4_096;
+
+/// The die that makes the upper half of the first sequence number.
+const SEQUENCE_DICE: usize = 8;
 
 /// The most media threads.
 pub const THREADS_MAX: usize = 64;
@@ -123,6 +127,8 @@ impl MediaPlane {
     pub fn open(&self, key: MediaKey) -> Result<u16, MediaError> {
         let mut dice = [0; 12];
         getrandom::fill(&mut dice).map_err(|error| MediaError::Start(std::io::Error::other(error.to_string())))?;
+        // RFC 3711 wants the beginning below the half, so that a lost packet never hides a rollover.
+        dice[SEQUENCE_DICE] &= 0x7F;
         match self.shared.ports.open(key)? {
             Opened::Already(port) => Ok(port),
             Opened::Fresh(port, socket) => {
@@ -163,6 +169,29 @@ impl MediaPlane {
         lane.send(Command::Join { a, b });
     }
 
+    /// A conference of exactly these legs, 2 to 8 of one call: each far end hears the sum of the others, mixed every 20 ms. Asked again
+    /// with other legs, those who stay hear no break, those who are not named hear nothing. Legs that are not open are left out; with
+    /// fewer than two nothing is done. Keys that are pressed are reported and not passed on.
+    pub fn meet(&self, legs: &[MediaKey]) {
+        let Some(first) = legs.first() else { return };
+        let lane = self.shared.lane(*first);
+        if legs.iter().any(|leg| !std::ptr::eq(lane, self.shared.lane(*leg))) {
+            tracing::warn!("legs of calls on two media threads cannot meet");
+        }
+        lane.send(Command::Meet { legs: legs.to_vec() });
+    }
+
+    /// Says an announcement once: the far end hears it *instead of* its music, peer or conference, which go on meanwhile and are heard
+    /// again after it (music is then where the common clock is; others go on hearing this far end). It waits until the far end is known
+    /// and listens; another number replaces it, as do a join, a meeting and silence; the same number again is nothing.
+    ///
+    /// A part is a prompt's name, or `#` and a number: `#12` is the prompt `number-12` when there is one, else `digit-1`, `digit-2`. Parts
+    /// that have no prompt are counted and left out; when none has, a built-in chime is heard. No parts: ends what is said.
+    pub fn say(&self, key: MediaKey, number: u32, parts: &[String]) {
+        let (prompts, missing) = prompts_of(&self.shared.prompts, parts);
+        self.shared.lane(key).send(Command::Say { key, number, announcement: Announcement::new(prompts), missing });
+    }
+
     /// Neither plays nor is joined (a peer falls silent too); digits are still heard.
     pub fn silence(&self, key: MediaKey) {
         self.shared.lane(key).send(Command::Silence { key });
@@ -191,6 +220,14 @@ impl Media for MediaPlane {
 
     fn join(&self, a: MediaKey, b: MediaKey) {
         self.join(a, b);
+    }
+
+    fn meet(&self, legs: &[MediaKey]) {
+        self.meet(legs);
+    }
+
+    fn say(&self, key: MediaKey, number: u32, parts: &[String]) {
+        self.say(key, number, parts);
     }
 
     fn silence(&self, key: MediaKey) {

@@ -12,10 +12,13 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use tokio::sync::mpsc::Sender;
 
+use crate::announcement::Announcement;
 use crate::api::{Codec, MediaEvent, MediaKey, Remote};
+use crate::conference::Conference;
 use crate::counters::{Count, Counters};
 use crate::g711;
-use crate::leg::{Feed, Heard};
+use crate::jitter::Put;
+use crate::leg::{Feed, Heard, Leg, Refused};
 use crate::ports::Ports;
 use crate::prompt::Prompt;
 use crate::rtp::{HEADER_BYTES, Header};
@@ -48,6 +51,8 @@ pub(crate) enum Command {
     Connect { key: MediaKey, remote: Remote },
     Play { key: MediaKey, prompt: Arc<Prompt> },
     Join { a: MediaKey, b: MediaKey },
+    Meet { legs: Vec<MediaKey> },
+    Say { key: MediaKey, number: u32, announcement: Option<Announcement>, missing: u64 },
     Silence { key: MediaKey },
     Close { key: MediaKey },
 }
@@ -73,6 +78,8 @@ pub(crate) struct Poller {
     board: Switchboard<Line>,
     /// Legs with more to read than their turn allowed, each once.
     unread: VecDeque<u32>,
+    /// Legs whose announcement has just ended.
+    said: Vec<u32>,
     /// Legs with a key down.
     keys_down: Vec<u32>,
     next_keys_ms: u64,
@@ -104,6 +111,7 @@ impl Poller {
             outfit,
             board: Switchboard::new(),
             unread: VecDeque::new(),
+            said: Vec::new(),
             keys_down: Vec::new(),
             next_keys_ms: 0,
             next_silence_ms: 0,
@@ -126,6 +134,7 @@ impl Poller {
             }
             let now_ms = self.now_ms();
             self.play_due(now_ms);
+            self.mix_due(now_ms);
             self.read_on(now_ms);
             for event in &events {
                 if event.token() != WAKER {
@@ -153,7 +162,8 @@ impl Poller {
         }
         let keys = (!self.keys_down.is_empty()).then_some(self.next_keys_ms);
         let silence = (self.outfit.silent_ms > 0 && !self.board.is_empty()).then_some(self.next_silence_ms);
-        let next_ms = [self.board.wheel.next_due_ms(), keys, silence].into_iter().flatten().min()?;
+        let (prompts, mixes) = (self.board.wheel.next_due_ms(), self.board.conference_wheel.next_due_ms());
+        let next_ms = [prompts, mixes, keys, silence].into_iter().flatten().min()?;
         let then = Duration::from_millis(next_ms.max(now_ms));
         Some(then.saturating_sub(self.outfit.start.elapsed()))
     }
@@ -169,7 +179,26 @@ impl Poller {
             let number = (self.outfit.unix_ms_at_start + tick_ms) / FRAME_MS;
             for leg in self.board.wheel.legs(tick_ms) {
                 if let Some(Some(seat)) = self.board.seats.get_mut(*leg as usize) {
-                    play_frame(seat, tick_ms, number, &self.outfit.counters);
+                    let over = play_frame(seat, tick_ms, number, &self.outfit.counters);
+                    self.said.extend(over.then_some(*leg));
+                }
+            }
+        }
+        while let Some(leg) = self.said.pop() {
+            self.board.turn(leg);
+        }
+    }
+
+    fn mix_due(&mut self, now_ms: u64) {
+        let late = self.board.conference_wheel.leave_out(now_ms);
+        if late > 0 {
+            self.outfit.counters.add(Count::FramesLate, late);
+        }
+        let Switchboard { seats, conferences, conference_wheel, .. } = &mut self.board;
+        while let Some(tick_ms) = conference_wheel.take_due(now_ms) {
+            for number in conference_wheel.legs(tick_ms) {
+                if let Some(Some(conference)) = conferences.get_mut(*number as usize) {
+                    mix_frame(conference, seats, tick_ms, &self.outfit.counters);
                 }
             }
         }
@@ -210,6 +239,9 @@ impl Poller {
         let Some(seat) = self.board.seat_mut(index) else { return };
         let leg = &mut seat.leg;
         let key_was_down = leg.is_key_down();
+        let Some(length) = unprotected(leg, now_ms, from, &mut self.incoming, length) else {
+            return self.count(Count::SrtpRefused);
+        };
         let heard = match self.incoming.get(..length) {
             // A datagram that fills the buffer was cut off.
             Some(datagram) if length < DATAGRAM_BYTES_MAX => leg.hear(now_ms, from, datagram),
@@ -235,9 +267,10 @@ impl Poller {
         };
         counters.add(Count::PacketsReceived, 1);
         let (key, key_is_down) = (leg.key, leg.is_key_down());
-        let peer = match leg.feed {
-            Feed::Peer(peer) => Some(peer),
-            Feed::Nothing | Feed::Prompt(_) => None,
+        let (peer, conference) = match leg.feed {
+            Feed::Peer(peer) => (Some(peer), None),
+            Feed::Conference(number) => (None, Some(number)),
+            Feed::Nothing | Feed::Prompt(_) => (None, None),
         };
         if key_is_down && !key_was_down && !self.keys_down.contains(&index) {
             self.keys_down.push(index);
@@ -247,12 +280,26 @@ impl Poller {
         }
         if let Some(peer) = peer {
             self.pass_on(now_ms, peer, said);
+        } else if let Some(number) = conference {
+            self.voice(number, index, said);
+        }
+    }
+
+    /// Gives what a far end said, its payload already in the outgoing buffer, to its conference.
+    fn voice(&mut self, number: u32, index: u32, said: Said) {
+        let Said::Audio { header, codec, bytes } = said else { return };
+        let payload = &self.outgoing[HEADER_BYTES..HEADER_BYTES + bytes];
+        let Some(conference) = self.board.conference_mut(number) else { return };
+        match conference.hear(index, header, codec, payload) {
+            Some(Put::Kept) | None => {}
+            Some(Put::Cut) => self.count(Count::MixCut),
+            Some(Put::Late) => self.count(Count::MixLate),
         }
     }
 
     /// Sends what a far end said, its payload already in the outgoing buffer, to the far end of another leg.
     fn pass_on(&mut self, now_ms: u64, peer: u32, said: Said) {
-        let Some(seat) = self.board.seat_mut(peer) else { return };
+        let Some(seat) = self.board.seat_mut(peer).filter(|seat| seat.leg.saying.is_none()) else { return };
         let Some((destination, remote)) = seat.leg.listener() else { return };
         let counters = &self.outfit.counters;
         let (heard, payload_type, bytes) = match said {
@@ -272,7 +319,7 @@ impl Poller {
             None => counters.add(Count::PacketsLate, 1),
             Some(header) => {
                 self.outgoing[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-                send(&seat.line.socket, &self.outgoing[..HEADER_BYTES + bytes], destination, counters);
+                send(seat, &self.outgoing[..HEADER_BYTES + bytes], destination, counters);
             }
         }
     }
@@ -354,6 +401,11 @@ impl Poller {
             Command::Connect { key, remote } => self.board.connect(now_ms, key, remote),
             Command::Play { key, prompt } => self.board.play(key, prompt),
             Command::Join { a, b } => self.board.join(a, b),
+            Command::Meet { legs } => self.board.meet(&legs),
+            Command::Say { key, number, announcement, missing } => {
+                self.outfit.counters.add(Count::PromptsMissing, missing);
+                self.board.say(key, number, announcement)
+            }
             Command::Silence { key } => self.board.silence(key),
             Command::Close { key } => self.board.close(key).map(|line| self.hang_up(line)),
         };
@@ -383,18 +435,64 @@ impl Poller {
     }
 }
 
-fn play_frame(seat: &mut Seat<Line>, tick_ms: u64, number: u64, counters: &Counters) {
-    let Feed::Prompt(prompt) = &seat.leg.feed else { return };
-    let Some((destination, remote)) = seat.leg.listener() else { return };
+/// The next 20 ms of an announcement or a prompt; whether an announcement ended with it.
+fn play_frame(seat: &mut Seat<Line>, tick_ms: u64, number: u64, counters: &Counters) -> bool {
+    let Some((destination, remote)) = seat.leg.listener() else { return false };
     let mut packet = [0; HEADER_BYTES + FRAME_SAMPLES as usize];
+    let (over, frame) = match (&mut seat.leg.saying, &seat.leg.feed) {
+        (Some(announcement), _) => match announcement.next(remote.codec) {
+            Some((frame, over)) => (over, frame),
+            None => return false,
+        },
+        (None, Feed::Prompt(prompt)) => (false, prompt.frame(remote.codec, number)),
+        (None, Feed::Nothing | Feed::Peer(_) | Feed::Conference(_)) => return false,
+    };
+    packet[HEADER_BYTES..].copy_from_slice(frame);
+    if over {
+        seat.leg.saying = None;
+    }
     let header = seat.leg.outgoing.frame(tick_ms * SAMPLES_PER_MS, remote.codec.payload_type());
     packet[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
-    packet[HEADER_BYTES..].copy_from_slice(prompt.frame(remote.codec, number));
-    send(&seat.line.socket, &packet, destination, counters);
+    send(seat, &packet, destination, counters);
+    over
 }
 
-fn send(socket: &UdpSocket, packet: &[u8], destination: SocketAddr, counters: &Counters) {
-    match socket.send_to(packet, destination) {
+/// The next 20 ms of a conference, to each who listens and is not told something else.
+fn mix_frame(conference: &mut Conference, seats: &mut [Option<Seat<Line>>], tick_ms: u64, counters: &Counters) {
+    let mix = conference.mix();
+    for position in 0..conference.len() {
+        let seat = conference.leg(position).and_then(|leg| seats.get_mut(leg as usize)).and_then(Option::as_mut);
+        let Some(seat) = seat.filter(|seat| seat.leg.saying.is_none()) else { continue };
+        let Some((destination, remote)) = seat.leg.listener() else { continue };
+        let mut packet = [0; HEADER_BYTES + FRAME_SAMPLES as usize];
+        for (octet, sample) in packet[HEADER_BYTES..].iter_mut().zip(conference.heard_at(position, &mix)) {
+            *octet = g711::encode(remote.codec, sample);
+        }
+        let header = seat.leg.outgoing.frame(tick_ms * SAMPLES_PER_MS, remote.codec.payload_type());
+        packet[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+        send(seat, &packet, destination, counters);
+    }
+}
+
+/// Puts what a datagram says in its place; its length then. `None`: SRTP does not let it through.
+fn unprotected(leg: &mut Leg, now_ms: u64, from: SocketAddr, buffer: &mut [u8], length: usize) -> Option<usize> {
+    match leg.unprotect(now_ms, from, buffer.get(..length)?) {
+        Ok(None) => Some(length),
+        Ok(Some(plain)) => {
+            buffer.get_mut(..plain.len())?.copy_from_slice(&plain);
+            Some(plain.len())
+        }
+        Err(Refused) => None,
+    }
+}
+
+fn send(seat: &mut Seat<Line>, packet: &[u8], destination: SocketAddr, counters: &Counters) {
+    let sent = match seat.leg.protect(packet) {
+        Ok(None) => seat.line.socket.send_to(packet, destination),
+        Ok(Some(protected)) => seat.line.socket.send_to(&protected, destination),
+        Err(Refused) => return counters.add(Count::PacketsLate, 1),
+    };
+    match sent {
         Ok(_) => counters.add(Count::PacketsSent, 1),
         Err(_) => counters.add(Count::SendErrors, 1),
     }

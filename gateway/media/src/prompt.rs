@@ -42,13 +42,18 @@ impl Prompt {
         Prompt { mu: encode(Codec::Pcmu), a: encode(Codec::Pcma) }
     }
 
+    /// How many frames it has; never 0.
+    pub fn frames(&self) -> u64 {
+        (self.mu.len() / FRAME_BYTES) as u64
+    }
+
     /// The frame of the loop at a number of the common clock; every number has one.
     pub fn frame(&self, codec: Codec, number: u64) -> &[u8] {
         let octets = match codec {
             Codec::Pcmu => &self.mu,
             Codec::Pcma => &self.a,
         };
-        let start = (number % (octets.len() / FRAME_BYTES) as u64) as usize * FRAME_BYTES;
+        let start = (number % self.frames()) as usize * FRAME_BYTES;
         &octets[start..start + FRAME_BYTES]
     }
 }
@@ -57,13 +62,18 @@ impl Prompt {
 #[derive(Debug)]
 pub struct Prompts {
     music: Arc<Prompt>,
+    chime: Arc<Prompt>,
     files: HashMap<String, Arc<Prompt>>,
 }
 
 impl Prompts {
     /// Computes the music and reads the folder. A file that cannot be used is said and left out; the rest still plays.
     pub fn load(folder: Option<&Path>) -> (Prompts, Vec<MediaError>) {
-        let mut prompts = Prompts { music: Arc::new(Prompt::new(&music::samples())), files: HashMap::new() };
+        let mut prompts = Prompts {
+            music: Arc::new(Prompt::new(&music::samples())),
+            chime: Arc::new(Prompt::new(&music::chime())),
+            files: HashMap::new(),
+        };
         let faults = match folder.map(|folder| prompts.read_folder(folder)) {
             None => Vec::new(),
             Some(Ok(faults)) => faults,
@@ -80,6 +90,11 @@ impl Prompts {
     /// The built-in music, for who asked for something that is not there.
     pub fn music(&self) -> &Arc<Prompt> {
         &self.music
+    }
+
+    /// The built-in chime, for an announcement of which nothing is there.
+    pub fn chime(&self) -> &Arc<Prompt> {
+        &self.chime
     }
 
     fn read_folder(&mut self, folder: &Path) -> Result<Vec<MediaError>, MediaError> {

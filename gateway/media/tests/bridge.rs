@@ -221,7 +221,8 @@ fn two_far_ends_on_ipv6_talk_too() {
     for (socket, leg) in [(&a, 1), (&b, 2)] {
         ports.push(plane.open(key(leg)).expect("a port"));
         let address = socket.local_addr().expect("bound");
-        let remote = Remote { address, codec: Codec::Pcmu, dtmf_payload: None, direction: Direction::SendRecv };
+        let remote =
+            Remote { address, codec: Codec::Pcmu, dtmf_payload: None, direction: Direction::SendRecv, srtp: None };
         plane.connect(key(leg), remote);
     }
     plane.join(key(1), key(2));

@@ -28,6 +28,10 @@ pub struct EndpointConfig {
     pub retry_after_seconds: u32,
     /// A nonce older than this is stale.
     pub nonce_ms: u64,
+    /// Session interval (RFC 4028) that we ask for; 0: none, only what the far end asks for.
+    pub session_seconds: u32,
+    /// SRTP keys may travel over any transport, not only over TLS: for networks that are protected otherwise.
+    pub crypto_anywhere: bool,
     /// Challenge with SHA-256 (RFC 8760) before MD5. Off: phones that know RFC 2617 only, baresip 1.0 and SIPp 3.6 among
     /// them, give up at a challenge they do not know, wherever it stands. Answers in SHA-256 are taken anyway.
     pub challenge_sha256: bool,
@@ -50,6 +54,8 @@ impl EndpointConfig {
             ring_ms_max: 600_000,
             retry_after_seconds: 5,
             nonce_ms: 60_000,
+            session_seconds: 1_800,
+            crypto_anywhere: false,
             challenge_sha256: false,
         }
     }
@@ -115,6 +121,18 @@ pub struct Limits {
     pub register_seconds_max: u32,
     /// Shortest session interval (RFC 4028); shorter ones get 422.
     pub session_seconds_min: u32,
+    /// Bytes of a URI that somebody sends us to: Refer-To, Contact of a 3xx.
+    pub uri_bytes_max: usize,
+    /// Contacts of a 3xx that are told.
+    pub redirects_max: usize,
+    /// Early dialogs of one INVITE of ours that are followed (RFC 3262).
+    pub forks_max: usize,
+    /// Entries of History-Info and Diversion that are written.
+    pub history_max: usize,
+    /// Bindings of ours at registrars.
+    pub bindings_max: usize,
+    /// OPTIONS of ours that are under way.
+    pub pings_max: usize,
     /// Bytes of a number, a caller or a name that are kept.
     pub name_bytes_max: usize,
 }
@@ -135,6 +153,12 @@ impl Default for Limits {
             register_seconds_min: 60,
             register_seconds_max: 3_600,
             session_seconds_min: 90,
+            uri_bytes_max: 512,
+            redirects_max: 8,
+            forks_max: 8,
+            history_max: 8,
+            bindings_max: 1_000,
+            pings_max: 1_000,
             name_bytes_max: 128,
         }
     }

@@ -10,6 +10,9 @@ use crate::types::{Flow, Transport};
 use crate::uri::{Uri, hidden_from};
 use crate::write;
 
+/// Max-Forwards of requests of ours (RFC 3261 8.1.1.6).
+pub(crate) const HOPS_MAX: u8 = 70;
+
 /// One dialog, as this side sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dialog {
@@ -93,6 +96,27 @@ impl Dialog {
         }
     }
 
+    /// After a take-over: the connection of the former is not ours, so that a new one goes to the first route or to the
+    /// target, as far as they are addresses. Datagrams go where they went.
+    pub(crate) fn aim_anew(&mut self) {
+        self.flow.connection = 0;
+        if !self.flow.transport.is_reliable() {
+            return;
+        }
+        let route = self.routes.first().and_then(|route| Uri::of_value(route));
+        let fallback = if route.is_some() { Transport::Udp } else { self.flow.transport };
+        let Some(hop) = route.or_else(|| Uri::parse(&self.target)) else { return };
+        let Some(remote) = hop.socket().filter(|address| !hidden_from(address.ip(), self.flow.remote.ip())) else {
+            return;
+        };
+        // RFC 7118 has one name for both, and nobody is connected to by WebSocket.
+        let transport = match hop.transport.unwrap_or(fallback) {
+            Transport::Ws => self.flow.transport,
+            other => other,
+        };
+        self.flow = Flow { transport, remote, connection: 0 };
+    }
+
     /// RFC 3261 12.2.2: a target refresh request or its answer. Says whether something changed.
     pub(crate) fn refresh(&mut self, fields: &Fields, source: Flow) -> bool {
         let Some(target) = contact(fields) else { return false };
@@ -104,6 +128,11 @@ impl Dialog {
 
     /// Begins a request inside of the dialog: start line, Via, routes, From, To, Call-ID, CSeq.
     pub(crate) fn request(&self, method: &str, cseq: u32, host_port: &str, branch: &str) -> Vec<u8> {
+        self.request_within(HOPS_MAX, method, cseq, host_port, branch)
+    }
+
+    /// The same with another Max-Forwards.
+    pub(crate) fn request_within(&self, hops: u8, method: &str, cseq: u32, host_port: &str, branch: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(768);
         out.extend_from_slice(method.as_bytes());
         out.push(b' ');
@@ -120,7 +149,9 @@ impl Dialog {
             out.extend_from_slice(&self.target);
             out.extend_from_slice(b">\r\n");
         }
-        out.extend_from_slice(b"Max-Forwards: 70\r\n");
+        out.extend_from_slice(b"Max-Forwards: ");
+        write::number(&mut out, u64::from(hops));
+        out.extend_from_slice(b"\r\n");
         write::line(&mut out, "From", &self.local);
         write::line(&mut out, "To", &self.remote);
         write::line(&mut out, "Call-ID", &self.call_id);

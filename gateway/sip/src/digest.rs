@@ -136,7 +136,7 @@ pub(crate) fn challenges(secret: &[u8; 32], realm: &str, now: Millis, stale: boo
     })
 }
 
-fn unquote(value: &str) -> String {
+pub(crate) fn unquote(value: &str) -> String {
     let Some(inner) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return value.to_owned() };
     let mut out = String::with_capacity(inner.len());
     let mut chars = inner.chars();

@@ -46,6 +46,8 @@ pub(crate) struct Offered {
     pub(crate) alerted: bool,
     /// What the 200 says about the session timer.
     pub(crate) session_line: String,
+    /// From another gateway, which may have answered already.
+    pub(crate) adopted: bool,
 }
 
 /// We invited; no final answer.
@@ -75,6 +77,23 @@ pub(crate) struct Up {
     pub(crate) wanted: Option<LocalMedia>,
     /// `end` was asked before the ACK came (RFC 3261 15: no BYE before it).
     pub(crate) ending: Option<Ending>,
+    /// Adopted: the far end may know another gateway's media, until it has answered a re-INVITE of ours.
+    pub(crate) stale: bool,
+    /// The far end's REFER that is not over.
+    pub(crate) refer: Option<Box<Refer>>,
+}
+
+/// A REFER (RFC 3515) that is not over.
+#[derive(Debug, Clone)]
+pub(crate) struct Refer {
+    /// Its transaction, and what its answer repeats; none when it is accepted.
+    pub(crate) asked: Option<(u64, Echo)>,
+    /// Its CSeq number: the `id` of its event (RFC 3515 2.4.6).
+    pub(crate) cseq: u32,
+    /// `Refer-Sub: false` (RFC 4488): no NOTIFY.
+    pub(crate) silent: bool,
+    /// Referred-By (RFC 3892), checked; empty: none.
+    pub(crate) by: String,
 }
 
 /// Why `end` was asked.

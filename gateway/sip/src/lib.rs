@@ -6,7 +6,8 @@
 //! alert/answer/invite/end ─────────────────────▶ leg ─▶ transaction ─▶ Effect::Send
 //! timeout(now) ─▶ whatever was due
 //! ```
-//! Standards: RFC 3261, 3264, 3326, 3581, 4028, 6026, 2617/7616/8760.
+//! Standards: RFC 3261, 3262, 3264, 3311, 3323, 3325, 3326, 3515, 3581, 3892, 4028, 4488, 5806, 6026, 7044,
+//! 2617/7616/8760.
 
 mod config;
 mod dialog;
@@ -14,11 +15,14 @@ mod digest;
 mod echo;
 mod endpoint;
 pub mod framing;
+mod identity;
 mod leg;
+mod login;
 mod message;
 mod passport;
 mod peek;
 mod raw;
+mod sdes;
 mod sdp;
 pub mod tag;
 mod timers;
@@ -32,6 +36,6 @@ pub use endpoint::Endpoint;
 pub use passport::PassportError;
 pub use peek::{Route, peek};
 pub use types::{
-    Access, Codec, Direction, Effect, EndCause, Flow, Ha1, Identity, Invite, LegId, LocalMedia, Login, Millis,
-    RegisterId, RegisterOutcome, RemoteMedia, Transport, UnknownLeg,
+    Access, Adopted, Bind, BindingId, Codec, Direction, Effect, EndCause, Flow, Ha1, Identity, Invite, LegId,
+    LocalMedia, Login, Millis, PingId, RegisterId, RegisterOutcome, RemoteMedia, Transport, UnknownLeg,
 };

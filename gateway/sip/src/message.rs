@@ -26,6 +26,10 @@ pub(crate) enum Method {
     Unserved,
     /// Never heard of: 501.
     Unknown,
+    // At the end: the numbers of methods are in keys that all gateways derive alike.
+    Refer,
+    Notify,
+    Prack,
 }
 
 impl Method {
@@ -39,6 +43,9 @@ impl Method {
             Self::Options => "OPTIONS",
             Self::Info => "INFO",
             Self::Update => "UPDATE",
+            Self::Refer => "REFER",
+            Self::Notify => "NOTIFY",
+            Self::Prack => "PRACK",
             Self::Unserved | Self::Unknown => "",
         }
     }
@@ -54,6 +61,9 @@ impl Method {
             Wire::Options => Self::Options,
             Wire::Info => Self::Info,
             Wire::Update => Self::Update,
+            Wire::Refer => Self::Refer,
+            Wire::Notify => Self::Notify,
+            Wire::Prack => Self::Prack,
             Wire::Other(_) => Self::Unknown,
             _ => Self::Unserved,
         }
@@ -64,30 +74,67 @@ impl Method {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     Allow,
+    AssertedIdentity,
     Authorization,
     Contact,
     ContentEncoding,
     ContentType,
     Expires,
+    MinExpires,
+    MinSe,
+    Privacy,
+    ProxyAuthenticate,
+    RAck,
+    RSeq,
     RecordRoute,
+    ReferSub,
+    ReferTo,
+    ReferredBy,
     Require,
     SessionExpires,
     Supported,
+    Via,
+    WwwAuthenticate,
 }
 
 impl Field {
     fn wire(self) -> HeaderName {
         match self {
-            Self::Allow => HeaderName::parse(&Bytes::from_static(b"Allow")),
-            Self::Authorization => HeaderName::parse(&Bytes::from_static(b"Authorization")),
             Self::Contact => HeaderName::Contact,
-            Self::ContentEncoding => HeaderName::ContentEncoding,
             Self::ContentType => HeaderName::ContentType,
-            Self::Expires => HeaderName::Expires,
             Self::RecordRoute => HeaderName::RecordRoute,
             Self::Require => HeaderName::Require,
             Self::SessionExpires => HeaderName::SessionExpires,
             Self::Supported => HeaderName::Supported,
+            Self::Via => HeaderName::Via,
+            other => HeaderName::parse(&Bytes::from_static(other.name().as_bytes())),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::AssertedIdentity => "P-Asserted-Identity",
+            Self::Authorization => "Authorization",
+            Self::Contact => "Contact",
+            Self::ContentEncoding => "Content-Encoding",
+            Self::ContentType => "Content-Type",
+            Self::Expires => "Expires",
+            Self::MinExpires => "Min-Expires",
+            Self::MinSe => "Min-SE",
+            Self::Privacy => "Privacy",
+            Self::ProxyAuthenticate => "Proxy-Authenticate",
+            Self::RAck => "RAck",
+            Self::RSeq => "RSeq",
+            Self::RecordRoute => "Record-Route",
+            Self::ReferSub => "Refer-Sub",
+            Self::ReferTo => "Refer-To",
+            Self::ReferredBy => "Referred-By",
+            Self::Require => "Require",
+            Self::SessionExpires => "Session-Expires",
+            Self::Supported => "Supported",
+            Self::Via => "Via",
+            Self::WwwAuthenticate => "WWW-Authenticate",
         }
     }
 }
@@ -110,6 +157,16 @@ impl Fields {
             all.extend(raw::split_list(&value).map(|part| String::from_utf8_lossy(part).into_owned()));
         }
         all
+    }
+
+    /// The values of a field line by line, unfolded; for those whose commas separate parameters (challenges).
+    pub(crate) fn lines(&self, field: Field) -> Vec<String> {
+        self.0.get_all(&field.wire()).map(|header| String::from_utf8_lossy(&header.value()).into_owned()).collect()
+    }
+
+    /// How often a field is there.
+    pub(crate) fn count(&self, field: Field) -> usize {
+        self.0.count(&field.wire())
     }
 
     /// Whether a list of tokens holds this one.
@@ -156,6 +213,10 @@ pub(crate) struct Response {
     pub(crate) branch: Bytes,
     pub(crate) method: Method,
     pub(crate) cseq: u32,
+    pub(crate) call_id: Bytes,
+    /// The From value as it came, and its tag.
+    pub(crate) from: Bytes,
+    pub(crate) from_tag: Bytes,
     /// The To value as it came, and its tag.
     pub(crate) to: Bytes,
     pub(crate) to_tag: Bytes,
@@ -309,6 +370,9 @@ fn read_response(response: sipx_sip::Response) -> Option<Response> {
         branch: Bytes::copy_from_slice(via.branch()?),
         method: Method::from_wire(&cseq.method),
         cseq: cseq.sequence,
+        call_id: Bytes::from(headers.typed::<CallId>()?.ok()?.0),
+        from_tag: Bytes::copy_from_slice(headers.typed::<From>()?.ok()?.0.tag().unwrap_or_default()),
+        from: Bytes::copy_from_slice(headers.value(&HeaderName::From)?.as_ref()),
         to_tag: Bytes::copy_from_slice(to.tag().unwrap_or_default()),
         to: Bytes::copy_from_slice(headers.value(&HeaderName::To)?.as_ref()),
         body: response.body().clone(),

@@ -1,4 +1,5 @@
-//! The dialog passport: what any gateway needs to go on with a leg, as bytes. Fields are only ever added.
+//! The dialog passport: what any gateway needs to go on with a leg, as bytes; for a caller without an answer also the
+//! transaction. Fields are only ever added.
 //! Never holds anything of this gateway alone but the flow, which is a hint.
 
 use std::net::{IpAddr, SocketAddr};
@@ -7,13 +8,18 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::dialog::Dialog;
-use crate::leg::{Audio, Leg, LegState, Session};
-use crate::sdp::Origin;
+use crate::echo::Echo;
+use crate::leg::{Audio, Leg, LegState, Offered, Session};
+use crate::raw;
+use crate::sdp::{Description, Origin};
 use crate::types::{Codec, Direction, Flow, LocalMedia, RemoteMedia, Transport};
 
 /// The layout that this release writes; a reader refuses newer ones it cannot understand by raising this number only
 /// when old readers would be wrong.
 const LAYOUT: u32 = 1;
+
+/// The layout of a caller's without a final answer: who knows answered legs only must not take one for the other.
+const LAYOUT_EARLY: u32 = 2;
 
 #[derive(Clone, PartialEq, Message)]
 struct Passport {
@@ -73,15 +79,48 @@ struct Passport {
     /// The local tag and the user part of our Contact.
     #[prost(string, tag = "24")]
     token: String,
+    /// SRTP master keys (RFC 4568), ours and the far end's; empty: plain RTP.
+    #[prost(bytes = "vec", tag = "41")]
+    local_crypto: Vec<u8>,
+    #[prost(bytes = "vec", tag = "42")]
+    remote_crypto: Vec<u8>,
+    #[prost(message, optional, tag = "40")]
+    early: Option<Early>,
+}
+
+/// The transaction of a caller without a final answer. What the dialog says already is not said again: From, To, Call-ID,
+/// CSeq and Record-Route of the responses are the dialog's, the chosen stream is the remote audio.
+#[derive(Clone, PartialEq, Message)]
+struct Early {
+    /// The transaction's key, the same on every gateway.
+    #[prost(fixed64, tag = "1")]
+    key: u64,
+    /// Via lines of the responses.
+    #[prost(bytes = "bytes", tag = "2")]
+    vias: Bytes,
+    /// Streams of the offer: kind, protocol, formats. None: a late offer.
+    #[prost(string, repeated, tag = "3")]
+    streams: Vec<String>,
+    /// Which of them is the audio.
+    #[prost(uint32, tag = "4")]
+    chosen: u32,
+    /// What the 200 says about the session timer.
+    #[prost(string, tag = "5")]
+    session_line: String,
+    /// The tag of the offered SRTP key; 0 without one.
+    #[prost(uint32, tag = "6")]
+    crypto_tag: u32,
 }
 
 /// What a passport says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) token: String,
     pub(crate) dialog: Dialog,
     pub(crate) audio: Audio,
     pub(crate) session: Option<Session>,
+    /// Of a caller without a final answer.
+    pub(crate) early: Option<Box<Offered>>,
 }
 
 /// Why bytes are no passport.
@@ -101,19 +140,23 @@ pub enum PassportError {
     NoPlace,
 }
 
-/// The passport of an answered leg.
+/// The passport of an answered leg, or of a caller without an answer.
 pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
-    if !matches!(leg.state, LegState::Up(_)) {
-        return None;
-    }
+    let early = match &leg.state {
+        LegState::Up(_) => None,
+        LegState::Offered(offered) => Some(early(offered)),
+        LegState::Calling(_) => return None,
+    };
+    // An early passport leaves out what can be read from the rest of it.
+    let whole = early.is_none();
     let (dialog, audio) = (&leg.dialog, &leg.audio);
     let remote = audio.remote.as_ref();
     let passport = Passport {
-        layout: LAYOUT,
+        layout: if whole { LAYOUT } else { LAYOUT_EARLY },
         call_id: dialog.call_id.clone(),
         local: dialog.local.clone(),
         remote: dialog.remote.clone(),
-        remote_tag: dialog.remote_tag.clone(),
+        remote_tag: if whole { dialog.remote_tag.clone() } else { Bytes::new() },
         local_cseq: dialog.local_cseq,
         remote_cseq: dialog.remote_cseq,
         routes: dialog.routes.clone(),
@@ -121,8 +164,8 @@ pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
         transport: dialog.flow.transport as u32,
         flow: dialog.flow.remote.to_string(),
         updates: dialog.updates,
-        sdp_id: audio.origin.id,
-        sdp_version: audio.origin.version,
+        sdp_id: if whole { audio.origin.id } else { 0 },
+        sdp_version: if whole { audio.origin.version } else { 0 },
         sdp: audio.sdp.clone(),
         local_rtp: audio.local.map(|local| SocketAddr::new(local.address, local.port).to_string()).unwrap_or_default(),
         remote_rtp: remote.map(|remote| remote.address.to_string()).unwrap_or_default(),
@@ -140,15 +183,31 @@ pub(crate) fn write(leg: &Leg) -> Option<Vec<u8>> {
         ptime_ms: remote.map_or(0, |remote| u32::from(remote.ptime_ms)),
         session_seconds: leg.session.map_or(0, |session| session.seconds),
         session_ours: leg.session.is_some_and(|session| session.ours),
-        token: leg.token.clone(),
+        token: if whole { leg.token.clone() } else { String::new() },
+        early,
+        local_crypto: audio.local.and_then(|local| local.crypto).map(Vec::from).unwrap_or_default(),
+        remote_crypto: remote.and_then(|remote| remote.crypto).map(Vec::from).unwrap_or_default(),
     };
     Some(passport.encode_to_vec())
+}
+
+fn early(offered: &Offered) -> Early {
+    let (streams, chosen, crypto_tag) = offered.offer.as_ref().map(Description::streams).unwrap_or_default();
+    Early {
+        key: offered.key,
+        vias: Bytes::copy_from_slice(offered.echo.vias()),
+        streams,
+        chosen: u32::try_from(chosen).unwrap_or(0),
+        session_line: offered.session_line.clone(),
+        crypto_tag,
+    }
 }
 
 /// Reads a passport.
 pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
     let passport = Passport::decode(bytes).map_err(|_| PassportError::Damaged)?;
-    if passport.layout != LAYOUT {
+    let expected = if passport.early.is_some() { LAYOUT_EARLY } else { LAYOUT };
+    if passport.layout != expected {
         return Err(PassportError::Newer(passport.layout));
     }
     let remote: SocketAddr = passport.flow.parse().map_err(|_| PassportError::Damaged)?;
@@ -160,11 +219,14 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
         4 => Transport::Wss,
         _ => return Err(PassportError::Damaged),
     };
+    let or_tag = |kept: Bytes, value: &Bytes| if kept.is_empty() { value.slice_ref(raw::tag(value)) } else { kept };
+    let remote_tag = or_tag(passport.remote_tag, &passport.remote);
+    let token = String::from_utf8_lossy(&or_tag(Bytes::from(passport.token), &passport.local)).into_owned();
     let dialog = Dialog {
         call_id: passport.call_id,
         local: passport.local,
         remote: passport.remote,
-        remote_tag: passport.remote_tag,
+        remote_tag,
         local_cseq: passport.local_cseq,
         remote_cseq: passport.remote_cseq,
         routes: passport.routes,
@@ -189,14 +251,42 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, PassportError> {
             _ => Direction::SendRecv,
         },
         ptime_ms: u16::try_from(passport.ptime_ms).unwrap_or(20),
+        crypto: passport.remote_crypto.try_into().ok(),
     });
+    let crypto = passport.local_crypto.try_into().ok();
     let audio = Audio {
-        local: local.map(|address: SocketAddr| LocalMedia { address: address.ip() as IpAddr, port: address.port() }),
+        local: local.map(|address: SocketAddr| LocalMedia {
+            address: address.ip() as IpAddr,
+            port: address.port(),
+            crypto,
+        }),
         remote: media,
         origin: Origin { id: passport.sdp_id, version: passport.sdp_version },
         sdp: passport.sdp,
     };
     let session = (passport.session_seconds > 0)
         .then_some(Session { seconds: passport.session_seconds, ours: passport.session_ours });
-    Ok(Opened { token: passport.token, dialog, audio, session })
+    let early = passport.early.map(|early| open_early(early, &dialog, media)).transpose()?;
+    Ok(Opened { token, dialog, audio, session, early })
+}
+
+fn open_early(early: Early, dialog: &Dialog, media: Option<RemoteMedia>) -> Result<Box<Offered>, PassportError> {
+    let offer = match media.filter(|_| !early.streams.is_empty()) {
+        None => None,
+        Some(media) => {
+            let chosen = usize::try_from(early.chosen).map_err(|_| PassportError::Damaged)?;
+            Some(Description::restore(&early.streams, chosen, early.crypto_tag, media).ok_or(PassportError::Damaged)?)
+        }
+    };
+    let echo = Echo::restore(&early.vias, dialog, dialog.flow.transport).ok_or(PassportError::Damaged)?;
+    let lines = early.session_line.as_bytes();
+    // The line goes out as it is: nothing but session timer fields may be in it.
+    let sane = lines.is_empty()
+        || (lines.ends_with(b"\r\n")
+            && raw::fields_of(lines).all(|(name, _)| name == b"Require" || name == b"Session-Expires"));
+    if !sane {
+        return Err(PassportError::Damaged);
+    }
+    let (key, cseq, session_line) = (early.key, dialog.remote_cseq, early.session_line);
+    Ok(Box::new(Offered { key, cseq, echo, offer, alerted: false, session_line, adopted: true }))
 }

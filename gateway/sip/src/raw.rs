@@ -41,7 +41,12 @@ pub(crate) fn is_token(b: u8) -> bool {
 /// Names and trimmed values of the header fields after the start line, up to the empty line. A folded value keeps its
 /// folds.
 pub(crate) fn fields(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = bytes.iter().position(|&b| b == b'\n').map_or(&b""[..], |at| &bytes[at + 1..]);
+    fields_of(bytes.iter().position(|&b| b == b'\n').map_or(&b""[..], |at| &bytes[at + 1..]))
+}
+
+/// The same without a start line.
+pub(crate) fn fields_of(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = lines;
     std::iter::from_fn(move || {
         loop {
             let mut end = 0;

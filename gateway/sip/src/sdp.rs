@@ -1,4 +1,4 @@
-//! Offer and answer (RFC 3264) for one G.711 audio stream with RFC 4733 digits.
+//! Offer and answer (RFC 3264) for one G.711 audio stream with RFC 4733 digits, plain or as SRTP (RFC 4568).
 //! Parsing is `sipx-sdp`'s, its types stay here. Never resolves names: an SDP address is an IP address.
 
 use std::net::SocketAddr;
@@ -6,12 +6,17 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::config::Limits;
+use crate::sdes::{self, Crypto};
 use crate::types::{Codec, Direction, LocalMedia, RemoteMedia};
 use crate::write::number;
 
 /// Payload type of telephone events in our own offers.
 const DTMF_PAYLOAD: u8 = 101;
 const PTIME_MS_MAX: u16 = 200;
+const PLAIN: &str = "RTP/AVP";
+const SECURE: &str = "RTP/SAVP";
+/// The tag of our only `crypto` attribute.
+const CRYPTO_TAG: u32 = 1;
 
 /// Why a session description cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +34,28 @@ pub(crate) struct Description {
     streams: Vec<Stream>,
     /// Which of them is ours.
     chosen: usize,
+    /// The tag of its `crypto` attribute; the answer repeats it.
+    crypto_tag: u32,
     pub(crate) media: RemoteMedia,
+}
+
+impl Description {
+    /// The streams as the passport keeps them, and which of them is ours.
+    pub(crate) fn streams(&self) -> (Vec<String>, usize, u32) {
+        let line = |stream: &Stream| format!("{} {} {}", stream.kind, stream.protocol, stream.formats);
+        (self.streams.iter().map(line).collect(), self.chosen, self.crypto_tag)
+    }
+
+    /// From what `streams` wrote and the audio of the chosen one.
+    pub(crate) fn restore(streams: &[String], chosen: usize, crypto_tag: u32, media: RemoteMedia) -> Option<Self> {
+        let stream = |line: &String| {
+            let mut parts = line.splitn(3, ' ').map(str::to_owned);
+            let (kind, protocol, formats) = (parts.next()?, parts.next()?, parts.next()?);
+            (!line.chars().any(char::is_control)).then_some(Stream { kind, protocol, formats })
+        };
+        let streams: Vec<Stream> = streams.iter().map(stream).collect::<Option<_>>()?;
+        (chosen < streams.len()).then_some(Self { streams, chosen, crypto_tag, media })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -47,21 +73,38 @@ pub(crate) fn read(body: &[u8], limits: &Limits) -> Result<Description, SdpProbl
         return Err(SdpProblem::NothingInCommon);
     }
     let found = sdp.media.iter().enumerate().find_map(|(index, media)| Some((index, audio(&sdp, media)?)));
-    let (chosen, media) = found.ok_or(SdpProblem::NothingInCommon)?;
+    let (chosen, (media, crypto_tag)) = found.ok_or(SdpProblem::NothingInCommon)?;
     let streams = sdp
         .media
         .into_iter()
         .map(|media| Stream { kind: media.media, protocol: media.protocol, formats: media.formats.join(" ") })
         .collect();
-    Ok(Description { streams, chosen, media })
+    Ok(Description { streams, chosen, crypto_tag, media })
+}
+
+impl Description {
+    /// An offer is taken when keys in it may travel as they did, and when we have one to answer with.
+    pub(crate) fn permitted(self, keys_may_travel: bool) -> Result<Self, SdpProblem> {
+        if self.media.crypto.is_some() && !keys_may_travel { Err(SdpProblem::NothingInCommon) } else { Ok(self) }
+    }
+
+    /// An answer is one to our offer: SRTP exactly when that had keys (RFC 3264 6: the same protocol).
+    pub(crate) fn answers(self, offered: Option<LocalMedia>) -> Result<Self, SdpProblem> {
+        let keys = offered.is_some_and(|local| local.crypto.is_some());
+        if self.media.crypto.is_some() == keys { Ok(self) } else { Err(SdpProblem::NothingInCommon) }
+    }
 }
 
 /// The far end's audio, if this stream is one that we can take part in.
-fn audio(sdp: &sipx_sdp::SessionDescription, media: &sipx_sdp::MediaDescription) -> Option<RemoteMedia> {
-    let plain = media.media.eq_ignore_ascii_case("audio") && media.protocol.eq_ignore_ascii_case("RTP/AVP");
-    if !plain || media.port == 0 {
+fn audio(sdp: &sipx_sdp::SessionDescription, media: &sipx_sdp::MediaDescription) -> Option<(RemoteMedia, u32)> {
+    if !media.media.eq_ignore_ascii_case("audio") || media.port == 0 {
         return None;
     }
+    let crypto = match media.protocol.to_ascii_uppercase().as_str() {
+        PLAIN => None,
+        SECURE => Some(media.attributes.iter().find_map(usable_crypto)?),
+        _ => return None,
+    };
     let ip = sdp.address_for(media).filter(|ip| !ip.is_multicast())?;
     // Static payload types mean G.711 whether or not an rtpmap repeats it (RFC 3551).
     let codec = media.formats.iter().find_map(|format| match format.as_str() {
@@ -85,7 +128,14 @@ fn audio(sdp: &sipx_sdp::SessionDescription, media: &sipx_sdp::MediaDescription)
     };
     let ptime = media.attribute("ptime").and_then(|a| a.value.as_deref()).and_then(|v| v.trim().parse::<u16>().ok());
     let ptime_ms = ptime.filter(|ms| (10..=PTIME_MS_MAX).contains(ms)).unwrap_or(20);
-    Some(RemoteMedia { address: SocketAddr::new(ip, media.port), codec, dtmf_payload, direction, ptime_ms })
+    let (address, key) = (SocketAddr::new(ip, media.port), crypto.map(|crypto| crypto.key.0));
+    let audio = RemoteMedia { address, codec, dtmf_payload, direction, ptime_ms, crypto: key };
+    Some((audio, crypto.map_or(0, |crypto| crypto.tag)))
+}
+
+/// RFC 4568 5.1.2: the first that we can use.
+fn usable_crypto(attribute: &sipx_sdp::Attribute) -> Option<Crypto> {
+    if attribute.name.eq_ignore_ascii_case("crypto") { sdes::read(attribute.value.as_deref()?) } else { None }
 }
 
 /// Our side of one session: `o=` identity and version (RFC 3264 8: the version grows by one with each change).
@@ -95,12 +145,16 @@ pub(crate) struct Origin {
     pub(crate) version: u64,
 }
 
-/// Our offer: both codecs and digits.
+/// Our offer: both codecs and digits; SRTP when there is a key.
 pub(crate) fn offer(origin: Origin, local: LocalMedia, direction: Direction) -> Bytes {
     let mut out = head(origin, local);
     out.extend_from_slice(b"m=audio ");
     number(&mut out, u64::from(local.port));
-    out.extend_from_slice(b" RTP/AVP 0 8 101\r\n");
+    protocol(&mut out, local.crypto.is_some());
+    out.extend_from_slice(b"0 8 101\r\n");
+    if let Some(key) = &local.crypto {
+        sdes::write(&mut out, CRYPTO_TAG, key);
+    }
     codec_lines(&mut out, &[Codec::Pcmu, Codec::Pcma], Some(DTMF_PAYLOAD));
     tail(&mut out, direction);
     Bytes::from(out)
@@ -115,13 +169,17 @@ pub(crate) fn answer(origin: Origin, local: LocalMedia, offered: &Description) -
         out.push(b' ');
         if index == offered.chosen {
             number(&mut out, u64::from(local.port));
-            out.extend_from_slice(b" RTP/AVP ");
+            let key = local.crypto.filter(|_| offered.media.crypto.is_some());
+            protocol(&mut out, key.is_some());
             number(&mut out, u64::from(payload(offered.media.codec)));
             if let Some(dtmf) = offered.media.dtmf_payload {
                 out.push(b' ');
                 number(&mut out, u64::from(dtmf));
             }
             out.extend_from_slice(b"\r\n");
+            if let Some(key) = &key {
+                sdes::write(&mut out, offered.crypto_tag, key);
+            }
             codec_lines(&mut out, &[offered.media.codec], offered.media.dtmf_payload);
             tail(&mut out, offered.media.direction.mirrored());
         } else {
@@ -151,6 +209,12 @@ fn head(origin: Origin, local: LocalMedia) -> Vec<u8> {
     out.extend_from_slice(address.as_bytes());
     out.extend_from_slice(b"\r\nt=0 0\r\n");
     out
+}
+
+fn protocol(out: &mut Vec<u8>, secure: bool) {
+    out.push(b' ');
+    out.extend_from_slice(if secure { SECURE } else { PLAIN }.as_bytes());
+    out.push(b' ');
 }
 
 fn payload(codec: Codec) -> u8 {

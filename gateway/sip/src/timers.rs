@@ -21,9 +21,11 @@ pub(crate) enum LegTimer {
     Expiry = 4,
     /// Our re-INVITE met 491.
     Retry = 5,
+    /// Nobody decided about a REFER.
+    Refer = 6,
 }
 
-pub(crate) const LEG_TIMERS: usize = 6;
+pub(crate) const LEG_TIMERS: usize = 7;
 
 /// Who is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +34,7 @@ pub(crate) enum Due {
     Client(u64),
     Leg(LegId, LegTimer),
     Register(u64),
+    Binding(u64),
 }
 
 /// All timers of a lane.

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::config::Timers;
-use crate::types::{Flow, LegId, Millis};
+use crate::types::{BindingId, Flow, LegId, Login, Millis, PingId};
 
 /// Keys are keyed hashes already.
 #[derive(Default)]
@@ -127,6 +128,10 @@ pub(crate) enum Purpose {
     Update,
     Bye,
     Cancel,
+    Notify,
+    Prack,
+    Register(BindingId),
+    Options(PingId),
 }
 
 /// A request of ours.
@@ -141,6 +146,10 @@ pub(crate) struct ClientTx {
     pub(crate) due: Millis,
     /// INVITE only: what CANCEL, ACK and BYE of strays are written from.
     pub(crate) seed: Option<Box<Seed>>,
+    /// Answers challenges; a leg may be gone before its BYE is challenged.
+    pub(crate) login: Option<Arc<Login>>,
+    /// How often it was asked again already: after a challenge, after 422.
+    pub(crate) tries: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

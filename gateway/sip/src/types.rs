@@ -116,6 +116,10 @@ pub trait Access {
     fn trunk_allows(&self, ip: IpAddr) -> bool;
     /// The digest secrets of an agent.
     fn credential(&self, agent: &str) -> Option<Ha1>;
+    /// Whether what comes from this address may say who calls (P-Asserted-Identity, RFC 3325 section 5).
+    fn trusts_identity(&self, _ip: IpAddr) -> bool {
+        false
+    }
 }
 
 /// An audio codec that both media plane and SDP know.
@@ -167,17 +171,38 @@ impl Direction {
     }
 }
 
+/// Bytes that no log may show.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key(pub(crate) [u8; 30]);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
 /// Our end of a leg's audio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LocalMedia {
     /// The address that goes into our SDP.
     pub address: IpAddr,
     /// The RTP port.
     pub port: u16,
+    /// The SRTP master key and salt of what we send (RFC 4568), should SRTP be agreed: offered where keys may travel,
+    /// passed over where the far end wants plain RTP.
+    pub crypto: Option<[u8; 30]>,
+}
+
+impl std::fmt::Debug for LocalMedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, port, crypto } = self;
+        let crypto = crypto.map(Key);
+        f.debug_struct("LocalMedia").field("address", address).field("port", port).field("crypto", &crypto).finish()
+    }
 }
 
 /// The far end's audio as agreed by offer and answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RemoteMedia {
     /// Where its SDP says RTP goes.
     pub address: SocketAddr,
@@ -189,6 +214,22 @@ pub struct RemoteMedia {
     pub direction: Direction,
     /// Packet time it asked for.
     pub ptime_ms: u16,
+    /// The SRTP master key and salt of what it sends; `None`: plain RTP both ways.
+    pub crypto: Option<[u8; 30]>,
+}
+
+impl std::fmt::Debug for RemoteMedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, codec, dtmf_payload, direction, ptime_ms, crypto } = self;
+        f.debug_struct("RemoteMedia")
+            .field("address", address)
+            .field("codec", codec)
+            .field("dtmf_payload", dtmf_payload)
+            .field("direction", direction)
+            .field("ptime_ms", ptime_ms)
+            .field("crypto", &crypto.map(Key))
+            .finish()
+    }
 }
 
 /// Names one REGISTER that waits for `answer_register`.
@@ -293,6 +334,36 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// What a leg is that was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// A caller without an answer, as far as the passport knows: `alert`, `answer` or `end` it.
+    Offered,
+    /// An answered leg: `reoffer` or `end` it.
+    Up,
+}
+
+/// Names a binding of ours at somebody else's registrar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BindingId(pub u64);
+
+/// Names an OPTIONS of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PingId(pub u64);
+
+/// A binding of ours at somebody else's registrar (RFC 3261 section 10.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// The address of record, a SIP URI; its user part is that of our Contact, its host the Request-URI.
+    pub aor: String,
+    /// Where the registrar is.
+    pub registrar: Flow,
+    /// What is asked for; the registrar may grant less.
+    pub expires_seconds: u32,
+    /// Answers to a digest challenge of its realm.
+    pub login: Option<Login>,
+}
+
 /// Why a leg is no more; one to one with `EndCause` in shard.proto.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndCause {
@@ -314,6 +385,8 @@ pub enum EndCause {
     Ordered,
     /// The dialog broke: no ACK, session timer expired, protocol error.
     Failed,
+    /// 300, 301, 302 with somewhere to go: `Effect::Redirected` came right before.
+    Moved,
 }
 
 /// What the world should do or know. Drained by `Endpoint::poll`, in order.
@@ -336,6 +409,8 @@ pub enum Effect {
         caller: String,
         /// Its display name; may be empty. Never holds CR, LF or other control characters.
         caller_name: String,
+        /// It must not be shown to anybody (RFC 3323, 3325 `Privacy`): `caller` is for routing alone.
+        hidden: bool,
         /// Its audio; none when the INVITE has no SDP (a late offer): `MediaChanged` tells it after the ACK.
         media: Option<RemoteMedia>,
         /// The transaction, as any gateway needs it to answer.
@@ -384,6 +459,53 @@ pub enum Effect {
         cause: EndCause,
         /// The final SIP status seen or sent; 0 when there was none.
         status: u16,
+    },
+    /// The far end wants its peer sent elsewhere (RFC 3515); answer with `answer_refer`.
+    Referred {
+        /// Whose far end asks.
+        leg: LegId,
+        /// The URI of Refer-To, without header components.
+        to: String,
+        /// Its user part, or the number of a tel URI.
+        user: String,
+        /// It names something here: the host is our host or realm, or it is a tel URI.
+        ours: bool,
+        /// Replaces (RFC 3891) out of Refer-To, unescaped; empty: none.
+        replaces: String,
+    },
+    /// The far end of a leg we invited says where else to try (3xx); `Ended` with `Moved` follows.
+    Redirected {
+        /// Which leg.
+        leg: LegId,
+        /// SIP and tel URIs, best first (q of RFC 3261 20.10).
+        contacts: Vec<String>,
+    },
+    /// What became of a REGISTER of ours.
+    Bound {
+        /// Which binding.
+        id: BindingId,
+        /// The final status; 408 nothing came, 503 it could not be sent.
+        status: u16,
+        /// For how long it was granted; 0: it is not bound.
+        expires_seconds: u32,
+    },
+    /// What became of an OPTIONS of ours.
+    Pinged {
+        /// Which ping.
+        id: PingId,
+        /// The final status; 0: nothing came.
+        status: u16,
+    },
+    /// A request of a call that is not here: ask its shard who has it and relay it there, or `answer_stray`.
+    Stray {
+        /// The shard of the call, as far as it is known.
+        shard: Option<u32>,
+        /// The call.
+        call: u64,
+        /// Where it came from.
+        flow: Flow,
+        /// The whole request.
+        bytes: Bytes,
     },
     /// An authenticated agent binds a contact; answer with `answer_register`.
     Register {

@@ -7,7 +7,7 @@ use crate::config::EndpointConfig;
 use crate::types::Transport;
 
 /// Methods we serve, for `Allow`.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER, REFER";
 /// Extensions we support.
 pub(crate) const SUPPORTED: &str = "timer";
 
@@ -58,6 +58,16 @@ pub(crate) fn finish_sdp(mut out: Vec<u8>, sdp: &[u8]) -> Bytes {
     Bytes::from(out)
 }
 
+/// Ends a message with a body of this type.
+pub(crate) fn finish_body(mut out: Vec<u8>, kind: &str, body: &[u8]) -> Bytes {
+    field(&mut out, "Content-Type", kind);
+    out.extend_from_slice(b"Content-Length: ");
+    number(&mut out, body.len() as u64);
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(body);
+    Bytes::from(out)
+}
+
 /// `host:port` of ours, IPv6 in brackets.
 pub(crate) fn host_port(config: &EndpointConfig) -> String {
     if config.host.contains(':') {
@@ -81,7 +91,7 @@ pub(crate) fn via(out: &mut Vec<u8>, transport: Transport, host_port: &str, bran
 /// A quoted string (RFC 3261 25.1); control characters are left out.
 pub(crate) fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    for c in text.chars().filter(|c| !c.is_control()) {
+    for c in text.chars().filter(|c| !crate::uri::is_harmful(*c)) {
         if c == '"' || c == '\\' {
             out.push(b'\\');
         }
@@ -129,11 +139,13 @@ pub(crate) fn phrase(status: u16) -> &'static str {
         180 => "Ringing",
         183 => "Session Progress",
         200 => "OK",
+        202 => "Accepted",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         410 => "Gone",
         415 => "Unsupported Media Type",
@@ -152,6 +164,7 @@ pub(crate) fn phrase(status: u16) -> &'static str {
         500 => "Server Internal Error",
         501 => "Not Implemented",
         503 => "Service Unavailable",
+        504 => "Server Time-out",
         505 => "Version Not Supported",
         513 => "Message Too Large",
         600 => "Busy Everywhere",

@@ -26,7 +26,7 @@ fn flow(address: &str, transport: Transport) -> Flow {
     Flow { transport, remote: address.parse().unwrap(), connection: 0 }
 }
 
-const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000 };
+const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 20_000, crypto: None };
 
 struct World {
     sides: [Endpoint; 2],
@@ -82,7 +82,13 @@ impl World {
                 Effect::Answered { .. } => self.answered += 1,
                 Effect::Ended { leg, .. } => *self.ended.entry((side, leg)).or_default() += 1,
                 Effect::Ringing { .. } | Effect::Confirmed { .. } | Effect::MediaChanged { .. } => {}
-                Effect::Digits { .. } | Effect::Register { .. } => unreachable!("nobody sends these"),
+                Effect::Stray { flow, bytes, .. } => self.sides[side].answer_stray(Millis(now), flow, &bytes),
+                Effect::Digits { .. }
+                | Effect::Register { .. }
+                | Effect::Referred { .. }
+                | Effect::Redirected { .. }
+                | Effect::Bound { .. }
+                | Effect::Pinged { .. } => unreachable!("nobody sends these"),
             }
         }
     }

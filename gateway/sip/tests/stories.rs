@@ -3,15 +3,27 @@
 
 #[path = "stories/agent.rs"]
 mod agent;
+#[path = "stories/binding.rs"]
+mod binding;
 #[path = "stories/caller.rs"]
 mod caller;
 #[path = "stories/caller_edges.rs"]
 mod caller_edges;
 #[path = "stories/dialogue.rs"]
 mod dialogue;
+#[path = "stories/identity.rs"]
+mod identity;
+#[path = "stories/login.rs"]
+mod login;
 mod peer;
+#[path = "stories/refer.rs"]
+mod refer;
 #[path = "stories/register.rs"]
 mod register;
+#[path = "stories/secure.rs"]
+mod secure;
+#[path = "stories/take_over.rs"]
+mod take_over;
 
 fn md5_ha1() -> [u8; 16] {
     use md5::Digest;

@@ -152,16 +152,24 @@ impl Load {
             number,
             caller: format!("+4930{:07}", self.born),
             caller_name: String::new(),
+            passport: Vec::new(),
         });
     }
 
     /// Reports what the gateway has to report; answers what rings.
     fn settle(&mut self) {
         while let Some((call, leg)) = self.gone.pop_front() {
-            self.apply(Command::EndLeg { call, leg, cause: EndCause::Ordered, sip_status: 0 });
+            self.apply(Command::EndLeg {
+                call,
+                leg,
+                cause: EndCause::Ordered,
+                sip_status: 0,
+                tenure: 0,
+                moved_to: Vec::new(),
+            });
         }
         while let Some((call, leg)) = self.ringing.pop_front() {
-            self.apply(Command::AnswerLeg { call, leg, passport: Vec::new() });
+            self.apply(Command::AnswerLeg { call, leg, passport: Vec::new(), tenure: 0 });
         }
         while self.shard.next_deadline().is_some_and(|at| at <= self.now) {
             self.apply(Command::AdvanceClock);
@@ -182,7 +190,14 @@ impl Load {
     fn turn(&mut self) {
         self.now += 3;
         let Some(call) = self.talking.pop_front() else { return self.offer() };
-        self.apply(Command::EndLeg { call, leg: 1, cause: EndCause::Hangup, sip_status: 0 });
+        self.apply(Command::EndLeg {
+            call,
+            leg: 1,
+            cause: EndCause::Hangup,
+            sip_status: 0,
+            tenure: 0,
+            moved_to: Vec::new(),
+        });
         self.settle();
         self.offer();
         self.settle();

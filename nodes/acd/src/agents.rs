@@ -22,6 +22,13 @@ pub(crate) enum Miss {
     Unreachable,
 }
 
+/// Where a phone registered, and how it is reached.
+pub(crate) struct Reached {
+    pub(crate) gateway: String,
+    pub(crate) path: String,
+    pub(crate) flow: bool,
+}
+
 impl Shard {
     pub(crate) fn log_in_agent(&mut self, name: &str, out: &mut Output) -> Result<Accepted, Rejection> {
         let key = self.agent_key(name)?;
@@ -127,11 +134,12 @@ impl Shard {
         name: &str,
         uri: String,
         expires_seconds: u32,
-        gateway: String,
+        how: Reached,
     ) -> Result<Accepted, Rejection> {
+        let Reached { gateway, path, flow } = how;
         let key = self.agent_key(name)?;
         self.check_name("gateway", &gateway)?;
-        if uri.is_empty() || uri.len() > self.limits.contact_bytes_max {
+        if uri.is_empty() || uri.len().max(path.len()) > self.limits.contact_bytes_max {
             return Err(Rejection::new(RejectionCode::Invalid, "contact is empty or too long"));
         }
         if uri == "*" && expires_seconds > 0 {
@@ -145,13 +153,24 @@ impl Shard {
         }
         let expires = self.now + u64::from(expires_seconds.min(CONTACT_SECONDS_MAX)) * 1000;
         let uri: Name = uri.into();
+        let path: Option<Name> = (!path.is_empty()).then(|| path.into());
         self.change_reach(key, |agent| {
             agent.contacts.retain(|contact| &*uri != "*" && contact.uri != uri);
             if expires_seconds > 0 {
-                agent.contacts.insert(0, Contact { uri, gateway, expires });
+                agent.contacts.insert(0, Contact { uri, gateway, expires, path, flow });
             }
         });
         Ok(Accepted)
+    }
+
+    /// Connections end with the gateway that held them: who was reachable over one has to register again.
+    pub(crate) fn lose_flows(&mut self, gateway: &str) {
+        let lost = |contact: &Contact| contact.flow && contact.gateway == gateway;
+        for key in self.agents.keys() {
+            if self.agents[key].contacts.iter().any(lost) {
+                self.change_reach(key, |agent| agent.contacts.retain(|contact| !lost(contact)));
+            }
+        }
     }
 
     /// Changes what an agent can be reached at. Who stays reachable keeps the place among the ready.

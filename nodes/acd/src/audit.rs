@@ -28,7 +28,11 @@ impl Shard {
 
     fn audit_names(&self) -> Result<(), String> {
         let fresh = &self.fresh;
-        let scratch = fresh.agents.is_empty() && fresh.calls.is_empty() && fresh.queues.is_empty();
+        let scratch = self.settled.is_empty()
+            && self.yielded.is_empty()
+            && fresh.agents.is_empty()
+            && fresh.calls.is_empty()
+            && fresh.queues.is_empty();
         ensure!(scratch && self.touched.is_empty(), "scratch is not empty");
         ensure!(self.queue_names.len() == self.queues.len(), "queue names");
         ensure!(self.agent_names.len() == self.agents.len(), "agent names");
@@ -48,7 +52,21 @@ impl Shard {
             let gateway = self.gateways.get(call.gateway);
             ensure!(gateway.is_some_and(|row| row.calls.contains(&key)), "call {id}: not on its gateway");
             let absent = call.line.as_deref().is_some_and(|line| line.callback.is_some());
-            ensure!(absent || gateway.is_some_and(|row| row.up), "call {id}: on a gateway that does not serve it");
+            let up = gateway.is_some_and(|row| row.up);
+            ensure!(absent || up || call.homeless.is_some(), "call {id}: on a gateway that does not serve it");
+            ensure!(!up || call.homeless.is_none(), "call {id}: homeless on a gateway that is there");
+            ensure!(call.tenure >= 1, "call {id}: no tenure");
+            for leg in &call.legs {
+                // Who was lost before the caller's INVITE was kept leaves nothing to go on with, which is said as it is.
+                let known = !leg.passport.is_empty()
+                    || leg.rang.is_some()
+                    || leg.party.is_none()
+                    || leg.answered
+                    || leg.is_gone();
+                ensure!(leg.former.is_none() || known, "call {id}: leg {} is to be adopted blindly", leg.number);
+                ensure!(leg.former.is_none() || call.tenure > 1, "call {id}: leg {} had no other gateway", leg.number);
+                ensure!(leg.rang.is_none() || leg.is_gone(), "call {id}: leg {} rings and is taken back", leg.number);
+            }
             ensure!(call.offered <= self.now, "call {id}: offered in the future");
             ensure!(absent || !call.legs.is_empty(), "call {id}: no legs");
             ensure!(call.legs.len() <= self.limits.legs_per_call_max.max(8), "call {id}: too many legs");
@@ -63,6 +81,8 @@ impl Shard {
             );
             self.audit_legs(key, call).map_err(|what| format!("call {id}: {what}"))?;
         }
+        let homeless = self.calls.iter().any(|(_, call)| call.homeless.is_some());
+        ensure!(!homeless || self.lightest_gateway().is_none(), "a call is homeless though a gateway could take it");
         let listed: usize = self.gateways.iter().map(|(_, gateway)| gateway.calls.len()).sum();
         ensure!(listed == self.calls.len(), "gateways list {listed} calls");
         Ok(())
@@ -81,7 +101,7 @@ impl Shard {
         let callback = call.line.as_deref().is_some_and(|line| line.callback.is_some());
         let works =
             |agent: AgentKey, stages: &[Stage]| self.stage_of(agent, key).is_some_and(|stage| stages.contains(&stage));
-        let rings = |leg: &u32| matches!(wants.get(leg), Some(LegWant::Ring { .. } | LegWant::Dial { .. }));
+        let rings = |leg: &u32| matches!(wants.get(leg), Some(LegWant::Ring(_) | LegWant::Dial { .. }));
         let fits = match &call.state {
             CallState::Waiting | CallState::Asking { .. } if callback => wants.is_empty(),
             CallState::Waiting | CallState::Asking { .. } | CallState::Leaving { .. } => hears && wants.len() == 1,
@@ -198,7 +218,7 @@ impl Shard {
                 continue;
             }
             ensure!(line.joined <= self.now, "call {}: joined in the future", call.id);
-            let rests = line.callback.as_ref().is_some_and(|wish| wish.rest_until.is_some());
+            let rests = line.callback.as_ref().is_some_and(|wish| wish.rest_until.is_some()) || call.homeless.is_some();
             let more = if line.wanted.is_some() { &[][..] } else { &line.more[..] };
             for queue in std::iter::once(line.queue).chain(more.iter().copied()) {
                 if call.state == CallState::Waiting && !rests {

@@ -157,14 +157,14 @@ impl Shard {
             Offer { ringing: Vec::new(), since: self.now, until, step: 0, tried: Vec::new(), queue, many: false };
         self.calls[key].state = CallState::Offered(Box::new(offer));
         let row = &self.agents[agent];
-        let (contacts, name): (Vec<Name>, Name) = (row.reach().cloned().collect(), row.name.clone());
-        if contacts.is_empty() {
+        let (phones, name): (Vec<LegWant>, Name) = (row.reach().collect(), row.name.clone());
+        if phones.is_empty() {
             // The phone went away while the caller was called.
             self.drop_work(agent, key, "unreachable", out);
             return self.return_call(key);
         }
-        for contact in contacts {
-            let leg = self.add_leg(key, Some(name.clone()), LegWant::Ring { contact });
+        for want in phones {
+            let leg = self.add_leg(key, Some(name.clone()), want);
             if let CallState::Offered(offer) = &mut self.calls[key].state {
                 offer.ringing.push(Ringing { agent, leg });
             }
@@ -247,11 +247,5 @@ impl Shard {
             }
             self.stand_in_line(key);
         }
-    }
-
-    /// The living gateway with the fewest calls; of equals the first.
-    fn lightest_gateway(&self) -> Option<crate::table::GatewayKey> {
-        let living = self.gateways.iter().filter(|(_, gateway)| gateway.up);
-        living.min_by_key(|(key, gateway)| (gateway.calls.len(), key.slot())).map(|(key, _)| key)
     }
 }

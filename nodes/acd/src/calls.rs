@@ -26,6 +26,7 @@ impl Shard {
         gateway: &str,
         incarnation: u64,
         names: Names,
+        passport: Vec<u8>,
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
         let gateway = self.living_gateway(gateway, incarnation)?;
@@ -49,8 +50,13 @@ impl Shard {
         if self.calls.len() >= self.limits.calls_max {
             return Err(Rejection::new(RejectionCode::LimitReached, "calls_max"));
         }
+        self.check_passport(&passport)?;
         let key = self.add_call(id, gateway, names);
         self.route(key, out);
+        let caller = self.calls.get_mut(key).and_then(|call| call.leg_mut(CALLER));
+        if let Some(leg) = caller {
+            leg.passport = passport.into_boxed_slice();
+        }
         Ok(Accepted)
     }
 
@@ -59,6 +65,8 @@ impl Shard {
         let call = Call {
             id,
             gateway,
+            tenure: 1,
+            homeless: None,
             number,
             caller,
             caller_name,
@@ -149,13 +157,15 @@ impl Shard {
         &mut self,
         id: CallId,
         leg: u32,
+        tenure: u32,
         passport: Vec<u8>,
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
-        let key = self.keep_passport(id, leg, passport)?;
+        let key = self.keep_passport(id, leg, tenure, passport)?;
         let call = &mut self.calls[key];
         let row = call.leg_mut(leg).expect("its passport was just kept");
         row.answered = true;
+        row.rang = None;
         if let LegWant::Gone { release, status } = row.want {
             // Late: the offer was withdrawn already. Said again, so that nobody stays on the line.
             self.want(key, leg, LegWant::Gone { release, status });
@@ -187,8 +197,14 @@ impl Shard {
         Ok(Accepted)
     }
 
-    pub(crate) fn confirm_leg(&mut self, id: CallId, leg: u32, passport: Vec<u8>) -> Result<Accepted, Rejection> {
-        let key = self.keep_passport(id, leg, passport)?;
+    pub(crate) fn confirm_leg(
+        &mut self,
+        id: CallId,
+        leg: u32,
+        tenure: u32,
+        passport: Vec<u8>,
+    ) -> Result<Accepted, Rejection> {
+        let key = self.keep_passport(id, leg, tenure, passport)?;
         // A confirmed dialog of the caller is an answered one; an agent's answer is asked for by AnswerLeg only.
         if leg == self.calls[key].caller_leg {
             self.calls[key].leg_mut(leg).expect("its passport was just kept").answered = true;
@@ -196,16 +212,33 @@ impl Shard {
         Ok(Accepted)
     }
 
-    fn keep_passport(&mut self, id: CallId, leg: u32, passport: Vec<u8>) -> Result<CallKey, Rejection> {
-        let key = self.call_key(id)?;
-        let bytes_max = self.limits.passport_bytes_max;
-        let row = self.calls[key].leg_mut(leg).ok_or_else(unknown_leg)?;
-        if passport.len() > bytes_max {
-            return Err(Rejection::new(RejectionCode::LimitReached, "passport_bytes_max"));
-        }
+    fn keep_passport(&mut self, id: CallId, leg: u32, tenure: u32, passport: Vec<u8>) -> Result<CallKey, Rejection> {
+        let key = self.held_leg(id, leg, tenure)?;
+        self.check_passport(&passport)?;
+        let row = self.calls[key].leg_mut(leg).expect("the leg was just seen");
         if !passport.is_empty() {
             row.passport = passport.into_boxed_slice();
         }
+        row.former = None;
+        self.leg_settled(key);
+        Ok(key)
+    }
+
+    fn check_passport(&self, passport: &[u8]) -> Result<(), Rejection> {
+        if passport.len() > self.limits.passport_bytes_max {
+            return Err(Rejection::new(RejectionCode::LimitReached, "passport_bytes_max"));
+        }
+        Ok(())
+    }
+
+    /// The call of a leg that the sender holds: a former gateway of the call has nothing to say about it any more.
+    pub(crate) fn held_leg(&self, id: CallId, leg: u32, tenure: u32) -> Result<CallKey, Rejection> {
+        let key = self.call_key(id)?;
+        let call = &self.calls[key];
+        if tenure != 0 && tenure != call.tenure {
+            return Err(Rejection::new(RejectionCode::Stale, "another gateway has the call"));
+        }
+        call.leg(leg).ok_or_else(unknown_leg)?;
         Ok(key)
     }
 
@@ -213,10 +246,14 @@ impl Shard {
         &mut self,
         id: CallId,
         leg: u32,
+        tenure: u32,
         cause: EndCause,
+        moved_to: &[String],
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
-        let key = self.call_key(id)?;
+        let key = self.held_leg(id, leg, tenure)?;
+        let moved_to = if cause == EndCause::Moved { self.moved_to(moved_to) } else { Vec::new() };
+        self.leg_settled(key);
         let call = &mut self.calls[key];
         let index = call.legs.iter().position(|row| row.number == leg).ok_or_else(unknown_leg)?;
         let ended = call.legs.remove(index);
@@ -228,10 +265,10 @@ impl Shard {
         match &call.state {
             CallState::Waiting | CallState::Asking { .. } if leg == caller => self.caller_left(key, cause, out),
             CallState::Offered(_) if leg == caller => self.caller_left(key, cause, out),
-            CallState::Offered(_) => self.ring_failed(key, leg, cause, out),
+            CallState::Offered(_) => self.ring_failed(key, leg, cause, moved_to, out),
             CallState::Calling { .. } => self.callback_missed(key, cause, out),
             CallState::Moving(_) if leg == caller => self.caller_left(key, cause, out),
-            CallState::Moving(_) => self.target_failed(key, leg, cause, out),
+            CallState::Moving(_) => self.target_failed(key, leg, cause, moved_to, out),
             CallState::Talking(_) if leg == caller => {
                 self.conclude(key, CallOutcome::Completed, by(cause, "caller"), Release::OtherSideEnded, out);
             }
@@ -249,7 +286,12 @@ impl Shard {
     fn caller_left(&mut self, key: CallKey, cause: EndCause, out: &mut Output) {
         let talked = !self.calls[key].parts.is_empty();
         match cause {
-            EndCause::Hangup | EndCause::Cancelled | EndCause::NoAnswer | EndCause::Rejected | EndCause::Busy => {
+            EndCause::Hangup
+            | EndCause::Cancelled
+            | EndCause::NoAnswer
+            | EndCause::Rejected
+            | EndCause::Moved
+            | EndCause::Busy => {
                 let outcome = if talked { CallOutcome::Completed } else { CallOutcome::Abandoned };
                 self.conclude(key, outcome, "caller", Release::CallerLeft, out);
             }
@@ -379,6 +421,7 @@ pub(crate) fn by(cause: EndCause, party: &'static str) -> &'static str {
         | EndCause::Cancelled
         | EndCause::Busy
         | EndCause::Rejected
+        | EndCause::Moved
         | EndCause::NoAnswer
         | EndCause::Unreachable
         | EndCause::Ordered

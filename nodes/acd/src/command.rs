@@ -68,6 +68,8 @@ pub enum Command {
         caller: String,
         /// Display name, may be empty.
         caller_name: String,
+        /// The INVITE as another gateway needs it to answer, opaque; may be empty.
+        passport: Vec<u8>,
     },
     /// The far end of this leg has answered.
     AnswerLeg {
@@ -77,6 +79,8 @@ pub enum Command {
         leg: u32,
         /// The dialog, opaque.
         passport: Vec<u8>,
+        /// Of the order this answers; 0 is of a gateway that knows none.
+        tenure: u32,
     },
     /// The dialog of this leg is confirmed or has changed.
     ConfirmLeg {
@@ -86,6 +90,8 @@ pub enum Command {
         leg: u32,
         /// The dialog, opaque.
         passport: Vec<u8>,
+        /// As in `AnswerLeg`.
+        tenure: u32,
     },
     /// This leg no longer exists.
     EndLeg {
@@ -97,6 +103,10 @@ pub enum Command {
         cause: EndCause,
         /// The final status seen, 0 when there was none.
         sip_status: u32,
+        /// As in `AnswerLeg`.
+        tenure: u32,
+        /// With [`EndCause::Moved`]: numbers and SIP addresses, best first.
+        moved_to: Vec<String>,
     },
     /// Digits pressed on a leg.
     PressDigits {
@@ -106,6 +116,43 @@ pub enum Command {
         leg: u32,
         /// `0-9 * # A-D`.
         digits: String,
+        /// As in `AnswerLeg`.
+        tenure: u32,
+    },
+    /// REFER from an agent's phone: a blind transfer of the call that this leg talks in.
+    ReferLeg {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: u32,
+        /// As in `AnswerLeg`.
+        tenure: u32,
+        /// To whom.
+        target: Target,
+        /// Value of Replaces (RFC 3891) in the INVITE to the target; may be empty.
+        replaces: String,
+    },
+    /// A phone put us on hold, or came back.
+    HoldLeg {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: u32,
+        /// As in `AnswerLeg`.
+        tenure: u32,
+        /// On hold.
+        held: bool,
+    },
+    /// A gateway's calls are handed to the others, the settled ones first, and it gets no more.
+    DrainGateway {
+        /// Its id.
+        gateway: String,
+        /// 0 is the present one.
+        incarnation: u64,
+        /// Ends that.
+        undo: bool,
+        /// Who asked.
+        by: String,
     },
     /// Hang the whole call up; the shard concludes what it was.
     ClearCall {
@@ -124,6 +171,10 @@ pub enum Command {
         expires_seconds: u32,
         /// Where it registered.
         gateway: String,
+        /// Path (RFC 3327) that the INVITE must take; may be empty.
+        path: String,
+        /// Reachable only over the connection that this gateway holds: gone with it.
+        flow: bool,
     },
     /// Log in; the agent is then not ready.
     LogInAgent {
@@ -282,6 +333,8 @@ pub enum EndCause {
     Failed,
     /// The gateway does not know the leg.
     Lost,
+    /// 3xx: the far end names other places.
+    Moved,
 }
 
 /// The command was done.

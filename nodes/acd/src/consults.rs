@@ -56,7 +56,7 @@ impl Shard {
                 if other == agent || !row.available() {
                     return Err(Rejection::new(RejectionCode::WrongState, "the other agent is not available"));
                 }
-                (Party::Agent(other), row.reach().map(|contact| LegWant::Ring { contact: contact.clone() }).collect())
+                (Party::Agent(other), row.reach().collect())
             }
         };
         self.hold(key, out);

@@ -129,10 +129,20 @@ impl Shard {
     pub(crate) fn prolong_offers(&mut self, ms: u64) {
         for slot in 0..self.calls.slots() {
             let key = CallKey::from_slot(slot);
-            if self.calls.get(key).is_none_or(|call| matches!(call.state, CallState::Waiting | CallState::Ended { .. }))
-            {
-                continue;
+            let Some(call) = self.calls.get(key) else { continue };
+            if call.homeless.is_some() {
+                // Nobody could come meanwhile either. Not beyond now, where the clock is about to be.
+                let call = &mut self.calls[key];
+                call.homeless = call.homeless.map(|since| since.saturating_add(ms));
+                self.set_call_alarm(key);
             }
+            self.prolong_call(key, ms);
+        }
+    }
+
+    /// Who rings for this call, is asked about it or says a last word gets `ms` more.
+    pub(crate) fn prolong_call(&mut self, key: CallKey, ms: u64) {
+        if !matches!(self.calls[key].state, CallState::Waiting | CallState::Ended { .. }) {
             match &mut self.calls[key].state {
                 CallState::Offered(offer) => offer.until = offer.until.saturating_add(ms),
                 CallState::Asking { until, .. } | CallState::Calling { until, .. } | CallState::Leaving { until } => {

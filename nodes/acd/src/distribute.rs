@@ -67,7 +67,7 @@ impl Shard {
     }
 
     fn is_waiting(&self, key: CallKey) -> bool {
-        self.calls.get(key).is_some_and(|call| call.state == CallState::Waiting)
+        self.calls.get(key).is_some_and(|call| call.state == CallState::Waiting && call.homeless.is_none())
     }
 
     /// A queue in which something changed for all who wait.

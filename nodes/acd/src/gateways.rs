@@ -1,5 +1,6 @@
-//! Gateways and their lives; never what is inside a passport.
+//! Gateways and their lives; what becomes of their calls is in `takeover.rs`.
 
+use crate::Name;
 use crate::command::{Accepted, Rejection, RejectionCode};
 use crate::output::{CallOutcome, Output};
 use crate::rows::{CallState, Gateway, Release};
@@ -27,29 +28,55 @@ impl Shard {
                 former: 0,
                 sip,
                 up: true,
+                draining: false,
                 since: self.now,
                 calls: Default::default(),
             };
             let key = self.gateways.insert(gateway);
             self.gateway_ids.insert(id.into(), key);
+            self.gateway_came(key, out);
             return Ok(Accepted);
         };
         if self.gateways[key].former == incarnation {
             return Err(Rejection::new(RejectionCode::Stale, "a later life of this gateway is attached"));
         }
-        if self.gateways[key].incarnation != incarnation {
-            self.orphan_calls(key, out);
+        if self.gateways[key].incarnation == incarnation {
             let gateway = &mut self.gateways[key];
-            gateway.former = std::mem::replace(&mut gateway.incarnation, incarnation);
-            gateway.up = false;
+            let was_up = std::mem::replace(&mut gateway.up, true);
+            gateway.sip = sip;
+            if !was_up {
+                gateway.since = self.now;
+                self.gateway_came(key, out);
+            }
+            return Ok(Accepted);
         }
+        if !self.takes_over() {
+            self.orphan_calls(key, out);
+        }
+        self.lose_flows(id);
         let gateway = &mut self.gateways[key];
-        if !gateway.up {
-            gateway.up = true;
-            gateway.since = self.now;
+        gateway.former = std::mem::replace(&mut gateway.incarnation, incarnation);
+        gateway.up = true;
+        gateway.draining = false;
+        gateway.since = self.now;
+        let former_sip: Name = std::mem::replace(&mut gateway.sip, sip).into();
+        if self.takes_over() {
+            self.deal_calls(key, &former_sip, out);
         }
-        gateway.sip = sip;
+        self.gateway_came(key, out);
         Ok(Accepted)
+    }
+
+    fn takes_over(&self) -> bool {
+        self.rules >= crate::takeover::RULES
+    }
+
+    /// There is somewhere to go for calls that nobody has, and for those that are to leave another gateway.
+    pub(crate) fn gateway_came(&mut self, key: GatewayKey, out: &mut Output) {
+        if self.takes_over() {
+            self.house_calls(key, out);
+            self.look_for_settled();
+        }
     }
 
     pub(crate) fn lose_gateway(&mut self, id: &str, incarnation: u64, out: &mut Output) -> Result<Accepted, Rejection> {
@@ -57,7 +84,13 @@ impl Shard {
         if self.gateways[key].up {
             self.gateways[key].up = false;
             self.gateways[key].since = self.now;
-            self.orphan_calls(key, out);
+            self.lose_flows(id);
+            if self.takes_over() {
+                let sip: Name = self.gateways[key].sip.as_str().into();
+                self.deal_calls(key, &sip, out);
+            } else {
+                self.orphan_calls(key, out);
+            }
         }
         Ok(Accepted)
     }
@@ -98,9 +131,8 @@ impl Shard {
         }
     }
 
-    /// What becomes of a call whose gateway is lost: it fails. The legs carry all that another gateway needs to
-    /// go on with them, so to deal them out among the living is to change this function. A caller who is to be called back is
-    /// on no gateway, and loses nothing.
+    /// What becomes of a call whose gateway is lost, under rules without take-over: it fails. A caller who is to be called
+    /// back is on no gateway, and loses nothing.
     fn orphan_call(&mut self, key: CallKey, out: &mut Output) {
         let call = &self.calls[key];
         if call.in_line().is_some_and(|line| line.callback.is_some()) {

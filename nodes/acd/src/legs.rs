@@ -2,8 +2,8 @@
 
 use crate::Name;
 use crate::document::Presentation;
-use crate::output::{Dial, Order, Output, Ring, Saying, Want};
-use crate::rows::{Call, Leg, LegWant, Release};
+use crate::output::{Dial, Order, Output, Ring, Saying, Takeover, Want};
+use crate::rows::{Call, Leg, LegWant, Release, Rung};
 use crate::shard::Shard;
 use crate::table::CallKey;
 
@@ -15,6 +15,9 @@ impl Shard {
         if gateway.incarnation != incarnation {
             return Vec::new();
         }
+        if !gateway.up {
+            return Vec::new();
+        }
         let calls = gateway.calls.iter().map(|key| &self.calls[*key]);
         calls.flat_map(|call| call.legs.iter().map(|leg| self.order(call, leg))).collect()
     }
@@ -22,8 +25,21 @@ impl Shard {
     /// Changes what ought to be true of a leg. Told once at the end of the apply.
     pub(crate) fn want(&mut self, key: CallKey, number: u32, want: LegWant) {
         self.revision += 1;
+        let keeps = self.rules >= crate::takeover::RULES;
         let leg = self.calls[key].leg_mut(number).expect("only a leg in hand is ordered about");
-        leg.want = want;
+        let rang = leg.rings() && matches!(want, LegWant::Gone { .. });
+        let former = std::mem::replace(&mut leg.want, want);
+        if keeps && rang && !leg.answered {
+            leg.rang = Some(Box::new(former));
+        }
+        leg.revision = self.revision;
+        self.touched.push((self.revision, key, number));
+    }
+
+    /// What is wanted stays, but it is to be told anew.
+    pub(crate) fn touch(&mut self, key: CallKey, number: u32) {
+        self.revision += 1;
+        let leg = self.calls[key].leg_mut(number).expect("only a leg in hand is ordered about");
         leg.revision = self.revision;
         self.touched.push((self.revision, key, number));
     }
@@ -48,8 +64,16 @@ impl Shard {
         }
         call.legs_made += 1;
         let number = call.legs_made;
-        let passport = Box::default();
-        call.legs.push(Leg { number, party, answered: false, want: LegWant::Alert, revision: 0, passport });
+        call.legs.push(Leg {
+            number,
+            party,
+            answered: false,
+            want: LegWant::Alert,
+            revision: 0,
+            passport: Box::default(),
+            former: None,
+            rang: None,
+        });
         self.want(key, number, want);
         number
     }
@@ -61,18 +85,41 @@ impl Shard {
             // The leg, the call, even the slot may be another's by now; a revision is unique.
             let Some(call) = self.calls.get(*key) else { continue };
             let Some(leg) = call.leg(*number).filter(|leg| leg.revision == *revision) else { continue };
-            out.orders.push((self.gateways[call.gateway].id.clone(), self.order(call, leg)));
+            let gateway = &self.gateways[call.gateway];
+            if gateway.up {
+                out.orders.push((gateway.id.clone(), self.order(call, leg)));
+            }
         }
         self.touched = touched;
         self.touched.clear();
+        // After those of the gateway that has the leg now: make before break.
+        for (gateway, mut order) in std::mem::take(&mut self.yielded) {
+            self.revision += 1;
+            order.revision = self.revision;
+            out.orders.push((gateway, order));
+        }
     }
 
     pub(crate) fn order(&self, call: &Call, leg: &Leg) -> Order {
+        let takeover = leg.former.as_ref().map(|former| {
+            let rang = leg.rang.as_ref().map(|rang| self.wanted(call, leg, rang));
+            Box::new(Takeover { passport: leg.passport.to_vec(), former_sip: former.to_string(), rang })
+        });
+        let want = self.wanted(call, leg, &leg.want);
+        let (call, trace, tenure) = (call.id, call.trace.clone(), call.tenure);
+        Order { call, leg: leg.number, revision: leg.revision, trace, tenure, takeover, want }
+    }
+
+    /// A want in words that a gateway needs.
+    fn wanted(&self, call: &Call, leg: &Leg, want: &LegWant) -> Want {
         let queue = call.line.as_deref().map(|line| &self.queues[line.queue]);
-        let want = match &leg.want {
+        match want {
             LegWant::Alert => Want::Alert,
-            LegWant::Ring { contact } => Want::Ring(Ring {
+            LegWant::Ring(Rung { contact, path, replaces }) => Want::Ring(Ring {
                 contact: contact.clone(),
+                path: path.clone(),
+                replaces: replaces.clone(),
+                history: call.history.clone(),
                 agent: leg.party.clone().unwrap_or_else(|| self.empty.clone()),
                 caller: call.caller.clone(),
                 caller_name: call.caller_name.clone(),
@@ -92,8 +139,7 @@ impl Shard {
                 sip_status: if *status == 0 { release.sip_status() } else { u32::from(*status) },
                 reason: release.reason().to_owned(),
             },
-        };
-        Order { call: call.id, leg: leg.number, revision: leg.revision, trace: call.trace.clone(), want }
+        }
     }
 
     /// Who is called outside, and what they see of the caller.

@@ -41,6 +41,7 @@ mod demand;
 mod dice;
 mod distribute;
 mod document;
+mod drains;
 mod estimate;
 mod gateways;
 mod hash;
@@ -52,6 +53,7 @@ mod output;
 mod policy;
 mod pools;
 mod queueing;
+mod refers;
 mod rows;
 mod schedule;
 mod senders;
@@ -60,6 +62,7 @@ mod snapshot;
 mod steps;
 mod sticky;
 mod table;
+mod takeover;
 mod talks;
 mod transfers;
 pub mod view;
@@ -78,7 +81,7 @@ pub use estimate::Estimate;
 pub use limits::Limits;
 pub use output::{
     AgentRecord, Ask, CallOutcome, CallPart, CallRecord, Candidate, DecisionRecord, Dial, Exclusion, IntervalRecord,
-    Order, Output, Record, RecordKind, Ring, Saying, TransferRecord, Want,
+    Order, Output, Record, RecordKind, Ring, Saying, Takeover, TransferRecord, Want,
 };
 pub use shard::Shard;
 pub use snapshot::RestoreError;
@@ -90,4 +93,4 @@ pub type CallId = u64;
 /// A name that many rows and records share.
 pub type Name = std::sync::Arc<str>;
 /// The latest rules this release knows.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;

@@ -2,6 +2,8 @@
 
 /// The latest time a shard believes in; a later one is taken as this, so that adding a delay never overflows.
 pub const TIME_MAX: u64 = u64::MAX / 4;
+/// What is rung again by another gateway rings at least so long.
+pub const RING_AGAIN_MS_MIN: u64 = 3_000;
 /// Used when a queue gives no ring time.
 pub const RING_SECONDS_DEFAULT: u32 = 15;
 /// A busy or unreachable agent is left alone at least so long, so that no offer loops at the speed of the network.
@@ -56,6 +58,8 @@ pub const ESTIMATE_CALLS_MIN: u64 = 5;
 pub const INTERVAL_MS: u64 = 15 * 60 * 1000;
 /// Calls by minutes kept of one agent.
 pub const RECENT_CALLS_MAX: usize = 256;
+/// Places of one 3xx that are tried.
+pub const MOVED_TO_MAX: usize = 4;
 /// Digits kept of a star code.
 pub const CODE_DIGITS_MAX: usize = 40;
 /// Candidates named in a decision record.
@@ -102,6 +106,8 @@ pub struct Limits {
     pub queues_per_call_max: usize,
     /// Talks of one call.
     pub parts_per_call_max: usize,
+    /// A call whose gateway is lost waits so long for another one.
+    pub homeless_ms: u64,
 }
 
 impl Default for Limits {
@@ -126,6 +132,7 @@ impl Default for Limits {
             documents_max: 500_000,
             queues_per_call_max: 8,
             parts_per_call_max: 32,
+            homeless_ms: 60_000,
         }
     }
 }

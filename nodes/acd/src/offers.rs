@@ -2,14 +2,14 @@
 
 use crate::agents::Miss;
 use crate::command::{Accepted, EndCause, Rejection, RejectionCode};
-use crate::document::ProgressiveMode;
+use crate::document::{ProgressiveMode, Target};
 use crate::limits::CHOOSER_CANDIDATES_MAX;
 use crate::output::{Ask, Candidate, Output, RecordKind};
 use crate::pools::{figure, imagined};
 use crate::rows::{CallState, LegWant, Offer, Release, Ringing, Stage};
 use crate::shard::Shard;
 use crate::table::{AgentKey, CallKey, QueueKey};
-use crate::{CallId, Name, Timestamp};
+use crate::{CallId, Timestamp};
 
 impl Shard {
     /// Rings these agents for a call that is in line.
@@ -37,12 +37,12 @@ impl Shard {
 
     fn ring(&mut self, key: CallKey, agent: AgentKey, out: &mut Output) {
         let row = &self.agents[agent];
-        let contacts: Vec<Name> = row.reach().cloned().collect();
+        let phones: Vec<LegWant> = row.reach().collect();
         let name = row.name.clone();
         self.agents[agent].counts.offered += 1;
         self.take_work(agent, key, Stage::Reserved, out);
-        for contact in contacts {
-            let leg = self.add_leg(key, Some(name.clone()), LegWant::Ring { contact });
+        for want in phones {
+            let leg = self.add_leg(key, Some(name.clone()), want);
             if let CallState::Offered(offer) = &mut self.calls[key].state {
                 offer.ringing.push(Ringing { agent, leg });
             }
@@ -185,7 +185,14 @@ impl Shard {
     }
 
     /// A leg that rang an agent has ended without an answer.
-    pub(crate) fn ring_failed(&mut self, key: CallKey, leg: u32, cause: EndCause, out: &mut Output) {
+    pub(crate) fn ring_failed(
+        &mut self,
+        key: CallKey,
+        leg: u32,
+        cause: EndCause,
+        moved_to: Vec<(Target, u64)>,
+        out: &mut Output,
+    ) {
         let CallState::Offered(offer) = &mut self.calls[key].state else { return };
         let Some(at) = offer.ringing.iter().position(|ringing| ringing.leg == leg) else { return };
         let agent = offer.ringing.remove(at).agent;
@@ -194,6 +201,14 @@ impl Shard {
             return; // another phone of the same agent rings on
         }
         let nobody = offer.ringing.is_empty();
+        if nobody && !moved_to.is_empty() && self.may_hop(key) {
+            // 3xx: as if a rule of the agent's had sent the call on.
+            self.drop_work(agent, key, "moved", out);
+            if self.calls.get(key).is_some_and(|call| matches!(call.state, CallState::Offered(_))) {
+                self.forward(key, agent, moved_to, false, out);
+            }
+            return;
+        }
         let direct = self.rings_direct(key).filter(|_| miss(cause) == Miss::NoAnswer);
         self.blame(agent, miss(cause), queue, many, key, out);
         if nobody {
@@ -351,7 +366,7 @@ pub(crate) fn miss(cause: EndCause) -> Miss {
     match cause {
         EndCause::NoAnswer => Miss::NoAnswer,
         EndCause::Busy => Miss::Busy,
-        EndCause::Rejected | EndCause::Hangup | EndCause::Cancelled => Miss::Rejected,
+        EndCause::Rejected | EndCause::Moved | EndCause::Hangup | EndCause::Cancelled => Miss::Rejected,
         EndCause::Unreachable
         | EndCause::Media
         | EndCause::Ordered

@@ -50,8 +50,23 @@ pub struct Order {
     pub revision: u64,
     /// W3C `traceparent` of the call.
     pub trace: Option<Name>,
+    /// Counts the gateways that held the call, from 1; commands about its legs repeat it.
+    pub tenure: u32,
+    /// Another gateway had the leg, and this one has not confirmed it yet.
+    pub takeover: Option<Box<Takeover>>,
     /// What is wanted.
     pub want: Want,
+}
+
+/// What a gateway needs to go on with a leg that it has never seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Takeover {
+    /// The dialog, or the caller's INVITE, opaque; empty when the leg is one that we rang.
+    pub passport: Vec<u8>,
+    /// `host:port` where the former gateway listened.
+    pub former_sip: String,
+    /// The INVITE that the former one had out, to be taken back: a [`Want::Ring`] or [`Want::Dial`].
+    pub rang: Option<Want>,
 }
 
 /// What is wanted of a leg.
@@ -89,6 +104,8 @@ pub enum Want {
         /// For the Reason header (RFC 3326).
         reason: String,
     },
+    /// Another gateway has this leg: say no word to the far end, keep its sound for a moment, forget it.
+    Yield,
 }
 
 /// Something said over the music.
@@ -130,6 +147,12 @@ pub struct Ring {
     pub number: Name,
     /// The queue.
     pub queue: Name,
+    /// Path (RFC 3327) that the INVITE must take.
+    pub path: Option<Name>,
+    /// Value of Replaces (RFC 3891).
+    pub replaces: Option<Name>,
+    /// Who was called before, oldest first (RFC 7044).
+    pub history: Vec<String>,
 }
 
 /// Something that was written down.

@@ -301,7 +301,8 @@ impl Shard {
         self.rest_out_of_hours(key);
         let call = &self.calls[key];
         let line = call.line.as_deref().expect("a call in line");
-        if line.callback.as_ref().is_some_and(|callback| callback.rest_until.is_some()) {
+        let rests = line.callback.as_ref().is_some_and(|callback| callback.rest_until.is_some());
+        if rests || call.homeless.is_some() {
             self.keep_place(key);
             return self.set_call_alarm(key);
         }
@@ -476,6 +477,9 @@ impl Shard {
             return Err(Rejection::new(RejectionCode::WrongState, "the agent cannot be rung"));
         }
         match self.calls[key].state {
+            CallState::Waiting if self.calls[key].homeless.is_some() => {
+                return Err(Rejection::new(RejectionCode::WrongState, "the call has no gateway"));
+            }
             CallState::Waiting => {}
             CallState::Asking { .. } => self.return_call(key),
             _ => return Err(Rejection::new(RejectionCode::WrongState, "the call does not wait")),

@@ -9,7 +9,7 @@ pub(crate) use agent::{
 };
 pub(crate) use call::{
     Aside, AsideStage, CALLER, Call, CallState, CallbackWish, Gateway, InLine, Leg, LegWant, Move, MoveKind, Offer,
-    Party, Release, Ringing, Talk, Wanted, Wish,
+    Party, Release, Ringing, Rung, Talk, Wanted, Wish,
 };
 pub(crate) use queue::{Class, ClassKey, Pool, Queue, QueueTotals, Standing, TIERS};
 

@@ -76,6 +76,10 @@ pub struct Shard {
     pub(crate) fresh: Fresh,
     /// Legs whose order changed, with the revision. Empty between applies.
     pub(crate) touched: Vec<(u64, CallKey, u32)>,
+    /// Calls of which a leg was settled or has ended, on gateways that are being emptied. Empty between applies.
+    pub(crate) settled: Vec<CallKey>,
+    /// Legs that other gateways have now, and who is to let go of each. Empty between applies.
+    pub(crate) yielded: Vec<(Name, crate::output::Order)>,
 }
 
 /// What `distribute` has to look at.
@@ -156,6 +160,8 @@ impl Shard {
             saving: None,
             fresh: Fresh::default(),
             touched: Vec::new(),
+            settled: Vec::new(),
+            yielded: Vec::new(),
         }
     }
 
@@ -187,6 +193,7 @@ impl Shard {
             self.expire(out);
             self.distribute(out);
         }
+        self.drain_settled();
         self.tell(out);
         self.remember(id, settled_below, &reply);
         self.settle_alarms();
@@ -205,7 +212,7 @@ impl Shard {
                 self.attach_gateway(&gateway, incarnation, sip, out)
             }
             Command::LoseGateway { gateway, incarnation } => self.lose_gateway(&gateway, incarnation, out),
-            Command::OfferCall { call, gateway, incarnation, number, caller, caller_name } => {
+            Command::OfferCall { call, gateway, incarnation, number, caller, caller_name, passport } => {
                 let names = crate::calls::Names {
                     number: self
                         .numbers
@@ -215,15 +222,25 @@ impl Shard {
                     caller_name: caller_name.into(),
                     trace: trace.map(Into::into),
                 };
-                self.offer_call(call, &gateway, incarnation, names, out)
+                self.offer_call(call, &gateway, incarnation, names, passport, out)
             }
-            Command::AnswerLeg { call, leg, passport } => self.answer_leg(call, leg, passport, out),
-            Command::ConfirmLeg { call, leg, passport } => self.confirm_leg(call, leg, passport),
-            Command::EndLeg { call, leg, cause, sip_status: _ } => self.end_leg(call, leg, cause, out),
-            Command::PressDigits { call, leg, digits } => self.press_digits(call, leg, &digits, out),
+            Command::AnswerLeg { call, leg, passport, tenure } => self.answer_leg(call, leg, tenure, passport, out),
+            Command::ConfirmLeg { call, leg, passport, tenure } => self.confirm_leg(call, leg, tenure, passport),
+            Command::EndLeg { call, leg, cause, sip_status: _, tenure, moved_to } => {
+                self.end_leg(call, leg, tenure, cause, &moved_to, out)
+            }
+            Command::PressDigits { call, leg, digits, tenure } => self.press_digits(call, leg, tenure, &digits, out),
+            Command::ReferLeg { call, leg, tenure, target, replaces } => {
+                self.refer_leg(call, leg, tenure, target, &replaces, out)
+            }
+            Command::HoldLeg { call, leg, tenure, held } => self.hold_leg(call, leg, tenure, held, out),
+            Command::DrainGateway { gateway, incarnation, undo, by } => {
+                self.drain_gateway(&gateway, incarnation, undo, &by, out)
+            }
             Command::ClearCall { call, by } => self.clear_call(call, &by, out),
-            Command::RegisterContact { agent, contact, expires_seconds, gateway } => {
-                self.register_contact(&agent, contact, expires_seconds, gateway)
+            Command::RegisterContact { agent, contact, expires_seconds, gateway, path, flow } => {
+                let how = crate::agents::Reached { gateway, path, flow };
+                self.register_contact(&agent, contact, expires_seconds, how)
             }
             Command::LogInAgent { agent } => self.log_in_agent(&agent, out),
             Command::LogOutAgent { agent } => self.log_out_agent(&agent, out),

@@ -15,6 +15,9 @@ const YEAR_MS: u64 = 365 * 24 * 3600 * 1000;
 impl Shard {
     /// When the call wants to be looked at.
     pub(crate) fn call_due(&self, call: &Call) -> Option<Timestamp> {
+        if let Some(since) = call.homeless {
+            return Some(since.saturating_add(self.limits.homeless_ms));
+        }
         let state = match &call.state {
             CallState::Waiting | CallState::Ended { .. } => None,
             CallState::Asking { until, .. } | CallState::Calling { until, .. } | CallState::Leaving { until } => {
@@ -45,6 +48,9 @@ impl Shard {
     /// Does what is due about a call: first what is under way, then the rules of its line.
     pub(crate) fn expire_call(&mut self, key: CallKey, out: &mut Output) {
         let now = self.now;
+        if self.calls[key].homeless.is_some() {
+            return self.give_up_homeless(key, out);
+        }
         match &self.calls[key].state {
             CallState::Offered(offer) if offer.until <= now => self.expire_offer(key, out),
             CallState::Asking { until, .. } if *until <= now => self.expire_ask(key, out),
@@ -265,11 +271,11 @@ impl Shard {
         &mut self,
         id: CallId,
         leg: u32,
+        tenure: u32,
         digits: &str,
         out: &mut Output,
     ) -> Result<Accepted, Rejection> {
-        let key = self.call_key(id)?;
-        self.calls[key].leg(leg).ok_or_else(crate::calls::unknown_leg)?;
+        let key = self.held_leg(id, leg, tenure)?;
         self.check_digits(digits)?;
         for digit in digits.chars() {
             if leg == self.calls[key].caller_leg {

@@ -242,11 +242,10 @@ impl Shard {
                 }
                 let ring_ms = self.no_answer_rule(agent).map_or(ring_ms, |(after_ms, ..)| after_ms.min(ring_ms));
                 let row = &self.agents[agent];
-                let (contacts, name): (Vec<Name>, Name) = (row.reach().cloned().collect(), row.name.clone());
+                let (phones, name): (Vec<LegWant>, Name) = (row.reach().collect(), row.name.clone());
                 self.take_work(agent, key, Stage::Reserved, out);
-                let legs = contacts.into_iter().map(|contact| {
-                    (Party::Agent(agent), self.add_leg(key, Some(name.clone()), LegWant::Ring { contact }))
-                });
+                let legs =
+                    phones.into_iter().map(|want| (Party::Agent(agent), self.add_leg(key, Some(name.clone()), want)));
                 Try::Rings(legs.collect(), ring_ms)
             }
         }
@@ -356,12 +355,26 @@ impl Shard {
     }
 
     /// A target's leg has ended without an answer.
-    pub(crate) fn target_failed(&mut self, key: CallKey, leg: u32, cause: EndCause, out: &mut Output) {
+    pub(crate) fn target_failed(
+        &mut self,
+        key: CallKey,
+        leg: u32,
+        cause: EndCause,
+        moved_to: Targets,
+        out: &mut Output,
+    ) {
         let CallState::Moving(moving) = &mut self.calls[key].state else { return };
         let Some(at) = moving.ringing.iter().position(|(_, ringing)| *ringing == leg) else { return };
         let (party, _) = moving.ringing.remove(at);
         let others = moving.ringing.iter().any(|(other, _)| *other == party);
         let miss = miss(cause);
+        if !others && !moved_to.is_empty() {
+            let name = self.party_name(&party).to_string();
+            self.calls[key].history.push(name);
+            if let CallState::Moving(moving) = &mut self.calls[key].state {
+                moving.next.splice(0..0, moved_to);
+            }
+        }
         if !others && let Party::Agent(agent) = party {
             self.missed_as_target(key, agent, miss, out);
         }
@@ -411,6 +424,11 @@ impl Shard {
 
     fn nobody_rings(&self, key: CallKey) -> bool {
         matches!(&self.calls[key].state, CallState::Moving(moving) if moving.ringing.is_empty())
+    }
+
+    /// One more forward or transfer is within the limit.
+    pub(crate) fn may_hop(&self, key: CallKey) -> bool {
+        u32::from(self.calls[key].hops) < self.centre.hops_max()
     }
 
     fn move_failed(&mut self, key: CallKey, why: &'static str, out: &mut Output) {

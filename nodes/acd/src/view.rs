@@ -184,8 +184,23 @@ pub struct GatewayInfo {
     pub up: bool,
     /// Legs on it, ending ones included.
     pub legs: u32,
+    /// Calls on it, ending ones included.
+    pub calls: u32,
+    /// It is being emptied.
+    pub draining: bool,
     /// When `up` began or ended.
     pub since: Timestamp,
+}
+
+/// What a gateway has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayLoad {
+    /// Its present or last life.
+    pub incarnation: u64,
+    /// Calls on it, ending ones included.
+    pub calls: u32,
+    /// It is being emptied.
+    pub draining: bool,
 }
 
 /// Which calls to list.
@@ -222,7 +237,12 @@ pub struct Totals {
 pub fn in_words(want: &Want) -> String {
     match want {
         Want::Alert => "alert".to_owned(),
-        Want::Ring(ring) => format!("ring {} at {}", ring.agent, ring.contact),
+        Want::Ring(ring) => {
+            let path = ring.path.as_ref().map(|path| format!(" by {path}")).unwrap_or_default();
+            let replaces =
+                ring.replaces.as_ref().map(|replaces| format!(" in place of {replaces}")).unwrap_or_default();
+            format!("ring {} at {}{path}{replaces}", ring.agent, ring.contact)
+        }
         Want::Listen { prompt, announcement: None } => format!("listen to {prompt}"),
         Want::Listen { prompt, announcement: Some(said) } => {
             format!("listen to {prompt}, announcement {}: {}", said.number, said.parts.join(" "))
@@ -238,5 +258,6 @@ pub fn in_words(want: &Want) -> String {
         }
         Want::Join { leg } => format!("join leg {leg}"),
         Want::Gone { sip_status, reason } => format!("gone ({sip_status} {reason})"),
+        Want::Yield => "yield".to_owned(),
     }
 }

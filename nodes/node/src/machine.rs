@@ -102,6 +102,18 @@ impl ShardMachine {
         })
     }
 
+    /// What a gateway has to do, of a tenant's shard that knows it.
+    #[must_use]
+    pub fn load(&self, gateway: &str) -> Option<acd::view::GatewayLoad> {
+        self.tenant().and_then(|shard| shard.load(gateway))
+    }
+
+    /// Id and address of the gateway that has a call.
+    #[must_use]
+    pub fn holder(&self, call: u64) -> Option<(String, String)> {
+        self.tenant().and_then(|shard| shard.holder(call))
+    }
+
     /// All orders of a gateway.
     #[must_use]
     pub fn standing_orders(&self, gateway: &str, incarnation: u64) -> Vec<Order> {

@@ -50,6 +50,10 @@ use crate::{
 
 /// How long a graceful stop waits for others to lead.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+/// A peer of ours that has said nothing for so long is asked whether it is there.
+const PING: Duration = Duration::from_millis(250);
+/// Whoever does not answer that in time is gone, and the lease of a gateway runs from there (ADR 0040).
+const PONG_MAX: Duration = Duration::from_millis(600);
 /// How long open streams may take to end.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// How long writing what is left may take.
@@ -104,8 +108,8 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()));
     let (close, closed) = oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(1)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(2)))
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PONG_MAX))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())

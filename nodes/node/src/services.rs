@@ -2,6 +2,7 @@
 
 mod acts;
 pub mod admin;
+mod drain;
 mod elsewhere;
 pub mod query;
 pub mod shard;

@@ -3,6 +3,7 @@
 
 mod direct;
 mod figures;
+mod gateways;
 mod line;
 mod phones;
 mod proc;
@@ -30,13 +31,23 @@ pub struct Plan {
     pub rate: u32,
     /// Callers in line.
     pub waiting: u32,
+    /// Talking calls, and as many waiting ones, of the gateway that goes.
+    pub talking: u32,
     /// Callers served while others wait.
     pub served: u32,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { cordboard: PathBuf::new(), only: Vec::new(), calls: 6_000, rate: 100, waiting: 4_000, served: 600 }
+        Self {
+            cordboard: PathBuf::new(),
+            only: Vec::new(),
+            calls: 6_000,
+            rate: 100,
+            waiting: 4_000,
+            talking: 1_000,
+            served: 600,
+        }
     }
 }
 
@@ -59,5 +70,8 @@ pub fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Value> {
     scenario("setup", &setup::run)?;
     scenario("queue", &line::queue)?;
     scenario("music", &line::music)?;
+    scenario("killed", &gateways::killed)?;
+    scenario("drained", &gateways::drained)?;
+    scenario("setting_up", &gateways::setting_up)?;
     Ok(json!(report))
 }

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -42,13 +43,25 @@ pub(super) struct Site {
     /// All processes of ours.
     pub(super) processes: Vec<Watched>,
     metrics: Vec<SocketAddr>,
+    /// The binary under load.
+    pub(super) cordboard: PathBuf,
 }
 
 impl Site {
     /// Three nodes, one gateway, one queue, so many agents at `127.0.0.1:agents_port`.
     pub(super) fn start(plan: &Plan, answer: Answer, agents: u32) -> anyhow::Result<(Self, u16)> {
+        Self::with_gateways(plan, answer, agents, 1)
+    }
+
+    /// The same with more gateways; `sip` is the first one's.
+    pub(super) fn with_gateways(
+        plan: &Plan,
+        answer: Answer,
+        agents: u32,
+        gateways: u16,
+    ) -> anyhow::Result<(Self, u16)> {
         let ports = Ports::take()?;
-        let (sip_port, agents_port) = (ports.one()?, ports.one()?);
+        let (sip_port, agents_port) = (ports.run(gateways)?, ports.one()?);
         let dir = tempfile::Builder::new().prefix("cb-load-").tempdir_in("/tmp")?;
         let (config, said) = (dir.path().join("config.yaml"), dir.path().join("dev.out"));
         fs::write(&config, documents(answer, agents, agents_port))?;
@@ -59,17 +72,18 @@ impl Site {
         command.env("CORDBOARD_WITH_PARENT", "1");
         for (name, value) in [
             ("--nodes", 3),
-            ("--gateways", 1),
+            ("--gateways", gateways),
             ("--sip-port", sip_port),
             ("--rtp-port", RTP_FIRST),
-            ("--rtp-ports", RTP_COUNT),
+            ("--rtp-ports", RTP_COUNT / gateways),
         ] {
             command.arg(name).arg(value.to_string());
         }
         command.env_remove("CORDBOARD_OTLP").stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let parent = command.spawn().context("cannot start cordboard dev")?;
         let sip = SocketAddr::from(([127, 0, 0, 1], sip_port));
-        let mut site = Self { dir, parent, ports, sip, processes: Vec::new(), metrics: Vec::new() };
+        let (processes, metrics, cordboard) = (Vec::new(), Vec::new(), plan.cordboard.clone());
+        let mut site = Self { dir, parent, ports, sip, processes, metrics, cordboard };
         site.wait_until_ready()?;
         Ok((site, agents_port))
     }
@@ -97,6 +111,17 @@ impl Site {
         // The first second after an election is not what is measured.
         std::thread::sleep(Duration::from_secs(1));
         Ok(())
+    }
+
+    /// Where `cordctl` finds the cluster.
+    pub(super) fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A process by its id.
+    pub(super) fn pid(&self, id: &str) -> anyhow::Result<u32> {
+        let found = self.processes.iter().find(|watched| watched.name == id);
+        found.map(|watched| watched.pid).with_context(|| format!("there is no {id}"))
     }
 
     /// The sum of a counter or gauge over all processes.

@@ -23,6 +23,10 @@ pub(super) struct Line {
     pub(super) rule: Rule,
     own: SocketAddr,
     media: SocketAddr,
+    /// Users whose sound goes elsewhere.
+    own_media: BTreeMap<String, SocketAddr>,
+    /// Where the other side of such a user's newest call listens.
+    their_media: BTreeMap<String, SocketAddr>,
     laws: Vec<Law>,
     calls: BTreeMap<String, Dialog>,
     begun: u64,
@@ -53,6 +57,7 @@ struct Dialog {
     sdp_version: u32,
     media: SocketAddr,
     cancel_wanted: bool,
+    bye_said: Option<Instant>,
 }
 
 /// Sent again until somebody hears it.
@@ -69,7 +74,8 @@ struct Repeat {
 impl Line {
     pub(super) fn new(own: SocketAddr, media: SocketAddr, laws: Vec<Law>, rule: Rule) -> Self {
         let (calls, out, repeats) = (BTreeMap::new(), VecDeque::new(), Vec::new());
-        Self { rule, own, media, laws, calls, begun: 0, counter: 0, out, repeats }
+        let (own_media, their_media) = (BTreeMap::new(), BTreeMap::new());
+        Self { rule, own, media, own_media, their_media, laws, calls, begun: 0, counter: 0, out, repeats }
     }
 
     pub(super) fn call(&mut self, gateway: SocketAddr, number: &str, caller: &str) -> String {
@@ -88,6 +94,9 @@ impl Line {
                 answers: Vec::new(),
                 asked: Vec::new(),
                 text: String::new(),
+                target: gateway,
+                moved: None,
+                bye_took: None,
             },
             local: format!("<sip:{caller}@{own}>;tag=t{order}"),
             remote: format!("<sip:{number}@{gateway}>"),
@@ -101,8 +110,9 @@ impl Line {
             answered: String::new(),
             direction: "sendrecv".to_owned(),
             sdp_version: 0,
-            media: self.media,
+            media: self.own_media.get(caller).copied().unwrap_or(self.media),
             cancel_wanted: false,
+            bye_said: None,
         };
         self.calls.insert(id.clone(), dialog);
         self.invite(&id);
@@ -128,6 +138,7 @@ impl Line {
     pub(super) fn hang_up(&mut self, id: &str) {
         let Some(dialog) = self.calls.get_mut(id).filter(|dialog| dialog.call.state == State::Up) else { return };
         dialog.call.state = State::Ended(End::ByUs);
+        dialog.bye_said = Some(Instant::now());
         self.ask(id, "BYE", "", "");
     }
 
@@ -184,6 +195,9 @@ impl Line {
             }
             None => self.hear_request(&id, &message, from),
         }
+        if !self.own_media.is_empty() && text.contains("m=audio") {
+            self.note_media(&id);
+        }
     }
 
     fn hear_invite(&mut self, id: &str, message: &Message<'_>, from: SocketAddr, text: &str) {
@@ -203,6 +217,9 @@ impl Line {
                 answers: Vec::new(),
                 asked: vec!["INVITE".to_owned()],
                 text: text.to_owned(),
+                target: words::host(&contact_uri).unwrap_or(from),
+                moved: None,
+                bye_took: None,
             },
             local: format!("{};tag=u{order}", message.one("To")),
             remote: message.one("From").to_owned(),
@@ -216,8 +233,9 @@ impl Line {
             answered: String::new(),
             direction: "sendrecv".to_owned(),
             sdp_version: 0,
-            media: self.media,
+            media: self.own_media.get(&own).copied().unwrap_or(self.media),
             cancel_wanted: false,
+            bye_said: None,
         };
         self.calls.insert(id.to_owned(), dialog);
         let lines = message.echo(&format!("u{order}"));
@@ -273,7 +291,19 @@ impl Line {
                 self.out.push_back((from, text));
             }
             "INVITE" if again => {}
+            "INVITE" if matches!(dialog.call.state, State::Ended(_)) => {
+                let text = words::message("SIP/2.0 481 Over", &lines, "", "");
+                self.out.push_back((from, text));
+            }
             "INVITE" => {
+                // RFC 3261 12.2.2: a re-INVITE may name another place for what we ask from now on.
+                let target = words::uri(message.one("Contact"));
+                if let Some(to) = words::host(target) {
+                    if to != dialog.to {
+                        dialog.call.moved = Some(Instant::now());
+                    }
+                    (dialog.target, dialog.to, dialog.call.target) = (target.to_owned(), to, to);
+                }
                 dialog.call.sdp = message.body.to_owned();
                 dialog.call.media = words::media_of(message.body).or(dialog.call.media);
                 dialog.sdp_version += 1;
@@ -307,6 +337,9 @@ impl Line {
         }
         let Some(dialog) = self.calls.get_mut(id) else { return };
         let call = &mut dialog.call;
+        if method == "BYE" && status >= 200 && call.bye_took.is_none() {
+            call.bye_took = dialog.bye_said.map(|said| said.elapsed());
+        }
         if call.answers.last() != Some(&(method.to_owned(), status)) {
             call.answers.push((method.to_owned(), status));
         }
@@ -331,6 +364,7 @@ impl Line {
                 dialog.remote = message.one("To").to_owned();
                 dialog.target = words::uri(message.one("Contact")).to_owned();
                 dialog.to = words::host(&dialog.target).unwrap_or(dialog.to);
+                dialog.call.target = dialog.to;
                 dialog.call.sdp = message.body.to_owned();
                 dialog.call.media = words::media_of(message.body).or(dialog.call.media);
                 if dialog.call.state == State::Calling {
@@ -354,6 +388,26 @@ impl Line {
                 self.out.push_back((dialog.to, text));
             }
         }
+    }
+
+    pub(super) fn sound_of(&mut self, user: &str, media: SocketAddr) {
+        self.own_media.insert(user.to_owned(), media);
+    }
+
+    pub(super) fn media_of(&self, user: &str) -> Option<SocketAddr> {
+        self.their_media.get(user).copied()
+    }
+
+    fn note_media(&mut self, id: &str) {
+        let Some(call) = self.calls.get(id).map(|dialog| &dialog.call) else { return };
+        if let Some(media) = call.media.filter(|_| self.own_media.contains_key(&call.own)) {
+            self.their_media.insert(call.own.clone(), media);
+        }
+    }
+
+    pub(super) fn forget(&mut self, id: &str) {
+        self.calls.remove(id);
+        self.repeats.retain(|repeat| !repeat.key.starts_with(id));
     }
 
     pub(super) fn calls(&self) -> Vec<Call> {

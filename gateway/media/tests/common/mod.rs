@@ -62,7 +62,13 @@ impl Phone {
     }
 
     pub fn remote(&self) -> Remote {
-        Remote { address: self.address(), codec: self.codec, dtmf_payload: Some(DTMF), direction: Direction::SendRecv }
+        Remote {
+            address: self.address(),
+            codec: self.codec,
+            dtmf_payload: Some(DTMF),
+            direction: Direction::SendRecv,
+            srtp: None,
+        }
     }
 
     pub fn open(&self, plane: &MediaPlane, key: MediaKey) -> u16 {
@@ -120,6 +126,17 @@ impl Phone {
 
     pub fn hears_nothing(&self) -> bool {
         self.try_hear(QUIET).is_none()
+    }
+
+    /// What has come already, if anything.
+    pub fn take(&self) -> Option<Packet> {
+        self.socket.set_nonblocking(true).expect("nonblocking");
+        let mut buffer = [0; 2_048];
+        let taken = self.socket.recv_from(&mut buffer).ok();
+        self.socket.set_nonblocking(false).expect("blocking");
+        let (length, from) = taken?;
+        let packet = rtp::parse(&buffer[..length]).expect("we send RTP only");
+        Some(Packet { header: packet.header, payload: packet.payload.to_vec(), from })
     }
 
     /// Throws away what has come until now.

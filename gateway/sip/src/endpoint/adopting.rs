@@ -1,19 +1,32 @@
 //! A leg of another gateway goes on here, from its passport.
-//! Never speaks to the far end by itself: `reoffer` does, when the gateway has media for it.
+//! Never speaks to the far end by itself: `alert`, `answer`, `reoffer` and `end` do, when the gateway knows what is wanted.
+
+use bytes::Bytes;
 
 use super::{ASLEEP, Endpoint, session};
-use crate::leg::{Leg, LegState, Up};
+use crate::leg::{Audio, Leg, LegState, Offered, Up};
 use crate::passport::{self, PassportError};
+use crate::sdp::Origin;
 use crate::tag;
-use crate::types::{LegId, Millis};
+use crate::timers::LegTimer;
+use crate::transaction::{ServerState, ServerTx};
+use crate::types::{Adopted, LegId, Millis};
+use crate::write;
 
-/// Our next CSeq in an adopted dialog is so much higher than the passport's: the other gateway may have used some since
-/// it was written. RFC 3261 12.2.1.1 only asks that it grows.
+/// Our next CSeq in an adopted dialog is at least so much higher than the passport's: the other gateway may have used some
+/// since it was written. RFC 3261 12.2.1.1 only asks that it grows.
 const CSEQ_LEAP: u32 = 10_000;
+
+/// Two gateways that adopt a leg one after the other from the same passport must not use the same numbers: the later one's
+/// are higher by the time between them.
+const CSEQ_EPOCH_MS: u64 = 1_700_000_000_000;
+const CSEQ_STEP_MS: u64 = 250;
+/// RFC 3261 8.1.1.5: less than 2^31, with room to count on.
+const CSEQ_MAX: u32 = 0x7fff_0000;
 
 impl Endpoint {
     /// Takes a leg over. The token in the passport must be the one that our secret gives this leg.
-    pub fn adopt(&mut self, now: Millis, leg: LegId, passport: &[u8]) -> Result<(), PassportError> {
+    pub fn adopt(&mut self, now: Millis, leg: LegId, passport: &[u8]) -> Result<Adopted, PassportError> {
         let opened = passport::open(passport)?;
         if opened.token != tag::encode(&self.core.keys, leg) {
             return Err(PassportError::Foreign);
@@ -22,12 +35,45 @@ impl Endpoint {
             return Err(PassportError::NoPlace);
         }
         let mut dialog = opened.dialog;
-        dialog.local_cseq = dialog.local_cseq.saturating_add(CSEQ_LEAP) & 0x7fff_ffff;
-        let state = LegState::Up(Up { confirmed: true, ..Up::default() });
-        let (token, audio, session) = (opened.token, opened.audio, opened.session);
+        let before = dialog.local_cseq;
+        dialog.local_cseq = leap(now, before);
+        dialog.aim_anew();
+        let (token, session) = (opened.token, opened.session);
+        let (state, audio, adopted) = match opened.early {
+            Some(offered) => {
+                self.resume(&dialog.call_id, &dialog.remote_tag, leg, &offered);
+                (LegState::Offered(offered), Audio { remote: opened.audio.remote, ..Audio::new(leg) }, Adopted::Offered)
+            }
+            None => {
+                let Origin { id, version } = opened.audio.origin;
+                // RFC 3264 8: another description has another version, whoever writes it.
+                let origin = Origin { id, version: version.saturating_add(u64::from(dialog.local_cseq - before)) };
+                let up = Up { confirmed: true, stale: true, ..Up::default() };
+                (LegState::Up(up), Audio { origin, ..opened.audio }, Adopted::Up)
+            }
+        };
         let mut it = Box::new(Leg { id: leg, token, state, dialog, audio, session, wakes: ASLEEP });
-        session::start(&mut self.core, now, &mut it);
+        match adopted {
+            Adopted::Up => session::start(&mut self.core, now, &mut it),
+            Adopted::Offered => {
+                self.core.wake_leg(&mut it, LegTimer::Setup, now.plus(self.core.config.setup_wait_ms));
+            }
+        }
         self.legs.insert(leg, it);
-        Ok(())
+        Ok(adopted)
     }
+
+    /// The INVITE's transaction, so that repeats, CANCEL and ACK find it.
+    fn resume(&mut self, call_id: &Bytes, from_tag: &Bytes, leg: LegId, offered: &Offered) {
+        let response = write::finish(offered.echo.response(100, ""));
+        let merge = self.core.merge_key_of(call_id, from_tag, offered.cseq);
+        let (state, flow) = (ServerState::Proceeding, offered.echo.flow);
+        self.core.serve(offered.key, ServerTx { state, flow, response, due: Millis(0), merge, leg: Some(leg) });
+    }
+}
+
+fn leap(now: Millis, cseq: u32) -> u32 {
+    let by_time = now.0.saturating_sub(CSEQ_EPOCH_MS) / CSEQ_STEP_MS;
+    let by_time = u32::try_from(by_time).unwrap_or(CSEQ_MAX).min(CSEQ_MAX - CSEQ_LEAP);
+    cseq.saturating_add(CSEQ_LEAP).max(by_time).max(cseq).min(CSEQ_MAX.max(cseq))
 }

@@ -1,11 +1,14 @@
 //! Calls out: an INVITE of ours, what comes back, and how it is taken back.
 //! Never decides whom to ring.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::core::{Ask, Core};
-use super::{ASLEEP, Endpoint, session};
-use crate::dialog::Dialog;
+use super::{ASLEEP, Endpoint, redirect, session};
+use crate::dialog::{Dialog, HOPS_MAX};
 use crate::leg::{Audio, Calling, Ending, Fate, Leg, LegState, Up};
 use crate::message::{Method, Response};
 use crate::raw;
@@ -15,10 +18,10 @@ use crate::timers::{Due, LegTimer};
 use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
 use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Millis, Transport};
 use crate::uri::{Scheme, Uri};
-use crate::{passport, write};
+use crate::{identity, passport, write};
 
 /// Fields that `Invite::headers` may not set.
-const OURS: [&str; 16] = [
+const OURS: &[&str] = &[
     "via",
     "from",
     "to",
@@ -34,7 +37,17 @@ const OURS: [&str; 16] = [
     "supported",
     "allow",
     "authorization",
+    "proxy-authorization",
     "session-expires",
+    "min-se",
+    "p-asserted-identity",
+    "p-preferred-identity",
+    "privacy",
+    "history-info",
+    "diversion",
+    "replaces",
+    "rack",
+    "rseq",
 ];
 
 impl Endpoint {
@@ -46,50 +59,53 @@ impl Endpoint {
         if self.legs.contains_key(&leg) || self.core.clients.contains_key(&key) {
             return;
         }
-        let target = Uri::parse(invite.target.as_bytes()).filter(|uri| uri.scheme == Scheme::Sip);
-        let flow = invite.destination.or_else(|| target.as_ref().and_then(flow_to));
-        let (Some(target), Some(flow), true) = (target, flow, self.has_room_for_leg()) else {
+        let (Some((target, flow)), true) = (self.way_out(&invite), self.has_room_for_leg()) else {
             return self.core.tell(Effect::Ended { leg, cause: EndCause::Unreachable, status: 0 });
         };
         let token = tag::encode(&self.core.keys, leg);
         let seed = self.seed(leg, &token, &target, &invite);
         let mut audio = Audio::new(leg);
-        audio.local = Some(invite.media);
-        audio.sdp = sdp::offer(audio.origin, invite.media, Direction::SendRecv);
-        let dialog = early_dialog(&seed, flow);
+        let media = self.core.offerable(invite.media, flow);
+        audio.local = Some(media);
+        audio.sdp = sdp::offer(audio.origin, media, Direction::SendRecv);
+        let dialog = early_dialog(&seed, flow, &invite.route);
         let bytes = self.first_invite(&dialog, &branch, &token, &invite, &audio.sdp);
         let calling = Calling { key, rang: false, provisional: false, ending: None, early: None };
         let state = LegState::Calling(Box::new(calling));
         self.legs.insert(leg, Box::new(Leg { id: leg, token, state, dialog, audio, session: None, wakes: ASLEEP }));
         let patience_ms = self.core.config.no_provisional_ms.min(self.core.config.timers.patience_ms());
         let ask = Ask { purpose: Purpose::Invite, leg, flow, bytes, seed: Some(Box::new(seed)), patience_ms };
+        if let Some(login) = invite.login {
+            self.core.logins.insert(leg, Arc::new(login));
+        }
         self.core.ask(now, key, ask);
     }
 
-    fn seed(&self, leg: LegId, token: &str, target: &Uri, invite: &Invite) -> Seed {
-        let mut local = Vec::with_capacity(160);
-        if invite.caller.is_empty() {
-            local.extend_from_slice(b"\"Anonymous\" <sip:anonymous@anonymous.invalid>");
-        } else {
-            if !invite.caller_name.is_empty() {
-                write::quoted(&mut local, &invite.caller_name);
-                local.push(b' ');
-            }
-            local.extend_from_slice(b"<sip:");
-            write::user(&mut local, &invite.caller);
-            local.push(b'@');
-            local.extend_from_slice(self.core.host_port.as_bytes());
-            local.push(b'>');
-        }
+    /// The target, and where its INVITE goes: where we are told, else to the first route, else to the target itself.
+    /// A message of any size goes over the transport that is asked for: one that is too long for a datagram (RFC 3261
+    /// 18.1.1) is cut and put together by the network, as the INVITEs of most phones are; who wants TCP for it says so in
+    /// the target.
+    pub(super) fn way_out(&self, invite: &Invite) -> Option<(Uri, Flow)> {
+        let target = Uri::parse(invite.target.as_bytes()).filter(Uri::is_sip)?;
+        let flow = match (invite.destination, invite.route.first()) {
+            (Some(flow), _) => flow,
+            (None, Some(route)) => flow_to(&Uri::of_value(route.as_bytes())?)?,
+            (None, None) => flow_to(&target)?,
+        };
+        // RFC 3261 26.2.2: what is asked for with `sips` never leaves in the clear.
+        (target.scheme == Scheme::Sip || flow.transport.is_secure()).then_some((target, flow))
+    }
+
+    pub(super) fn seed(&self, leg: LegId, token: &str, target: &Uri, invite: &Invite) -> Seed {
+        let mut local = identity::from(invite, &self.core.host_port);
         local.extend_from_slice(b";tag=");
         local.extend_from_slice(token.as_bytes());
-        let mut remote = vec![b'<'];
-        remote.extend_from_slice(&target.text);
-        remote.push(b'>');
+        let uri = identity::request_uri(invite, target);
+        let remote = [b"<", uri.as_slice(), b">"].concat();
         // Derived, like the tag: another gateway must be able to take the INVITE back.
         let call_id = format!("{:016x}{:016x}-{}", leg.call, self.core.keys.digest(b'I', &[token.as_bytes()]), leg.leg);
         Seed {
-            uri: target.text.clone(),
+            uri: Bytes::from(uri),
             local: Bytes::from(local),
             remote: Bytes::from(remote),
             call_id: Bytes::from(call_id),
@@ -101,11 +117,14 @@ impl Endpoint {
     }
 
     fn first_invite(&self, dialog: &Dialog, branch: &str, token: &str, invite: &Invite, sdp: &[u8]) -> Bytes {
-        let mut out = dialog.request("INVITE", 1, &self.core.host_port, branch);
+        let hops = if invite.max_forwards == 0 { HOPS_MAX } else { invite.max_forwards };
+        let mut out = dialog.request_within(hops, "INVITE", 1, &self.core.host_port, branch);
         self.core.contact(&mut out, token, dialog.flow.transport);
         write::field(&mut out, "Allow", write::ALLOW);
         write::field(&mut out, "Supported", write::SUPPORTED);
         write::field(&mut out, "User-Agent", &self.core.config.user_agent);
+        session::ask(&mut out, &self.core.config);
+        identity::lines(&mut out, invite, &dialog.target, &self.core.host_port, &self.core.config.limits);
         for (name, value) in &invite.headers {
             let token = !name.is_empty() && name.bytes().all(raw::is_token);
             let ours = OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) || name.len() == 1;
@@ -152,7 +171,7 @@ impl Endpoint {
                 self.core.send(tx.flow, ack.clone());
                 tx.bytes = ack;
                 self.core.complete(now, key, tx);
-                let fate = self.legs.get(&id).map_or(Fate::Lives, |leg| refused(leg, key, response.status));
+                let fate = self.legs.get(&id).map_or(Fate::Lives, |leg| refused(&mut self.core, leg, key, response));
                 self.settle(id, fate);
             }
             // RFC 3261 17.1.1.2: a repeat of the refusal gets the ACK again.
@@ -182,7 +201,7 @@ impl Endpoint {
         let id = tx.leg;
         let Some(seed) = tx.seed.as_mut() else { return };
         let mut dialog = Dialog::of_response(seed, response, flow, self.core.config.limits.routes_max);
-        tx.bytes = self.core.ack(id, &dialog, seed.cseq);
+        tx.bytes = self.core.ack_as(id, &dialog, seed.cseq, &tx.bytes);
         tx.flow = dialog.flow;
         seed.tag = response.to_tag.clone();
         let abandoned = seed.abandoned;
@@ -199,12 +218,19 @@ impl Endpoint {
 
 /// Where a URI points when its host is an address.
 fn flow_to(uri: &Uri) -> Option<Flow> {
-    let transport = uri.transport.unwrap_or(Transport::Udp);
-    uri.socket().map(|remote| Flow { transport, remote, connection: 0 })
+    let secure = uri.scheme == Scheme::Sips;
+    let transport = match uri.transport.unwrap_or(Transport::Udp) {
+        // RFC 3261 26.2.2, 18.1: `sips` is TLS, whatever stream it names.
+        Transport::Udp | Transport::Tcp if secure => Transport::Tls,
+        Transport::Ws if secure => Transport::Wss,
+        other => other,
+    };
+    let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+    uri.ip.map(|ip| Flow { transport, remote: SocketAddr::new(ip, port), connection: 0 })
 }
 
 /// The dialog of an INVITE before anything came back.
-fn early_dialog(seed: &Seed, flow: Flow) -> Dialog {
+pub(super) fn early_dialog(seed: &Seed, flow: Flow, route: &[String]) -> Dialog {
     Dialog {
         call_id: seed.call_id.clone(),
         local: seed.local.clone(),
@@ -212,7 +238,7 @@ fn early_dialog(seed: &Seed, flow: Flow) -> Dialog {
         remote_tag: Bytes::new(),
         local_cseq: seed.cseq,
         remote_cseq: 0,
-        routes: Vec::new(),
+        routes: route.iter().filter(|value| !value.chars().any(char::is_control)).cloned().map(Bytes::from).collect(),
         target: seed.uri.clone(),
         flow,
         updates: false,
@@ -226,7 +252,8 @@ fn progress(core: &mut Core, leg: &mut Leg, response: &Response) -> Option<Endin
     calling.provisional = true;
     if response.status > 100 {
         if !response.body.is_empty() {
-            calling.early = sdp::read(&response.body, &limits).ok().map(|description| description.media);
+            let answer = sdp::read(&response.body, &limits).and_then(|answer| answer.answers(leg.audio.local));
+            calling.early = answer.ok().map(|description| description.media);
         }
         if !calling.rang && calling.ending.is_none() {
             calling.rang = true;
@@ -246,7 +273,10 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
     }
     let media = match response.body.is_empty() {
         true => calling.early,
-        false => sdp::read(&response.body, &core.config.limits).ok().map(|description| description.media),
+        false => {
+            let answer = sdp::read(&response.body, &core.config.limits);
+            answer.and_then(|answer| answer.answers(leg.audio.local)).ok().map(|description| description.media)
+        }
     };
     let Some(media) = media else {
         core.hang_up(now, leg.id, &mut dialog, 488, "no common codec");
@@ -263,11 +293,14 @@ fn answered(core: &mut Core, now: Millis, leg: &mut Leg, mut dialog: Dialog, res
 }
 
 /// A final refusal of our INVITE.
-fn refused(leg: &Leg, key: u64, status: u16) -> Fate {
+fn refused(core: &mut Core, leg: &Leg, key: u64, response: &Response) -> Fate {
+    let status = response.status;
     match &leg.state {
         LegState::Calling(calling) if calling.key == key => {
             if calling.ending.is_some() {
                 Fate::Ended(EndCause::Ordered, status)
+            } else if redirect::tell(core, leg.id, response) {
+                Fate::Ended(EndCause::Moved, status)
             } else {
                 Fate::Ended(cause_of(status), status)
             }

@@ -1,7 +1,8 @@
 //! What legs share: configuration, transactions, timers and the effects that wait to be polled.
 //! Never holds a leg, so that a leg and this can be borrowed together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,11 +10,12 @@ use crate::config::EndpointConfig;
 use crate::dialog::Dialog;
 use crate::echo::Echo;
 use crate::leg::Leg;
+use crate::login;
 use crate::message::{Method, Request};
 use crate::tag::Keys;
 use crate::timers::{Due, LegTimer, TimerHeap};
 use crate::transaction::{ByHash, ClientState, ClientTx, Purpose, Seed, ServerState, ServerTx};
-use crate::types::{Effect, Flow, LegId, Millis, Transport};
+use crate::types::{Effect, Flow, LegId, LocalMedia, Login, Millis, Transport};
 use crate::write;
 
 pub(crate) struct Core {
@@ -27,7 +29,11 @@ pub(crate) struct Core {
     pub(crate) clients: BTreeMap<u64, ClientTx>,
     /// (Call-ID, From-tag, CSeq) of INVITEs whose transaction lives.
     pub(crate) merges: ByHash<u64>,
+    /// How legs answer challenges.
+    pub(crate) logins: BTreeMap<LegId, Arc<Login>>,
     pub(crate) effects: VecDeque<Effect>,
+    /// Shards whose legs may have moved.
+    pub(crate) doubts: BTreeSet<u32>,
 }
 
 impl Core {
@@ -40,7 +46,9 @@ impl Core {
             servers: ByHash::default(),
             clients: BTreeMap::new(),
             merges: ByHash::default(),
+            logins: BTreeMap::new(),
             effects: VecDeque::new(),
+            doubts: BTreeSet::new(),
         }
     }
 
@@ -65,7 +73,11 @@ impl Core {
     }
 
     pub(crate) fn merge_key(&self, request: &Request) -> u64 {
-        self.keys.digest(b'M', &[&request.call_id, &request.from.tag, &request.cseq.to_le_bytes()])
+        self.merge_key_of(&request.call_id, &request.from.tag, request.cseq)
+    }
+
+    pub(crate) fn merge_key_of(&self, call_id: &[u8], from_tag: &[u8], cseq: u32) -> u64 {
+        self.keys.digest(b'M', &[call_id, from_tag, &cseq.to_le_bytes()])
     }
 
     /// A refusal nobody remembers (RFC 3261 8.2.7): a repeat of the request gets the same bytes, the ACK is dropped.
@@ -161,7 +173,8 @@ impl Core {
         self.timers.arm(due, Due::Client(key));
         let state = ClientState::Trying { interval_ms: t1, until };
         let Ask { purpose, leg, flow, bytes, seed, .. } = ask;
-        self.clients.insert(key, ClientTx { purpose, leg, flow, state, bytes, due, seed });
+        let login = self.logins.get(&leg).cloned();
+        self.clients.insert(key, ClientTx { purpose, leg, flow, state, bytes, due, seed, login, tries: 0 });
     }
 
     /// BYE with a Reason; the leg need not live any longer.
@@ -184,8 +197,14 @@ impl Core {
 
     /// The ACK for a 2xx (RFC 3261 13.2.2.4): its own transaction, in the dialog.
     pub(crate) fn ack(&mut self, leg: LegId, dialog: &Dialog, cseq: u32) -> Bytes {
+        self.ack_as(leg, dialog, cseq, b"")
+    }
+
+    /// The same for an INVITE whose bytes are known: RFC 3261 22.1 wants its credentials in the ACK.
+    pub(crate) fn ack_as(&mut self, leg: LegId, dialog: &Dialog, cseq: u32, invite: &[u8]) -> Bytes {
         let branch = self.branch(leg, "ACK", cseq, &dialog.remote_tag);
-        let out = dialog.request("ACK", cseq, &self.host_port, &branch);
+        let mut out = dialog.request("ACK", cseq, &self.host_port, &branch);
+        login::copy_credentials(&mut out, invite);
         let bytes = write::finish(out);
         self.send(dialog.flow, bytes.clone());
         bytes
@@ -202,6 +221,16 @@ impl Core {
             out.extend_from_slice(transport.uri_name().as_bytes());
         }
         out.extend_from_slice(b">\r\n");
+    }
+
+    /// Whether an SDP that goes this way may hold SRTP keys (RFC 4568 7: only over a protected transport).
+    pub(crate) fn keys_may_travel(&self, flow: Flow) -> bool {
+        flow.transport.is_secure() || self.config.crypto_anywhere
+    }
+
+    /// Our media as it may be offered there.
+    pub(crate) fn offerable(&self, media: LocalMedia, flow: Flow) -> LocalMedia {
+        LocalMedia { crypto: media.crypto.filter(|_| self.keys_may_travel(flow)), ..media }
     }
 
     /// Wakes a leg's timer at a moment; an earlier wish of the same timer is dropped.

@@ -4,7 +4,7 @@
 use super::core::Core;
 use super::inbound::ACCEPT;
 use super::offered::{Ok2xx, about_us, is_type, refusal_inside, refuse, say_ok};
-use super::{Endpoint, session};
+use super::{Endpoint, refer, session};
 use crate::leg::{Fate, Leg, LegState};
 use crate::message::{Method, Request};
 use crate::sdp;
@@ -14,7 +14,7 @@ use crate::types::{Direction, Effect, EndCause, Flow, LegId, Millis};
 use crate::{passport, write};
 
 /// A refusal inside of a dialog.
-struct No(u16, Option<(&'static str, String)>);
+pub(super) struct No(u16, Option<(&'static str, String)>);
 
 impl From<u16> for No {
     fn from(status: u16) -> Self {
@@ -24,7 +24,7 @@ impl From<u16> for No {
 
 impl No {
     /// RFC 3261 14.2: come again in a moment.
-    fn later(status: u16) -> Self {
+    pub(super) fn later(status: u16) -> Self {
         Self(status, Some(("Retry-After", "1".to_owned())))
     }
 }
@@ -47,6 +47,9 @@ impl Endpoint {
         {
             return no(core, now, key, request, leg, &No(status, field));
         }
+        if matches!(request.method, Method::Invite | Method::Update) && core.in_doubt(id.shard) {
+            return no(core, now, key, request, leg, &No::later(500));
+        }
         let mut fate = Fate::Lives;
         let outcome = match request.method {
             Method::Bye => {
@@ -63,7 +66,8 @@ impl Endpoint {
                 core.reply(now, key, request.echo.flow, write::finish(out));
                 Ok(())
             }
-            Method::Unserved => Err(405.into()),
+            Method::Refer => refer::ask(core, now, key, request, leg),
+            Method::Unserved | Method::Notify | Method::Prack => Err(405.into()),
             Method::Unknown | Method::Register | Method::Ack | Method::Cancel => Err(501.into()),
         };
         if let Err(refusal) = outcome {
@@ -122,7 +126,8 @@ fn reinvite(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Reques
     if up.asking.is_some() {
         return Err(491.into());
     }
-    if up.unacked.is_some() {
+    // Adopted: until our media is offered there is nothing to answer with.
+    if up.unacked.is_some() || up.stale {
         return Err(No::later(500));
     }
     let (session, session_line) = session_terms(core, request)?;
@@ -152,6 +157,7 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
         // RFC 3311 5.2: one offer at a time.
         match &leg.state {
             LegState::Up(up) if up.asking.is_some() => return Err(491.into()),
+            LegState::Up(up) if up.stale => return Err(No::later(500)),
             LegState::Up(up) if up.unacked.as_ref().is_none_or(|unacked| !unacked.offered) => {}
             LegState::Up(_) | LegState::Offered(_) | LegState::Calling(_) => return Err(No::later(500)),
         }
@@ -179,8 +185,7 @@ fn update(core: &mut Core, now: Millis, flow: Flow, key: u64, request: &Request,
 }
 
 fn session_terms(core: &Core, request: &Request) -> Result<(Option<crate::leg::Session>, String), No> {
-    session::answer(request, core.config.limits.session_seconds_min)
-        .map_err(|min| No(422, Some(("Min-SE", min.to_string()))))
+    session::answer(request, &core.config).map_err(|min| No(422, Some(("Min-SE", min.to_string()))))
 }
 
 /// Answers the offer in a request, if there is one: our SDP is rewritten, its version grows with each change.
@@ -189,7 +194,9 @@ fn take_offer(core: &mut Core, request: &Request, leg: &mut Leg) -> Result<bool,
     if !is_type(request, "application/sdp") {
         return Err(415.into());
     }
-    let offer = sdp::read(&request.body, &core.config.limits).map_err(|problem| match problem {
+    let keys = core.keys_may_travel(leg.dialog.flow) && local.crypto.is_some();
+    let offer = sdp::read(&request.body, &core.config.limits).and_then(|offer| offer.permitted(keys));
+    let offer = offer.map_err(|problem| match problem {
         sdp::SdpProblem::Malformed => 400u16,
         sdp::SdpProblem::NothingInCommon => 488,
     })?;
@@ -239,7 +246,7 @@ fn acked(core: &mut Core, now: Millis, leg: &mut Leg, request: &Request) -> Fate
     }
     if unacked.offered {
         // A late offer: the answer is in the ACK, and there is no way to refuse it but to hang up.
-        match sdp::read(&request.body, &core.config.limits) {
+        match sdp::read(&request.body, &core.config.limits).and_then(|answer| answer.answers(leg.audio.local)) {
             Ok(answer) => {
                 hear(core, leg, answer.media);
             }
@@ -251,6 +258,13 @@ fn acked(core: &mut Core, now: Millis, leg: &mut Leg, request: &Request) -> Fate
     }
     if unacked.tell || unacked.offered {
         confirm(core, leg);
+    }
+    if let LegState::Up(up) = &leg.state
+        && up.stale
+        && up.wanted.is_some()
+    {
+        // The ACK may be for the former's answer.
+        super::offering::begin(core, now, leg);
     }
     Fate::Lives
 }

@@ -2,11 +2,11 @@
 //! Never scans: what is not armed does not happen.
 
 use super::core::Core;
-use super::{Endpoint, calling, offered, offering};
+use super::{Endpoint, calling, offered, offering, refer};
 use crate::leg::{Fate, Leg, LegState};
 use crate::timers::{Due, LegTimer};
 use crate::transaction::Woken;
-use crate::types::{EndCause, LegId, Millis};
+use crate::types::{BindingId, EndCause, LegId, Millis};
 
 impl Endpoint {
     /// Does whatever is due.
@@ -16,6 +16,7 @@ impl Endpoint {
                 Due::Server(key) => self.wake_server(now, key, at),
                 Due::Client(key) => self.wake_client(now, key, at),
                 Due::Leg(id, timer) => self.wake_leg(now, id, timer, at),
+                Due::Binding(number) => self.binding_due(now, BindingId(number), at),
                 Due::Register(number) => self.register_due(now, number),
             }
         }
@@ -37,11 +38,19 @@ impl Endpoint {
     fn wake_leg(&mut self, now: Millis, id: LegId, timer: LegTimer, at: Millis) {
         let Some(leg) = self.legs.get_mut(&id).filter(|leg| leg.wakes[timer as usize] == at) else { return };
         leg.wakes[timer as usize] = Millis(0);
+        if self.postponed(now, id, timer) {
+            return;
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
         let core = &mut self.core;
         let fate = match timer {
             LegTimer::Setup => setup(core, now, leg),
             LegTimer::Alert => {
                 offered::alert(core, now, leg);
+                Fate::Lives
+            }
+            LegTimer::Refer => {
+                refer::overdue(core, now, leg);
                 Fate::Lives
             }
             LegTimer::Ok => ok_again(core, now, leg),

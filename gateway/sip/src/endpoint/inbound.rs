@@ -1,18 +1,26 @@
 //! The way in: one message, sorted to its transaction, its leg, or a refusal.
 //! Never changes a leg itself.
 
+use bytes::Bytes;
+
 use super::Endpoint;
 use super::offered::refusal_of_options;
 use crate::message::{self, Method, Parsed, Request};
 use crate::tag;
-use crate::types::{Access, Flow, LegId, Millis};
+use crate::types::{Access, Effect, Flow, LegId, Millis};
 use crate::write;
 
 impl Endpoint {
     /// One whole message from the network.
     pub fn receive(&mut self, now: Millis, flow: Flow, bytes: &[u8], access: &dyn Access) {
         match message::parse(bytes, flow, &self.core.config.limits) {
-            Parsed::Request(request) => self.on_request(now, flow, &request, access),
+            Parsed::Request(request) => match self.stray(flow, &request, access) {
+                Some((shard, call)) => {
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    self.core.tell(Effect::Stray { shard, call, flow, bytes });
+                }
+                None => self.on_request(now, flow, &request, access),
+            },
             Parsed::Response(response) => self.on_response(now, flow, &response),
             Parsed::Refused { echo, status } => self.core.refuse(&echo, status, &[]),
             Parsed::Noise => {}
@@ -46,8 +54,8 @@ impl Endpoint {
             Method::Invite => self.on_invite(now, flow, key, request, access),
             Method::Register => self.on_register(now, flow, key, request, access),
             Method::Options => self.options(request),
-            Method::Bye | Method::Info | Method::Update => self.core.refuse(&request.echo, 481, &[]),
-            Method::Unserved => self.core.refuse(&request.echo, 405, &[]),
+            Method::Bye | Method::Info | Method::Update | Method::Prack => self.core.refuse(&request.echo, 481, &[]),
+            Method::Unserved | Method::Refer | Method::Notify => self.core.refuse(&request.echo, 405, &[]),
             Method::Unknown | Method::Ack | Method::Cancel => self.core.refuse(&request.echo, 501, &[]),
         }
     }

@@ -3,26 +3,35 @@
 //! `calling` sends them out, `dialogue` is what happens inside of a dialog, `due` is what time does.
 
 mod adopting;
+mod again;
+mod binding;
 mod calling;
 mod core;
 mod dialogue;
+mod doubt;
 mod due;
 mod inbound;
 mod offered;
 mod offering;
 mod outbound;
+mod ping;
+mod redirect;
+mod refer;
 mod register;
 mod session;
+mod stray;
+mod take_back;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use self::binding::Binding;
 use self::core::Core;
 use self::register::PendingRegister;
 use crate::config::EndpointConfig;
 use crate::leg::{Fate, Leg};
 use crate::passport;
 use crate::timers::LEG_TIMERS;
-use crate::types::{Effect, LegId, Millis, RegisterId, RemoteMedia};
+use crate::types::{BindingId, Effect, LegId, LocalMedia, Millis, PingId, RegisterId, RemoteMedia};
 
 /// All SIP state of one lane.
 pub struct Endpoint {
@@ -30,6 +39,8 @@ pub struct Endpoint {
     legs: BTreeMap<LegId, Box<Leg>>,
     registers: BTreeMap<RegisterId, PendingRegister>,
     registers_seen: u64,
+    bindings: BTreeMap<BindingId, Binding>,
+    pings: BTreeSet<PingId>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -42,7 +53,14 @@ impl Endpoint {
     /// An endpoint without legs.
     #[must_use]
     pub fn new(config: EndpointConfig) -> Self {
-        Self { core: Core::new(config), legs: BTreeMap::new(), registers: BTreeMap::new(), registers_seen: 0 }
+        Self {
+            core: Core::new(config),
+            legs: BTreeMap::new(),
+            registers: BTreeMap::new(),
+            registers_seen: 0,
+            bindings: BTreeMap::new(),
+            pings: BTreeSet::new(),
+        }
     }
 
     /// The next effect, in order.
@@ -60,6 +78,12 @@ impl Endpoint {
     #[must_use]
     pub fn remote_media(&self, leg: LegId) -> Option<&RemoteMedia> {
         self.legs.get(&leg)?.audio.remote.as_ref()
+    }
+
+    /// Our end of the audio as it was offered or answered, with the SRTP key when SRTP was agreed.
+    #[must_use]
+    pub fn local_media(&self, leg: LegId) -> Option<&LocalMedia> {
+        self.legs.get(&leg)?.audio.local.as_ref()
     }
 
     /// The dialog of an answered leg, as any gateway needs it to go on.
@@ -82,8 +106,10 @@ impl Endpoint {
     /// The only place where legs end.
     fn settle(&mut self, leg: LegId, fate: Fate) {
         if let Fate::Ended(cause, status) = fate
-            && self.legs.remove(&leg).is_some()
+            && let Some(gone) = self.legs.remove(&leg)
         {
+            refer::abandon(&mut self.core, &gone);
+            self.core.logins.remove(&leg);
             self.core.tell(Effect::Ended { leg, cause, status });
         }
     }

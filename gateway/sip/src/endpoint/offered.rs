@@ -10,8 +10,8 @@ use crate::sdp::{self, SdpProblem};
 use crate::timers::{Due, LegTimer};
 use crate::transaction::{ServerState, ServerTx};
 use crate::types::{Access, Effect, EndCause, Flow, LegId, LocalMedia, Millis, UnknownLeg};
-use crate::uri::{Scheme, clean};
-use crate::{tag, write};
+use crate::uri::Scheme;
+use crate::{identity, passport, tag, write};
 
 /// 180 is said again this often, because a proxy gives up after three minutes (RFC 3261 13.3.1.1, timer C).
 const ALERT_AGAIN_MS: u64 = 60_000;
@@ -49,6 +49,9 @@ impl Endpoint {
         if !access.trunk_allows(flow.remote.ip()) {
             return Err(403.into());
         }
+        if self.is_ours_back(request) {
+            return Err(482.into());
+        }
         let merge = self.core.merge_key(request);
         // RFC 3261 8.2.2.2: the same request over another path.
         if self.core.merges.contains_key(&merge) {
@@ -63,11 +66,11 @@ impl Endpoint {
         if self.legs.contains_key(&id) {
             return Err(482.into());
         }
-        let (session, session_line) = session::answer(request, limits.session_seconds_min)
+        let (session, session_line) = session::answer(request, &self.core.config)
             .map_err(|min| Refusal { status: 422, field: Some(("Min-SE", min.to_string())) })?;
         let offer = match request.body.is_empty() {
             true => None,
-            false => Some(sdp::read(&request.body, &limits).map_err(|problem| match problem {
+            false => Some(self.read_offer(&request.body, flow).map_err(|problem| match problem {
                 SdpProblem::Malformed => 400u16,
                 SdpProblem::NothingInCommon => 488,
             })?),
@@ -87,16 +90,33 @@ impl Endpoint {
         let media = offer.as_ref().map(|offer| offer.media);
         let mut audio = Audio::new(id);
         audio.remote = media;
-        let offered =
-            Offered { key, cseq: request.cseq, echo: request.echo.clone(), offer, alerted: false, session_line };
+        let offered = Offered {
+            key,
+            cseq: request.cseq,
+            echo: request.echo.clone(),
+            offer,
+            alerted: false,
+            session_line,
+            adopted: false,
+        };
         let state = LegState::Offered(Box::new(offered));
         let mut leg = Box::new(Leg { id, token, state, dialog, audio, session, wakes: ASLEEP });
         self.core.wake_leg(&mut leg, LegTimer::Setup, now.plus(self.core.config.setup_wait_ms));
+        let passport = passport::write(&leg).unwrap_or_default();
         self.legs.insert(id, leg);
-        let caller = request.from.uri.user_text(limits.name_bytes_max);
-        let caller_name = clean(&request.from.name, limits.name_bytes_max);
-        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, media, passport: Vec::new() });
+        let trusted = access.trusts_identity(flow.remote.ip());
+        let identity::Calling { number: caller, name: caller_name, hidden } =
+            identity::calling(request, trusted, &limits);
+        self.core.tell(Effect::Offered { leg: id, number, caller, caller_name, hidden, media, passport });
         Ok(())
+    }
+
+    /// RFC 3261 16.3 step 4: an INVITE of ours that came back to us, by its tag and one of its branches, both with MAC.
+    fn is_ours_back(&self, request: &Request) -> bool {
+        let Some(leg) = tag::decode(&self.core.keys, &request.from.tag) else { return false };
+        let ours = self.core.branch(leg, "INVITE", request.cseq, b"");
+        let mut vias = request.fields.list(Field::Via).into_iter();
+        vias.any(|via| crate::raw::param(via.as_bytes(), b"branch") == ours.as_bytes())
     }
 
     /// The caller hears ringing: 180.
@@ -114,8 +134,21 @@ impl Endpoint {
     /// The caller is answered: 200 with SDP, sent again until ACK.
     pub fn answer(&mut self, now: Millis, leg: LegId, media: LocalMedia) -> Result<(), UnknownLeg> {
         let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
+        let offer = match &it.state {
+            LegState::Offered(offered) => offered.offer.as_ref(),
+            LegState::Calling(_) | LegState::Up(_) => None,
+        };
+        if media.crypto.is_none() && offer.is_some_and(|offer| offer.media.crypto.is_some()) {
+            refuse(&mut self.core, now, it, 488, "no key for SRTP");
+            self.settle(leg, Fate::Ended(EndCause::Media, 488));
+            return Ok(());
+        }
         answer(&mut self.core, now, it, media);
         Ok(())
+    }
+
+    fn read_offer(&self, body: &[u8], flow: Flow) -> Result<sdp::Description, SdpProblem> {
+        sdp::read(body, &self.core.config.limits)?.permitted(self.core.keys_may_travel(flow))
     }
 
     pub(super) fn on_cancel(&mut self, now: Millis, request: &Request) {
@@ -241,6 +274,10 @@ pub(super) fn alert(core: &mut Core, now: Millis, leg: &mut Leg) {
 
 fn answer(core: &mut Core, now: Millis, leg: &mut Leg, media: LocalMedia) {
     let LegState::Offered(offered) = &leg.state else { return };
+    let media = match &offered.offer {
+        Some(offer) => LocalMedia { crypto: media.crypto.filter(|_| offer.media.crypto.is_some()), ..media },
+        None => core.offerable(media, offered.echo.flow),
+    };
     leg.audio.local = Some(media);
     leg.audio.sdp = match &offered.offer {
         Some(offer) => sdp::answer(leg.audio.origin, media, offer),
@@ -259,7 +296,12 @@ fn answer(core: &mut Core, now: Millis, leg: &mut Leg, media: LocalMedia) {
         tx.accept(now, &core.config.timers);
         core.timers.arm(tx.due, Due::Server(key));
     }
-    leg.state = LegState::Up(Up::default());
+    let adopted = offered.adopted;
+    // The former may have answered: its media is then taken back by a re-INVITE.
+    leg.state = LegState::Up(Up { stale: adopted, wanted: adopted.then_some(media), ..Up::default() });
+    if adopted {
+        core.wake_leg(leg, LegTimer::Retry, now.plus(core.config.timers.t1_ms.saturating_mul(2)));
+    }
     say_ok(core, now, leg, Ok2xx { flow, ok, cseq, offered: offered_by_us, tell: true });
     session::start(core, now, leg);
 }
@@ -312,5 +354,11 @@ pub(super) fn refuse(core: &mut Core, now: Millis, leg: &mut Leg, status: u16, r
 pub(super) fn end(core: &mut Core, now: Millis, leg: &mut Leg, ending: &Ending) -> Fate {
     let status = if (300..700).contains(&ending.status) { ending.status } else { 480 };
     refuse(core, now, leg, status, &ending.reason);
+    if let LegState::Offered(offered) = &leg.state
+        && offered.adopted
+    {
+        // The former may have answered, and then a refusal means nothing to the caller.
+        core.hang_up(now, leg.id, &mut leg.dialog, ending.status, &ending.reason);
+    }
     Fate::Ended(EndCause::Ordered, status)
 }

@@ -21,9 +21,18 @@ impl Endpoint {
     pub fn reoffer(&mut self, now: Millis, leg: LegId, media: LocalMedia) -> Result<(), UnknownLeg> {
         let it = self.legs.get_mut(&leg).ok_or(UnknownLeg(leg))?;
         let LegState::Up(up) = &mut it.state else { return Err(UnknownLeg(leg)) };
-        if it.audio.local != Some(media) {
+        // A key that is in use stays; a plain dialog stays plain.
+        let secure = it.audio.remote.is_some_and(|remote| remote.crypto.is_some());
+        let key = it.audio.local.and_then(|local| local.crypto).or(media.crypto);
+        let media = LocalMedia { crypto: key.filter(|_| secure), ..media };
+        if up.asking.is_some_and(|asking| asking.media == Some(media)) {
+            up.wanted = None;
+        } else if up.stale || it.audio.local != Some(media) {
             up.wanted = Some(media);
-            begin(&mut self.core, now, it);
+            // An answer that waits for its ACK has armed its own timer.
+            if !(up.stale && up.unacked.is_some()) {
+                begin(&mut self.core, now, it);
+            }
         }
         Ok(())
     }
@@ -50,7 +59,7 @@ impl Endpoint {
             (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 200..=299) => {
                 let cseq = tx.seed.as_ref().map_or(response.cseq, |seed| seed.cseq);
                 if let Some(leg) = self.legs.get(&id) {
-                    tx.bytes = self.core.ack(id, &leg.dialog, cseq);
+                    tx.bytes = self.core.ack_as(id, &leg.dialog, cseq, &tx.bytes);
                     tx.flow = leg.dialog.flow;
                     self.core.accept(now, key, tx);
                 }
@@ -88,6 +97,23 @@ impl Endpoint {
         let Some(leg) = self.legs.get_mut(&id) else { return Fate::Lives };
         let LegState::Up(up) = &mut leg.state else { return Fate::Lives };
         let Some(asking) = up.asking.take_if(|asking| asking.key == key) else { return Fate::Lives };
+        let stale = up.stale && asking.media.is_some();
+        if stale {
+            up.stale = false;
+            // It answers inside of the dialog: our 2xx, or the former's, has come.
+            up.confirmed = true;
+            up.unacked = None;
+            let ending = up.ending.take();
+            leg.wakes[LegTimer::Ok as usize] = Millis(0);
+            // Told in any case: nobody here has heard it from this far end.
+            if !response.body.is_empty() {
+                leg.audio.remote = None;
+            }
+            if let Some(ending) = ending {
+                core.hang_up(now, id, &mut leg.dialog, ending.status, &ending.reason);
+                return Fate::Ended(EndCause::Ordered, 200);
+            }
+        }
         let refreshed = leg.dialog.refresh(&response.fields, flow);
         if let Some(session) = session::adopt(&response.fields) {
             leg.session = Some(session);
@@ -97,7 +123,7 @@ impl Endpoint {
             leg.audio.local = Some(media);
         }
         if !response.body.is_empty() {
-            match sdp::read(&response.body, &core.config.limits) {
+            match sdp::read(&response.body, &core.config.limits).and_then(|answer| answer.answers(leg.audio.local)) {
                 Ok(answer) => {
                     hear(core, leg, answer.media);
                 }
@@ -127,7 +153,16 @@ impl Endpoint {
         let Some(leg) = self.legs.get_mut(&id) else { return Fate::Lives };
         let LegState::Up(up) = &mut leg.state else { return Fate::Lives };
         let Some(asking) = up.asking.take_if(|asking| asking.key == key) else { return Fate::Lives };
-        if status == 491 || status == 500 {
+        // An adopted leg without our media is mute: what passes is waited for, what does not ends it.
+        let passes = matches!(status, 491 | 500) || (up.stale && matches!(status, 501..=599));
+        if up.stale && !passes {
+            let cause = if status == 488 { EndCause::Media } else { EndCause::Failed };
+            if !core.in_doubt(id.shard) {
+                core.hang_up(now, id, &mut leg.dialog, status, "not taken over");
+            }
+            return Fate::Ended(cause, status);
+        }
+        if passes {
             // RFC 3261 14.1: the owner of the Call-ID waits 2.1 to 4 s, the other up to 2 s. Hashed, not drawn.
             let dice = core.keys.digest(b'D', &[&key.to_le_bytes()]) % 1_900;
             let wait_ms = if id.leg == 1 { dice } else { 2_100 + dice };
@@ -140,9 +175,20 @@ impl Endpoint {
     /// A request inside of the dialog failed for good: BYE, as far as it goes.
     pub(super) fn broken(&mut self, now: Millis, id: LegId, key: u64, status: u16) -> Fate {
         let Some(leg) = self.legs.get_mut(&id) else { return Fate::Lives };
-        match &leg.state {
+        match &mut leg.state {
+            // Adopted and not acknowledged: it may not know the dialog yet; our 2xx is on its way to it.
+            LegState::Up(up) if up.stale && up.unacked.is_some() => {
+                if let Some(asking) = up.asking.take_if(|asking| asking.key == key) {
+                    up.wanted = up.wanted.or(asking.media);
+                    let again = now.plus(self.core.config.timers.t1_ms.saturating_mul(4));
+                    self.core.wake_leg(leg, LegTimer::Retry, again);
+                }
+                Fate::Lives
+            }
             LegState::Up(up) if up.asking.is_some_and(|asking| asking.key == key) => {
-                self.core.hang_up(now, id, &mut leg.dialog, status, "dialog broken");
+                if !self.core.in_doubt(id.shard) {
+                    self.core.hang_up(now, id, &mut leg.dialog, status, "dialog broken");
+                }
                 Fate::Ended(EndCause::Failed, status)
             }
             LegState::Up(_) | LegState::Offered(_) | LegState::Calling(_) => Fate::Lives,
@@ -153,9 +199,11 @@ impl Endpoint {
 /// Sends what is wanted: new media by re-INVITE, else a session refresh.
 pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     let LegState::Up(up) = &mut leg.state else { return };
-    if up.asking.is_some() || up.unacked.is_some() || !up.confirmed {
+    let waits = (up.unacked.is_some() || !up.confirmed) && !up.stale;
+    if up.asking.is_some() || waits {
         return core.wake_leg(leg, LegTimer::Retry, now.plus(BUSY_MS));
     }
+    leg.wakes[LegTimer::Retry as usize] = Millis(0);
     let media = up.wanted.take();
     let update = media.is_none() && leg.dialog.updates;
     leg.dialog.local_cseq += 1;
@@ -170,6 +218,7 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     write::field(&mut out, "Allow", write::ALLOW);
     write::field(&mut out, "User-Agent", &core.config.user_agent);
     if let Some(session) = leg.session {
+        write::field(&mut out, "Min-SE", &core.config.limits.session_seconds_min.to_string());
         write::field(
             &mut out,
             "Session-Expires",
@@ -179,7 +228,9 @@ pub(super) fn begin(core: &mut Core, now: Millis, leg: &mut Leg) {
     let bytes = if update {
         write::finish(out)
     } else {
-        if let Some(local) = media.or(leg.audio.local) {
+        // RFC 4028 7.4: a refresh says the same SDP again, with the same version.
+        let fresh = if leg.audio.sdp.is_empty() { media.or(leg.audio.local) } else { media };
+        if let Some(local) = fresh {
             let mut offer = sdp::offer(leg.audio.origin, local, Direction::SendRecv);
             if offer != leg.audio.sdp {
                 leg.audio.origin.version += 1;

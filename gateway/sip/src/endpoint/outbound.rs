@@ -2,7 +2,7 @@
 //! Never reads a body.
 
 use super::core::Core;
-use super::{Endpoint, calling, offered};
+use super::{Endpoint, calling, offered, refer};
 use crate::leg::{Ending, Fate, LegState};
 use crate::message::{Method, Response};
 use crate::timers::Due;
@@ -12,11 +12,18 @@ use crate::types::{EndCause, Flow, LegId, Millis, UnknownLeg};
 impl Endpoint {
     pub(super) fn on_response(&mut self, now: Millis, flow: Flow, response: &Response) {
         let key = self.core.client_key(&response.branch, response.method);
-        let Some(tx) = self.core.clients.remove(&key) else { return };
+        let Some(tx) = self.core.clients.remove(&key) else { return self.on_stray_answer(flow, response) };
+        let Some(tx) = self.again(now, key, tx, response) else { return };
         match tx.purpose {
             Purpose::Invite => self.on_invite_response(now, flow, key, tx, response),
             Purpose::Reinvite => self.on_reinvite_response(now, flow, key, tx, response),
-            Purpose::Update | Purpose::Bye | Purpose::Cancel => self.on_short_response(now, flow, key, tx, response),
+            Purpose::Update
+            | Purpose::Bye
+            | Purpose::Cancel
+            | Purpose::Notify
+            | Purpose::Prack
+            | Purpose::Register(_)
+            | Purpose::Options(_) => self.on_short_response(now, flow, key, tx, response),
         }
     }
 
@@ -29,6 +36,8 @@ impl Endpoint {
             self.core.clients.insert(key, tx);
         } else if tx.purpose == Purpose::Update {
             self.on_update_response(now, flow, key, &tx, response);
+        } else {
+            self.on_answer_outside(now, key, &tx, response);
         }
     }
 
@@ -46,6 +55,7 @@ impl Endpoint {
                 Fate::Lives
             }
             LegState::Up(_) => {
+                refer::conclude(core, now, it, status);
                 core.hang_up(now, leg, &mut it.dialog, status, reason);
                 Fate::Ended(EndCause::Ordered, 200)
             }
@@ -62,6 +72,7 @@ impl Endpoint {
             let connection = tx.flow.connection == 0 || flow.connection == 0 || tx.flow.connection == flow.connection;
             same && connection && matches!(tx.state, ClientState::Trying { .. })
         };
+        self.bindings_failed(now, |other| other.transport == flow.transport && other.remote == flow.remote);
         let keys: Vec<u64> = self.core.clients.iter().filter(|(_, tx)| hit(tx)).map(|(key, _)| *key).collect();
         for key in keys {
             if let Some(tx) = self.core.clients.remove(&key) {
@@ -85,6 +96,7 @@ impl Endpoint {
             Woken::Remove => {
                 self.core.clients.remove(&key);
             }
+            Woken::TimedOut if self.core.patient(now, key) => {}
             Woken::TimedOut => {
                 if let Some(tx) = self.core.clients.remove(&key) {
                     self.timed_out(now, key, tx);
@@ -116,7 +128,15 @@ impl Endpoint {
         let fate = match tx.purpose {
             Purpose::Invite => self.calling_fate(tx.leg, key, EndCause::Unreachable, status),
             Purpose::Reinvite | Purpose::Update => self.broken(now, tx.leg, key, status),
-            Purpose::Bye | Purpose::Cancel => Fate::Lives,
+            Purpose::Bye | Purpose::Cancel | Purpose::Notify | Purpose::Prack => Fate::Lives,
+            Purpose::Register(id) => {
+                self.register_lost(now, key, id, status);
+                Fate::Lives
+            }
+            Purpose::Options(id) => {
+                self.pinged(id, 0);
+                Fate::Lives
+            }
         };
         self.settle(tx.leg, fate);
     }

@@ -57,7 +57,7 @@ impl Endpoint {
         if request.to.uri.user != credentials.username.as_bytes() {
             return self.core.refuse(&request.echo, 403, &[]);
         }
-        if let Err((status, field)) = self.bind(now, flow, key, request, &credentials.username, ha1.shard) {
+        if let Err((status, field)) = self.take_bindings(now, flow, key, request, &credentials.username, ha1.shard) {
             match field {
                 Some((name, value)) => self.core.refuse(&request.echo, status, &[(name, &value)]),
                 None => self.core.refuse(&request.echo, status, &[]),
@@ -65,7 +65,7 @@ impl Endpoint {
         }
     }
 
-    fn bind(
+    fn take_bindings(
         &mut self,
         now: Millis,
         flow: Flow,
@@ -79,7 +79,8 @@ impl Endpoint {
         if contacts.len() > limits.contacts_max {
             return Err((403, None));
         }
-        let unknown = request.fields.list(Field::Require);
+        let mut unknown = request.fields.list(Field::Require);
+        unknown.retain(|option| !option.eq_ignore_ascii_case("path"));
         if !unknown.is_empty() {
             return Err((420, Some(("Unsupported", unknown.join(", ")))));
         }

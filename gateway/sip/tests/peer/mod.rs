@@ -11,6 +11,9 @@ use sip::{
 
 pub const SECRET: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 
+/// The trunk that may say who calls.
+pub const TRUSTED: &str = "192.0.2.88:5060";
+
 pub struct Directory;
 
 impl Access for Directory {
@@ -19,6 +22,9 @@ impl Access for Directory {
     }
     fn trunk_allows(&self, ip: IpAddr) -> bool {
         ip != IpAddr::from([203, 0, 113, 66])
+    }
+    fn trusts_identity(&self, ip: IpAddr) -> bool {
+        ip == address(TRUSTED).ip()
     }
     fn credential(&self, agent: &str) -> Option<Ha1> {
         // HA1 of alice:cordboard:secret.
@@ -58,7 +64,8 @@ pub fn desk_with(change: impl FnOnce(&mut EndpointConfig)) -> Desk {
     }
 }
 
-pub const MEDIA: LocalMedia = LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), port: 20_000 };
+pub const MEDIA: LocalMedia =
+    LocalMedia { address: IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), port: 20_000, crypto: None };
 
 pub fn invite_to(target: &str) -> Invite {
     Invite {

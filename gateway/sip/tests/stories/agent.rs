@@ -64,7 +64,7 @@ fn a_refusal_says_why() {
         ("486 Busy Here", EndCause::Busy, 486),
         ("600 Busy Everywhere", EndCause::Busy, 600),
         ("603 Decline", EndCause::Rejected, 603),
-        ("302 Moved", EndCause::Rejected, 302),
+        ("305 Use Proxy", EndCause::Rejected, 305),
         ("401 Unauthorized", EndCause::Rejected, 401),
         ("408 Request Timeout", EndCause::NoAnswer, 408),
         ("480 Away", EndCause::NoAnswer, 480),
@@ -103,7 +103,7 @@ fn an_address_that_is_none_is_unreachable() {
         "tel:123",
         "sip:bob@192.0.2.50?Route=x",
         "sip:bob@192.0.2.50\r\nX: y",
-        "sips:bob@192.0.2.50",
+        "sips:bob@phone.example",
     ] {
         let mut desk = desk();
         desk.endpoint.invite(desk.now, LEG, invite_to(target));

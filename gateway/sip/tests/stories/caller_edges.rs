@@ -80,7 +80,8 @@ fn a_cancel_that_crosses_our_200_changes_nothing() {
 #[test]
 fn a_cancel_for_nobody_is_481() {
     let mut desk = desk();
-    desk.hear(&with_body(&crlf(&invite()).split("Contact").next().unwrap().replace("INVITE", "CANCEL"), "", ""));
+    let cancel = with_body(&crlf(&invite()).split("Contact").next().unwrap().replace("INVITE", "CANCEL"), "", "");
+    desk.hear(&cancel.replace("sip:5000@", "sip:5001@"));
     desk.says("SIP/2.0 481");
     desk.forgets_everything();
 }

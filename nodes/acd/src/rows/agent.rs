@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Class, Rank, Standing};
+use super::{Class, LegWant, Rank, Rung, Standing};
 use crate::counts::Counts;
 use crate::document::{ForwardWhen, Target};
 use crate::table::{CallKey, QueueKey};
@@ -78,6 +78,10 @@ pub(crate) struct Contact {
     pub(crate) uri: Name,
     pub(crate) gateway: String,
     pub(crate) expires: Timestamp,
+    /// Path (RFC 3327) that an INVITE must take.
+    pub(crate) path: Option<Name>,
+    /// Reachable only over the connection that its gateway holds.
+    pub(crate) flow: bool,
 }
 
 /// A membership.
@@ -197,10 +201,17 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// What to ring: registered contacts, else the static one.
-    pub(crate) fn reach(&self) -> impl Iterator<Item = &Name> {
+    pub(crate) fn reach(&self) -> impl Iterator<Item = LegWant> {
         let most = if self.policy.ring_all_contacts { usize::MAX } else { 1 };
         let fixed = (self.contacts.is_empty() && !self.policy.contact.is_empty()).then_some(&self.policy.contact);
-        self.contacts.iter().map(|contact| &contact.uri).chain(fixed).take(most)
+        let known = self.contacts.iter().map(|contact| (&contact.uri, contact.path.clone()));
+        let all = known.chain(fixed.map(|contact| (contact, None))).take(most);
+        all.map(|(contact, path)| LegWant::Ring(Rung { contact: contact.clone(), path, replaces: None }))
+    }
+
+    /// Whether the phone can still be rung.
+    pub(crate) fn has_contact(&self, uri: &str) -> bool {
+        *self.policy.contact == *uri || self.contacts.iter().any(|contact| *contact.uri == *uri)
     }
 
     pub(crate) fn reachable(&self) -> bool {

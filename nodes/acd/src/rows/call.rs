@@ -217,8 +217,12 @@ pub(crate) enum CallState {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) id: CallId,
-    /// All legs of a call live on one gateway.
+    /// All legs of a call live on one gateway. Of a homeless call, the one that was lost.
     pub(crate) gateway: GatewayKey,
+    /// Counts the gateways that held it, from 1: what a former one says of its legs is stale.
+    pub(crate) tenure: u32,
+    /// Since when its gateway is lost and no other one is there. What is due waits meanwhile.
+    pub(crate) homeless: Option<Timestamp>,
     pub(crate) number: Name,
     pub(crate) caller: Name,
     pub(crate) caller_name: Name,
@@ -288,17 +292,45 @@ pub(crate) struct Leg {
     pub(crate) answered: bool,
     pub(crate) want: LegWant,
     pub(crate) revision: u64,
-    /// The dialog as a gateway needs it to continue; this is where it lives. Opaque.
+    /// The dialog as a gateway needs it to continue, or the caller's INVITE to answer it; this is where it lives. Opaque.
     pub(crate) passport: Box<[u8]>,
+    /// Where the gateway listened that had it, until the present one has confirmed it.
+    pub(crate) former: Option<Name>,
+    /// The INVITE that was out when it was ordered gone, so that another gateway can take it back.
+    pub(crate) rang: Option<Box<LegWant>>,
+}
+
+impl Leg {
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.want, LegWant::Gone { .. })
+    }
+
+    /// An INVITE of ours is out for it.
+    pub(crate) fn rings(&self) -> bool {
+        matches!(self.want, LegWant::Ring(_) | LegWant::Dial { .. })
+    }
+
+    /// Another gateway can go on with it as it is.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.answered && !self.passport.is_empty() && self.former.is_none() && !self.is_gone()
+    }
+}
+
+/// An agent's phone, and how to get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rung {
+    pub(crate) contact: Name,
+    /// Path (RFC 3327).
+    pub(crate) path: Option<Name>,
+    /// For Replaces (RFC 3891).
+    pub(crate) replaces: Option<Name>,
 }
 
 /// What is wanted of a leg; the words of an order are filled in from the rows when it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LegWant {
     Alert,
-    Ring {
-        contact: Name,
-    },
+    Ring(Rung),
     Dial {
         target: Name,
     },
@@ -411,6 +443,8 @@ pub(crate) struct Gateway {
     pub(crate) former: u64,
     pub(crate) sip: String,
     pub(crate) up: bool,
+    /// It is to be emptied: gets no call of another one, and gives away its own.
+    pub(crate) draining: bool,
     /// When `up` last changed or this life began.
     pub(crate) since: Timestamp,
     pub(crate) calls: BTreeSet<CallKey>,

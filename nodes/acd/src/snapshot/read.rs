@@ -14,7 +14,7 @@ use crate::policy::{Asked, QueuePolicy};
 use crate::rows::{
     AfterCall, Agent, AgentPolicy, Aside, AsideStage, CALLER, Call, CallState, CallbackWish, Class, Contact, Gateway,
     InLine, Leg, LegWant, Member, Move, MoveKind, Offer, Party, Place, Pool, Presence, Queue, QueueTotals, Rank,
-    Release, Ringing, Seat, Stage, Standing, State, TIERS, Talk, Tally, Wanted, Wish, Work,
+    Release, Ringing, Rung, Seat, Stage, Standing, State, TIERS, Talk, Tally, Wanted, Wish, Work,
 };
 use crate::senders::Sender;
 use crate::shard::NumberRow;
@@ -161,8 +161,8 @@ fn queue(row: &SavedQueue) -> Queue {
 }
 
 fn gateway(row: SavedGateway) -> (u32, Gateway) {
-    let SavedGateway { slot, id, incarnation, former, sip, up, since } = row;
-    (slot, Gateway { id: id.into(), incarnation, former, sip, up, since, calls: BTreeSet::new() })
+    let SavedGateway { slot, id, incarnation, former, sip, up, since, draining } = row;
+    (slot, Gateway { id: id.into(), incarnation, former, sip, up, draining, since, calls: BTreeSet::new() })
 }
 
 fn agent(row: SavedAgent) -> Result<(u32, Agent)> {
@@ -224,7 +224,13 @@ fn agent(row: SavedAgent) -> Result<(u32, Agent)> {
         last_call_end: row.last_call_end,
         rona: row.rona,
         contacts: contacts
-            .map(|contact| Contact { uri: contact.uri.into(), gateway: contact.gateway, expires: contact.expires })
+            .map(|contact| Contact {
+                uri: contact.uri.into(),
+                gateway: contact.gateway,
+                expires: contact.expires,
+                path: contact.path.map(Into::into),
+                flow: contact.flow,
+            })
             .collect(),
         answered: row.answered,
         shift: tally(row.shift),
@@ -375,6 +381,8 @@ fn call(row: SavedCall, shard: &mut Shard) -> Result<(u32, Call)> {
     let call = Call {
         id: row.id,
         gateway,
+        tenure: row.formers.saturating_add(1),
+        homeless: row.homeless,
         number,
         caller,
         caller_name: row.caller_name.into(),
@@ -472,7 +480,7 @@ fn talk(row: SavedTalk) -> Result<Talk> {
 fn leg(row: SavedLeg) -> Result<Leg> {
     let want = match row.want.ok_or(BROKEN("leg want"))? {
         SavedWant::Alert(_) => LegWant::Alert,
-        SavedWant::Ring(contact) => LegWant::Ring { contact: contact.into() },
+        SavedWant::Ring(contact) => LegWant::Ring(rung(contact, row.way)),
         SavedWant::Listen(_) => LegWant::Listen,
         SavedWant::Join(leg) => LegWant::Join { leg },
         SavedWant::Gone(number) => {
@@ -490,7 +498,19 @@ fn leg(row: SavedLeg) -> Result<Leg> {
         want,
         revision: row.revision,
         passport: row.passport.into(),
+        former: row.former.map(Into::into),
+        rang: row.rang.map(|rang| {
+            Box::new(match rang.contact {
+                Some(contact) => LegWant::Ring(rung(contact, rang.way)),
+                None => LegWant::Dial { target: rang.target.into() },
+            })
+        }),
     })
+}
+
+fn rung(contact: String, way: Option<SavedWay>) -> Rung {
+    let SavedWay { path, replaces } = way.unwrap_or_default();
+    Rung { contact: contact.into(), path: path.map(Into::into), replaces: replaces.map(Into::into) }
 }
 
 fn sender(row: SavedSender) -> Result<(u64, Sender)> {

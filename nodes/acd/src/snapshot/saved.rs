@@ -271,6 +271,10 @@ pub(super) struct SavedContact {
     pub(super) gateway: String,
     #[prost(uint64, tag = "3")]
     pub(super) expires: u64,
+    #[prost(string, optional, tag = "4")]
+    pub(super) path: Option<String>,
+    #[prost(bool, tag = "5")]
+    pub(super) flow: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -380,6 +384,11 @@ pub(super) struct SavedCall {
     pub(super) said_parts: Vec<String>,
     #[prost(bool, tag = "32")]
     pub(super) called_back: bool,
+    /// Gateways that held it before the present one.
+    #[prost(uint32, tag = "33")]
+    pub(super) formers: u32,
+    #[prost(uint64, optional, tag = "34")]
+    pub(super) homeless: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -648,6 +657,34 @@ pub(super) struct SavedLeg {
     pub(super) status: u32,
     #[prost(oneof = "SavedWant", tags = "6, 7, 8, 9, 10, 12, 13, 14")]
     pub(super) want: Option<SavedWant>,
+    /// Of a leg that rings.
+    #[prost(message, optional, tag = "15")]
+    pub(super) way: Option<SavedWay>,
+    #[prost(string, optional, tag = "16")]
+    pub(super) former: Option<String>,
+    /// The INVITE that was out when it was ordered gone.
+    #[prost(message, optional, tag = "17")]
+    pub(super) rang: Option<SavedRang>,
+}
+
+/// How an agent's phone is reached.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SavedWay {
+    #[prost(string, optional, tag = "1")]
+    pub(super) path: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) replaces: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SavedRang {
+    /// An agent's phone, else who is dialled.
+    #[prost(string, optional, tag = "1")]
+    pub(super) contact: Option<String>,
+    #[prost(string, tag = "2")]
+    pub(super) target: String,
+    #[prost(message, optional, tag = "3")]
+    pub(super) way: Option<SavedWay>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -692,6 +729,8 @@ pub(super) struct SavedGateway {
     pub(super) up: bool,
     #[prost(uint64, tag = "7")]
     pub(super) since: u64,
+    #[prost(bool, tag = "8")]
+    pub(super) draining: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

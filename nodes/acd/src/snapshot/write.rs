@@ -8,7 +8,7 @@ use crate::document::{AnswerMode, Target};
 use crate::policy::Asked;
 use crate::rows::{
     AfterCall, Agent, Aside, AsideStage, Call, CallState, Gateway, InLine, Leg, LegWant, Move, Offer, Party, Presence,
-    Queue, Rank, Stage, Talk, Tally,
+    Queue, Rank, Rung, Stage, Talk, Tally,
 };
 use crate::senders::Sender;
 use crate::table::Key;
@@ -139,6 +139,8 @@ fn agent(slot: u32, row: &Agent) -> SavedAgent {
         uri: contact.uri.to_string(),
         gateway: contact.gateway.clone(),
         expires: contact.expires,
+        path: contact.path.as_ref().map(ToString::to_string),
+        flow: contact.flow,
     });
     let (presence, reason, until) = match &row.presence {
         Presence::LoggedOut => (1, String::new(), None),
@@ -376,13 +378,15 @@ fn call(slot: u32, row: &Call, demands: &Demands) -> SavedCall {
         said: row.said.0,
         said_parts: row.said.1.clone(),
         called_back: row.called_back,
+        formers: row.tenure.saturating_sub(1),
+        homeless: row.homeless,
     }
 }
 
 fn leg(row: &Leg) -> SavedLeg {
     let (want, status) = match &row.want {
         LegWant::Alert => (SavedWant::Alert(SavedNothing {}), 0),
-        LegWant::Ring { contact } => (SavedWant::Ring(contact.to_string()), 0),
+        LegWant::Ring(rung) => (SavedWant::Ring(rung.contact.to_string()), 0),
         LegWant::Listen => (SavedWant::Listen(SavedNothing {}), 0),
         LegWant::Join { leg } => (SavedWant::Join(*leg), 0),
         LegWant::Gone { release, status } => (SavedWant::Gone(*release as i32), u32::from(*status)),
@@ -398,6 +402,28 @@ fn leg(row: &Leg) -> SavedLeg {
         passport: row.passport.to_vec(),
         status,
         want: Some(want),
+        way: match &row.want {
+            LegWant::Ring(rung) => way(rung),
+            _ => None,
+        },
+        former: row.former.as_ref().map(ToString::to_string),
+        rang: row.rang.as_deref().and_then(rang),
+    }
+}
+
+fn way(rung: &Rung) -> Option<SavedWay> {
+    let Rung { path, replaces, .. } = rung;
+    let text = |name: &Option<crate::Name>| name.as_ref().map(ToString::to_string);
+    (path.is_some() || replaces.is_some()).then(|| SavedWay { path: text(path), replaces: text(replaces) })
+}
+
+fn rang(want: &LegWant) -> Option<SavedRang> {
+    match want {
+        LegWant::Ring(rung) => {
+            Some(SavedRang { contact: Some(rung.contact.to_string()), target: String::new(), way: way(rung) })
+        }
+        LegWant::Dial { target } => Some(SavedRang { contact: None, target: target.to_string(), way: None }),
+        _ => None,
     }
 }
 
@@ -410,6 +436,7 @@ fn gateway(slot: u32, row: &Gateway) -> SavedGateway {
         sip: row.sip.clone(),
         up: row.up,
         since: row.since,
+        draining: row.draining,
     }
 }
 

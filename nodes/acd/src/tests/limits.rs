@@ -47,6 +47,7 @@ fn offer(call: CallId) -> Command {
         number: "5000".to_owned(),
         caller: format!("+4930{call:07}"),
         caller_name: "A caller of usual length".to_owned(),
+        passport: Vec::new(),
     }
 }
 
@@ -97,7 +98,7 @@ fn a_waiting_call_costs_less_than_two_kilobytes() {
     for call in 0..1_000 {
         desk.ask(&mut shard, offer(call)).expect("fits");
         let passport = vec![7; 700];
-        desk.ask(&mut shard, Command::ConfirmLeg { call, leg: 1, passport }).expect("is there");
+        desk.ask(&mut shard, Command::ConfirmLeg { call, leg: 1, passport, tenure: 0 }).expect("is there");
     }
     let call = shard.calls.iter().next().expect("one of them").1;
     let strings = call.number.len() + call.caller.len() + call.caller_name.len() + 3 * 16 + 64;

@@ -442,13 +442,21 @@ fn command(dice: &mut Rng, shard: &Shard, calls: &mut u64) -> Command {
             *calls += 1;
             let (gateway, number) = ("g1".to_owned(), format!("10{}", dice.u8(0..5)));
             let (caller, caller_name) = (String::new(), String::new());
-            Command::OfferCall { call: *calls, gateway, incarnation: 1, number, caller, caller_name }
+            Command::OfferCall {
+                call: *calls,
+                gateway,
+                incarnation: 1,
+                number,
+                caller,
+                caller_name,
+                passport: Vec::new(),
+            }
         }
-        0..45 => Command::AnswerLeg { call, leg, passport: Vec::new() },
+        0..45 => Command::AnswerLeg { call, leg, passport: Vec::new(), tenure: 0 },
         45..62 => {
             let causes = [EndCause::Hangup, EndCause::Busy, EndCause::Rejected, EndCause::NoAnswer];
             let cause = *dice.choice(&causes).expect("not empty");
-            Command::EndLeg { call, leg, cause, sip_status: 0 }
+            Command::EndLeg { call, leg, cause, sip_status: 0, tenure: 0, moved_to: Vec::new() }
         }
         62..66 => Command::ControlCall { call, agent: talks, control: CallControl::Hold },
         66..70 => Command::ControlCall { call, agent: talks, control: CallControl::Resume },

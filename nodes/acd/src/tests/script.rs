@@ -81,26 +81,33 @@ impl Script {
             ["offer", call] => self.offer(call, &settings),
             ["answer", leg] => {
                 let (call, leg) = leg_of(leg);
-                self.send(Command::AnswerLeg { call, leg, passport: b"passport".to_vec() });
+                let tenure = self.tenure(&settings);
+                self.send(Command::AnswerLeg { call, leg, passport: b"passport".to_vec(), tenure });
             }
             ["confirm", leg] => {
                 let (call, leg) = leg_of(leg);
-                self.send(Command::ConfirmLeg { call, leg, passport: b"passport".to_vec() });
+                let tenure = self.tenure(&settings);
+                self.send(Command::ConfirmLeg { call, leg, passport: b"passport".to_vec(), tenure });
             }
             ["end", leg, cause] => {
                 let (call, leg) = leg_of(leg);
-                self.send(Command::EndLeg { call, leg, cause: cause_of(cause), sip_status: 0 });
+                let tenure = self.tenure(&settings);
+                let moved_to = setting("to").split(',').filter(|place| !place.is_empty()).map(str::to_owned).collect();
+                self.send(Command::EndLeg { call, leg, cause: cause_of(cause), sip_status: 0, tenure, moved_to });
             }
             ["press", leg, digits] => {
                 let (call, leg) = leg_of(leg);
-                self.send(Command::PressDigits { call, leg, digits: (*digits).to_owned() });
+                let tenure = self.tenure(&settings);
+                self.send(Command::PressDigits { call, leg, digits: (*digits).to_owned(), tenure });
             }
             ["clear", call] => self.send(Command::ClearCall { call: call_of(call), by: setting("by").to_owned() }),
             ["register", agent, contact, expires] => self.send(Command::RegisterContact {
                 agent: (*agent).to_owned(),
                 contact: (*contact).to_owned(),
                 expires_seconds: (milliseconds(expires) / 1000) as u32,
-                gateway: "g1".to_owned(),
+                gateway: settings.get("via").copied().unwrap_or("g1").to_owned(),
+                path: setting("path").to_owned(),
+                flow: settings.contains_key("flow"),
             }),
             ["login", agent] => self.send(Command::LogInAgent { agent: (*agent).to_owned() }),
             ["logout", agent] => self.send(Command::LogOutAgent { agent: (*agent).to_owned() }),
@@ -152,6 +159,21 @@ impl Script {
                 };
                 self.send(Command::ControlCall { call: call_of(call), agent: (*agent).to_owned(), control });
             }
+            ["refer", leg, to] => {
+                let ((call, leg), tenure) = (leg_of(leg), self.tenure(&settings));
+                let (target, replaces) = (documents::target(to), setting("replaces").to_owned());
+                self.send(Command::ReferLeg { call, leg, tenure, target, replaces });
+            }
+            [word @ ("phone-holds" | "phone-resumes"), leg] => {
+                let ((call, leg), tenure) = (leg_of(leg), self.tenure(&settings));
+                self.send(Command::HoldLeg { call, leg, tenure, held: *word == "phone-holds" });
+            }
+            [word @ ("drain" | "undrain"), gateway] => self.send(Command::DrainGateway {
+                gateway: (*gateway).to_owned(),
+                incarnation: setting("life").parse().unwrap_or(0),
+                undo: *word == "undrain",
+                by: setting("by").to_owned(),
+            }),
             ["callback", call] => {
                 let number = setting("number").to_owned();
                 self.send(Command::RequestCallback { call: call_of(call), number });
@@ -195,6 +217,11 @@ impl Script {
             other => panic!("no such command: {other:?}"),
         }
         std::mem::take(&mut self.lines)
+    }
+
+    /// 0, as from a gateway that knows none, unless the script says one.
+    fn tenure(&self, settings: &BTreeMap<&str, &str>) -> u32 {
+        settings.get("tenure").map_or(0, |tenure| tenure.parse().expect("a tenure"))
     }
 
     fn send(&mut self, command: Command) {
@@ -245,7 +272,16 @@ impl Script {
         for (gateway, order) in out.orders {
             let trace = order.trace.map(|trace| format!(" [{trace}]")).unwrap_or_default();
             let at = if &*gateway == "g1" { String::new() } else { format!(" on {gateway}") };
-            self.lines.push(format!("! c{}.{} {}{at}{trace}", order.call, order.leg, in_words(&order.want)));
+            let history = match &order.want {
+                Want::Ring(ring) if self.shard.rules >= 3 && !ring.history.is_empty() => {
+                    format!(" after {}", ring.history.join(" "))
+                }
+                _ => String::new(),
+            };
+            let tenure = if order.tenure > 1 { format!(" tenure {}", order.tenure) } else { String::new() };
+            let takeover = order.takeover.map(|takeover| taken_over(&takeover)).unwrap_or_default();
+            let want = in_words(&order.want);
+            self.lines.push(format!("! c{}.{} {want}{history}{at}{tenure}{takeover}{trace}", order.call, order.leg));
         }
     }
 
@@ -348,6 +384,7 @@ impl Script {
             number: settings.get("to").copied().unwrap_or("5000").to_owned(),
             caller: settings.get("from").copied().unwrap_or("+49").to_owned(),
             caller_name: String::new(),
+            passport: settings.get("passport").map(|passport| passport.as_bytes().to_vec()).unwrap_or_default(),
         };
         self.send_traced(command, settings.get("trace").map(|trace| (*trace).to_owned()));
     }
@@ -359,6 +396,16 @@ impl Script {
         let (id, command) = (CommandId::default(), Command::Configure { version, documents });
         self.apply(Entry { at: self.clock, id, settled_below: 0, trace: None, command });
     }
+}
+
+/// What a gateway is told of a leg that another one had.
+fn taken_over(takeover: &Takeover) -> String {
+    let passport = match takeover.passport.as_slice() {
+        [] => "nothing".to_owned(),
+        bytes => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    let rang = takeover.rang.as_ref().map(|rang| format!(", take back: {}", in_words(rang))).unwrap_or_default();
+    format!(" (from {} with {passport}{rang})", takeover.former_sip)
 }
 
 fn split_settings<'a>(words: &[&'a str]) -> (Vec<&'a str>, BTreeMap<&'a str, &'a str>) {
@@ -388,6 +435,7 @@ fn cause_of(word: &str) -> EndCause {
         "ordered" => EndCause::Ordered,
         "failed" => EndCause::Failed,
         "lost" => EndCause::Lost,
+        "moved" => EndCause::Moved,
         other => panic!("no such cause: {other}"),
     }
 }

@@ -119,6 +119,18 @@ impl Shard {
         })
     }
 
+    /// Id and address of the gateway that holds a call; nobody while it is lost.
+    pub fn holder(&self, id: CallId) -> Option<(String, String)> {
+        let gateway = &self.gateways[self.calls[*self.call_ids.get(&id)?].gateway];
+        gateway.up.then(|| (gateway.id.to_string(), gateway.sip.clone()))
+    }
+
+    /// What a gateway has to do; nothing for one that is not known.
+    pub fn load(&self, gateway: &str) -> Option<GatewayLoad> {
+        let row = &self.gateways[*self.gateway_ids.get(gateway)?];
+        Some(GatewayLoad { incarnation: row.incarnation, calls: row.calls.len() as u32, draining: row.draining })
+    }
+
     /// All gateways by id.
     pub fn gateways(&self) -> Vec<GatewayInfo> {
         let gateways = self.gateway_ids.values().map(|key| &self.gateways[*key]);
@@ -129,6 +141,8 @@ impl Shard {
                 sip: gateway.sip.clone(),
                 up: gateway.up,
                 legs: gateway.calls.iter().map(|call| self.calls[*call].legs.len() as u32).sum(),
+                calls: gateway.calls.len() as u32,
+                draining: gateway.draining,
                 since: gateway.since,
             })
             .collect()

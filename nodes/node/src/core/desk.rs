@@ -31,8 +31,10 @@ pub struct Limits {
     /// While commands keep coming, a batch waits for others for so long, microseconds: a lonely batch costs a
     /// millisecond of CPU across three nodes. A command after a pause never waits.
     pub batch_window_us: u64,
-    /// A gateway that holds no Watch stream for so long is lost, microseconds.
+    /// A gateway whose Watch stream has ended and that opens no other one for so long is lost, microseconds.
     pub lease_us: u64,
+    /// The same when it is the leader that has changed: gateways must find it first, microseconds.
+    pub find_leader_us: u64,
     /// How often a watcher hears that we still lead, microseconds.
     pub keep_alive_us: u64,
 }
@@ -47,8 +49,9 @@ impl Default for Limits {
             batch_bytes_max: 1 << 20,
             batches_in_flight_max: 2,
             batch_window_us: 8_000,
-            lease_us: 6_000_000,
-            keep_alive_us: 300_000,
+            lease_us: 700_000,
+            find_leader_us: 3_000_000,
+            keep_alive_us: 200_000,
         }
     }
 }
@@ -147,13 +150,13 @@ impl Desk {
         self.lead
     }
 
-    /// Every gateway that the shard knows gets a whole lease to find the new leader.
+    /// Every gateway that the shard knows gets time to find the new leader.
     pub(super) fn take_lead(&mut self, now_us: u64, machine: &ShardMachine) {
         self.lead = true;
         self.lapses = machine
             .gateways()
             .into_iter()
-            .map(|gateway| (gateway, now_us.saturating_add(self.limits.lease_us)))
+            .map(|gateway| (gateway, now_us.saturating_add(self.limits.find_leader_us.max(self.limits.lease_us))))
             .collect();
         // Before anything else moves the shard's clock over the time without a leader.
         // The directory has no such time, and its log carries no commands: one there would stop every replica for ever.
@@ -267,7 +270,11 @@ impl Desk {
         for (&key, watcher) in &mut self.watchers {
             if watcher.told_us.saturating_add(self.limits.keep_alive_us) <= now_us {
                 watcher.told_us = now_us;
-                effects.watch.push((key, WatchReply { kind: Some(reply::Kind::KeepAlive(KeepAlive::default())) }));
+                let load = machine.load(&watcher.gateway);
+                let calls = load.map_or(0, |load| load.calls);
+                let draining = load.is_some_and(|load| load.draining);
+                let keep_alive = KeepAlive { draining, calls };
+                effects.watch.push((key, WatchReply { kind: Some(reply::Kind::KeepAlive(keep_alive)) }));
             }
         }
     }
@@ -368,7 +375,7 @@ impl Desk {
     pub(super) fn applied(&mut self, now_us: u64, output: TenantOutput, machine: &ShardMachine, effects: &mut Effects) {
         // An entry of an earlier leader counts for nobody here.
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.tell_changes(now_us, output.orders, effects);
+        self.tell_changes(now_us, output.orders, machine, effects);
         for (id, result) in output.outcomes {
             let Some(pending) = self.pending.remove(&id) else { continue };
             if let Some(trace) = &pending.trace {
@@ -393,7 +400,13 @@ impl Desk {
         }
     }
 
-    fn tell_changes(&mut self, now_us: u64, orders: Vec<(String, Order)>, effects: &mut Effects) {
+    fn tell_changes(
+        &mut self,
+        now_us: u64,
+        orders: Vec<(String, Order)>,
+        machine: &ShardMachine,
+        effects: &mut Effects,
+    ) {
         if orders.is_empty() {
             return;
         }
@@ -402,6 +415,11 @@ impl Desk {
             by_gateway.entry(gateway).or_default().push(order);
         }
         for (&key, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| watcher.attached) {
+            // Not those of a life that has just attached: this one would take them for its own.
+            let present = machine.load(&watcher.gateway).is_some_and(|load| load.incarnation == watcher.incarnation);
+            if !present {
+                continue;
+            }
             if let Some(orders) = by_gateway.remove(&watcher.gateway) {
                 watcher.told_us = now_us;
                 effects.watch.extend(in_messages(orders).map(|message| (key, message)));
@@ -433,7 +451,10 @@ impl Desk {
         self.lapses.retain(|(gateway, _), _| *gateway != watcher.gateway);
         let orders = machine.standing_orders(&watcher.gateway, watcher.incarnation);
         effects.watch.extend(in_messages(orders).map(|message| (key, message)));
-        effects.watch.push((key, WatchReply { kind: Some(reply::Kind::InSync(InSync::default())) }));
+        let draining = machine.load(&watcher.gateway).is_some_and(|load| load.draining);
+        let lease_ms = u32::try_from(self.limits.lease_us / 1_000).unwrap_or(u32::MAX);
+        let in_sync = InSync { draining, lease_ms };
+        effects.watch.push((key, WatchReply { kind: Some(reply::Kind::InSync(in_sync)) }));
         watcher.attached = true;
         watcher.told_us = now_us;
         self.watchers.insert(key, watcher);

@@ -7,12 +7,12 @@ use futures::future::join_all;
 use proto::v1::{
     ActOnCallRequest, AgentChange, AgentInfo, AgentList, ApplyReply, ApplyRequest, AskRequest, CallDetail,
     CallExplanation, CallList, ChangeAgentRequest, ClearCall, DescribeRequest, DirectoryDocuments, Document,
-    DocumentList, ExtendWrapUp, GatewayInfo, GatewayList, GetAgentRequest, GetCallRequest, GetDocumentsRequest,
-    GetQueueRequest, GetStatusRequest, HangUpCallRequest, ListAgentsRequest, ListCallsRequest, ListGatewaysRequest,
-    ListNodesRequest, ListQueuesRequest, ListShardsRequest, LogInAgent, LogOutAgent, MakeAgentNotReady, MakeAgentReady,
-    NodeDescription, NodeInfo, NodeList, PutDocuments, QueueDetail, QueueList, Rejection, RejectionCode, ShardInfo,
-    ShardList, StatsReply, StatsRequest, Status as Overview, StreamRecordsRequest, TotalsRequest,
-    admin_client::AdminClient, admin_server, ask_reply, ask_request::About, command, directory_entry,
+    DocumentList, DrainGatewayRequest, ExtendWrapUp, GatewayInfo, GatewayList, GetAgentRequest, GetCallRequest,
+    GetDocumentsRequest, GetQueueRequest, GetStatusRequest, HangUpCallRequest, ListAgentsRequest, ListCallsRequest,
+    ListGatewaysRequest, ListNodesRequest, ListQueuesRequest, ListShardsRequest, LogInAgent, LogOutAgent,
+    MakeAgentNotReady, MakeAgentReady, NodeDescription, NodeInfo, NodeList, PutDocuments, QueueDetail, QueueList,
+    Rejection, RejectionCode, ShardInfo, ShardList, StatsReply, StatsRequest, Status as Overview, StreamRecordsRequest,
+    TotalsRequest, admin_client::AdminClient, admin_server, ask_reply, ask_request::About, command, directory_entry,
     query_client::QueryClient,
 };
 use tonic::{Request, Response, Status};
@@ -233,8 +233,8 @@ impl admin_server::Admin for AdminService {
         Ok(Response::new(GatewayList { gateways: self.gateways().await? }))
     }
 
-    async fn drain_gateway(&self, _: Request<proto::v1::DrainGatewayRequest>) -> Result<Response<GatewayInfo>, Status> {
-        Err(Status::unimplemented("not in this release"))
+    async fn drain_gateway(&self, request: Request<DrainGatewayRequest>) -> Result<Response<GatewayInfo>, Status> {
+        self.drain(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<QueueList>, Status> {
@@ -391,7 +391,7 @@ impl AdminService {
     }
 
     /// A gateway serves many shards: its legs are added up.
-    async fn gateways(&self) -> Result<Vec<GatewayInfo>, Status> {
+    pub(super) async fn gateways(&self) -> Result<Vec<GatewayInfo>, Status> {
         let mut gateways: BTreeMap<String, GatewayInfo> = BTreeMap::new();
         for reply in self.ask_all(About::Gateways(ListGatewaysRequest {})).await? {
             let ask_reply::About::Gateways(list) = reply else { continue };
@@ -400,6 +400,8 @@ impl AdminService {
                     Some(known) => {
                         known.legs += seen.legs;
                         known.up |= seen.up;
+                        known.calls += seen.calls;
+                        known.draining |= seen.draining;
                     }
                     None => drop(gateways.insert(seen.id.clone(), seen)),
                 }
@@ -416,7 +418,7 @@ fn checked(request: GetCallRequest) -> Result<GetCallRequest, Status> {
     Ok(request)
 }
 
-fn missing(what: &str, name: &str, list: &str) -> Status {
+pub(super) fn missing(what: &str, name: &str, list: &str) -> Status {
     Status::not_found(format!("there is no {what} {name:?}; `cordctl {list}` shows what there is"))
 }
 
@@ -424,7 +426,7 @@ pub(super) fn unreached(error: &Unreached) -> Status {
     Status::unavailable(format!("{error}; `cordctl shard list` shows who leads"))
 }
 
-fn refused(rejection: &Rejection) -> Status {
+pub(super) fn refused(rejection: &Rejection) -> Status {
     let detail = rejection.detail.clone();
     match rejection.code() {
         RejectionCode::UnknownCall

@@ -14,12 +14,12 @@ use proto::v1::{
     Command, DirectoryView, FollowRequest, LocateReply, LocateRequest, NotLeader, Outcome, Rejection, RejectionCode,
     Submission, SubmitReply, SubmitRequest, WatchReply, WatchRequest, command, outcome, shard_server, watch_reply,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    actor::{ForgetClient, STREAM_QUEUE_MAX, ShardActor, Submit, Unwatch, Watch},
+    actor::{ForgetClient, Look, STREAM_QUEUE_MAX, ShardActor, Submit, Unwatch, Watch},
     core::NOT_FOR_CLIENTS,
     owners::Owners,
     shards::FROM_NODE,
@@ -104,8 +104,22 @@ impl shard_server::Shard for ShardService {
         Ok(Response::new(Box::pin(watched)))
     }
 
-    async fn locate(&self, _: Request<LocateRequest>) -> Result<Response<LocateReply>, Status> {
-        Err(Status::unimplemented("not in this release"))
+    async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<LocateReply>, Status> {
+        let LocateRequest { shard, call } = request.into_inner();
+        let nobody = || LocateReply { not_leader: Some(NotLeader::default()), ..LocateReply::default() };
+        let Some(owner) = self.owners.of(shard) else { return Ok(Response::new(nobody())) };
+        let (answer, answered) = oneshot::channel();
+        let at = Box::new(move |core: &crate::core::Core| {
+            let _ = answer.send(if core.leads(shard) {
+                let holder = core.machine(shard).and_then(|machine| machine.holder(call));
+                let (gateway, sip) = holder.unwrap_or_default();
+                LocateReply { gateway, sip, not_leader: None }
+            } else {
+                LocateReply { not_leader: Some(core.leader_of(shard)), ..LocateReply::default() }
+            });
+        });
+        owner.try_send(Look { at }).map_err(|_| Status::unavailable("this node is overloaded; ask again"))?;
+        Ok(Response::new(answered.await.unwrap_or_else(|_| nobody())))
     }
 
     async fn follow(&self, _: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
@@ -114,11 +128,16 @@ impl shard_server::Shard for ShardService {
     }
 }
 
-/// Its configuration and its choosers' answers a shard gets from the cluster's own nodes. What only a shard's leader may
-/// say is refused by the leader, whoever asks.
-const fn is_for_clients(submission: &Submission) -> bool {
+/// Its configuration and its choosers' answers a shard gets from the cluster's own nodes, and that a gateway is to be
+/// emptied too, unless it says so itself: then it names its life. What only a shard's leader may say is refused by the
+/// leader, whoever asks.
+fn is_for_clients(submission: &Submission) -> bool {
     use command::Kind;
-    !matches!(submission.command, Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_)) }))
+    match &submission.command {
+        Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_)) }) => false,
+        Some(Command { kind: Some(Kind::DrainGateway(drain)) }) => drain.incarnation != 0,
+        Some(_) | None => true,
+    }
 }
 
 fn not_for_clients(submission: &Submission) -> Outcome {

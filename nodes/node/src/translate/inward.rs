@@ -46,19 +46,31 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
             number: from.number,
             caller: from.caller,
             caller_name: from.caller_name,
+            passport: from.passport,
         },
-        From::AnswerLeg(v1::AnswerLeg { call, leg, passport, .. }) => To::AnswerLeg { call, leg, passport },
-        From::ConfirmLeg(v1::ConfirmLeg { call, leg, passport, .. }) => To::ConfirmLeg { call, leg, passport },
-        From::EndLeg(from) => {
-            To::EndLeg { call: from.call, leg: from.leg, cause: cause(from.cause())?, sip_status: from.sip_status }
+        From::AnswerLeg(v1::AnswerLeg { call, leg, passport, tenure }) => To::AnswerLeg { call, leg, passport, tenure },
+        From::ConfirmLeg(v1::ConfirmLeg { call, leg, passport, tenure }) => {
+            To::ConfirmLeg { call, leg, passport, tenure }
         }
-        From::PressDigits(v1::PressDigits { call, leg, digits, .. }) => To::PressDigits { call, leg, digits },
+        From::EndLeg(from) => To::EndLeg {
+            call: from.call,
+            leg: from.leg,
+            cause: cause(from.cause())?,
+            sip_status: from.sip_status,
+            tenure: from.tenure,
+            moved_to: from.moved_to,
+        },
+        From::PressDigits(v1::PressDigits { call, leg, digits, tenure }) => {
+            To::PressDigits { call, leg, digits, tenure }
+        }
         From::ClearCall(v1::ClearCall { call, by }) => To::ClearCall { call, by },
         From::RegisterContact(from) => To::RegisterContact {
             agent: from.agent,
             contact: from.contact,
             expires_seconds: from.expires_seconds,
             gateway: from.gateway,
+            path: from.path,
+            flow: from.flow,
         },
         From::LogInAgent(v1::LogInAgent { agent }) => To::LogInAgent { agent },
         From::LogOutAgent(v1::LogOutAgent { agent }) => To::LogOutAgent { agent },
@@ -83,7 +95,13 @@ pub fn command(kind: v1::command::Kind) -> Result<acd::Command, Unspeakable> {
         }
         From::RequestCallback(v1::RequestCallback { call, number }) => To::RequestCallback { call, number },
         From::CancelCallback(v1::CancelCallback { call, by }) => To::CancelCallback { call, by },
-        From::DrainGateway(_) | From::ReferLeg(_) | From::HoldLeg(_) => return Err(Unspeakable("not in this release")),
+        From::DrainGateway(v1::DrainGateway { gateway, incarnation, undo, by }) => {
+            To::DrainGateway { gateway, incarnation, undo, by }
+        }
+        From::ReferLeg(v1::ReferLeg { call, leg, tenure, target: to, replaces }) => {
+            To::ReferLeg { call, leg, tenure, target: target(to)?, replaces }
+        }
+        From::HoldLeg(v1::HoldLeg { call, leg, tenure, held }) => To::HoldLeg { call, leg, tenure, held },
     })
 }
 
@@ -102,7 +120,7 @@ fn cause(cause: v1::EndCause) -> Result<acd::EndCause, Unspeakable> {
         From::Ordered => To::Ordered,
         From::Failed => To::Failed,
         From::Lost => To::Lost,
-        From::Moved => To::Rejected,
+        From::Moved => To::Moved,
     })
 }
 

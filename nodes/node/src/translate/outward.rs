@@ -5,9 +5,32 @@ use proto::v1;
 /// An order.
 #[must_use]
 pub fn order(order: acd::Order) -> v1::Order {
+    let takeover = order.takeover.map(|from| takeover(*from));
+    v1::Order {
+        call: order.call,
+        leg: order.leg,
+        revision: order.revision,
+        trace: order.trace.map(|traceparent| v1::TraceContext { traceparent: traceparent.to_string() }),
+        tenure: order.tenure,
+        takeover,
+        want: Some(want(order.want)),
+    }
+}
+
+fn takeover(from: acd::Takeover) -> v1::Takeover {
+    use v1::{order::Want, takeover::Rang};
+    let rang = from.rang.map(want).and_then(|rang| match rang {
+        Want::Ring(ring) => Some(Rang::Ring(ring)),
+        Want::Dial(dial) => Some(Rang::Dial(dial)),
+        _ => None,
+    });
+    v1::Takeover { passport: from.passport, former_sip: from.former_sip, rang }
+}
+
+fn want(want: acd::Want) -> v1::order::Want {
     use acd::Want;
     use v1::order::Want as To;
-    let want = match order.want {
+    match want {
         Want::Alert => To::Alert(v1::Alert {}),
         Want::Ring(ring) => To::Ring(v1::Ring {
             contact: ring.contact.to_string(),
@@ -16,7 +39,9 @@ pub fn order(order: acd::Order) -> v1::Order {
             caller_name: ring.caller_name.to_string(),
             number: ring.number.to_string(),
             queue: ring.queue.to_string(),
-            ..v1::Ring::default()
+            path: ring.path.map(|path| path.to_string()).unwrap_or_default(),
+            replaces: ring.replaces.map(|replaces| replaces.to_string()).unwrap_or_default(),
+            history: ring.history,
         }),
         Want::Listen { prompt, announcement } => To::Listen(v1::Listen {
             prompt,
@@ -33,14 +58,7 @@ pub fn order(order: acd::Order) -> v1::Order {
         Want::Join { leg } => To::Join(v1::Join { leg }),
         Want::Meet { legs } => To::Meet(v1::Meet { legs }),
         Want::Gone { sip_status, reason } => To::Gone(v1::Gone { sip_status, reason }),
-    };
-    v1::Order {
-        call: order.call,
-        leg: order.leg,
-        revision: order.revision,
-        trace: order.trace.map(|traceparent| v1::TraceContext { traceparent: traceparent.to_string() }),
-        want: Some(want),
-        ..v1::Order::default()
+        Want::Yield => To::Yield(v1::Yield {}),
     }
 }
 

@@ -153,6 +153,7 @@ pub fn gateway(gateway: acd::view::GatewayInfo) -> v1::GatewayInfo {
         up: gateway.up,
         legs: gateway.legs,
         since_ms: gateway.since,
-        ..v1::GatewayInfo::default()
+        calls: gateway.calls,
+        draining: gateway.draining,
     }
 }

@@ -19,14 +19,19 @@ pub(crate) fn command(deed: Deed) -> Command {
             number,
             caller,
             caller_name: String::new(),
+            passport: Vec::new(),
         },
-        Deed::Answer { call, leg } => Command::AnswerLeg { call, leg, passport: Vec::new() },
-        Deed::Refuse { call, leg, busy: true } => Command::EndLeg { call, leg, cause: EndCause::Busy, sip_status: 486 },
-        Deed::Refuse { call, leg, busy: false } => {
-            Command::EndLeg { call, leg, cause: EndCause::Rejected, sip_status: 603 }
+        Deed::Answer { call, leg } => Command::AnswerLeg { call, leg, passport: Vec::new(), tenure: 0 },
+        Deed::Refuse { call, leg, busy: true } => {
+            Command::EndLeg { call, leg, cause: EndCause::Busy, sip_status: 486, tenure: 0, moved_to: Vec::new() }
         }
-        Deed::HangUp { call, leg } => Command::EndLeg { call, leg, cause: EndCause::Hangup, sip_status: 0 },
-        Deed::Press { call, leg, digits } => Command::PressDigits { call, leg, digits },
+        Deed::Refuse { call, leg, busy: false } => {
+            Command::EndLeg { call, leg, cause: EndCause::Rejected, sip_status: 603, tenure: 0, moved_to: Vec::new() }
+        }
+        Deed::HangUp { call, leg } => {
+            Command::EndLeg { call, leg, cause: EndCause::Hangup, sip_status: 0, tenure: 0, moved_to: Vec::new() }
+        }
+        Deed::Press { call, leg, digits } => Command::PressDigits { call, leg, digits, tenure: 0 },
         Deed::LogIn { agent } => Command::LogInAgent { agent },
         Deed::LogOut { agent } => Command::LogOutAgent { agent },
         Deed::Ready { agent } => Command::MakeAgentReady { agent },

@@ -123,7 +123,14 @@ impl Centre<'_> {
         for (_, order) in std::mem::take(&mut self.out.orders) {
             if let Want::Gone { .. } = order.want {
                 let (call, leg) = (order.call, order.leg);
-                self.errands.push_back(Command::EndLeg { call, leg, cause: EndCause::Ordered, sip_status: 0 });
+                self.errands.push_back(Command::EndLeg {
+                    call,
+                    leg,
+                    cause: EndCause::Ordered,
+                    sip_status: 0,
+                    tenure: 0,
+                    moved_to: Vec::new(),
+                });
             }
             if let Some(sense) = sense_of(order.call, order.leg, order.want) {
                 self.people.sense(at, &sense);
@@ -151,6 +158,7 @@ impl Centre<'_> {
 
 fn sense_of(call: u64, leg: u32, want: Want) -> Option<Sense> {
     Some(match want {
+        Want::Yield => return None, // one gateway only
         Want::Alert => Sense::Alerting { call, leg },
         Want::Ring(ring) => Sense::Ringing { call, leg, agent: (*ring.agent).to_owned() },
         Want::Listen { .. } => Sense::Listening { call, leg },

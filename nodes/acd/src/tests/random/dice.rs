@@ -38,6 +38,7 @@ impl World {
             return self.configure();
         }
         let (call, leg) = self.some_leg();
+        let tenure = self.tenure(call);
         let agent = format!("a{}", self.dice.u8(0..9));
         let passport = vec![self.dice.u8(..); if self.dice.u8(..) < 3 { 41 } else { self.dice.usize(0..4) }];
         match self.dice.u16(..1000) {
@@ -49,26 +50,31 @@ impl World {
                 Command::LoseGateway { gateway, incarnation }
             }
             36..220 => self.offer(),
-            220..390 => Command::AnswerLeg { call, leg, passport },
-            390..410 => Command::ConfirmLeg { call, leg, passport },
-            410..560 => Command::EndLeg { call, leg, cause: self.cause(), sip_status: 0 },
+            220..390 => Command::AnswerLeg { call, leg, passport, tenure },
+            390..410 => Command::ConfirmLeg { call, leg, passport, tenure },
+            410..560 => {
+                let (cause, moved_to) = (self.cause(), self.places());
+                Command::EndLeg { call, leg, cause, sip_status: 0, tenure, moved_to }
+            }
             560..600 => {
                 let digits = self
                     .text(&["1", "2", "9", "12", "*8101#", "*8+", "*7102#", "*1103#", "*2100#", "*8", "#", "x", ""]);
-                Command::PressDigits { call, leg, digits }
+                Command::PressDigits { call, leg, digits, tenure }
             }
             600..612 => Command::ClearCall { call, by: self.text(&["", "kim"]) },
             612..650 => Command::RegisterContact {
                 contact: self.text(&["sip:x@1", "sip:y@2", "sip:z@3", "*", ""]),
                 expires_seconds: *self.dice.choice(&[0, 1, 5, 60, 3600]).expect("not empty"),
-                gateway: "g1".to_owned(),
+                gateway: self.text(&["g1", "g2", "g3"]),
+                path: self.text(&["", "", "<sip:edge;lr>"]),
+                flow: self.dice.bool(),
                 agent,
             },
             650..690 => Command::LogInAgent { agent },
             690..698 => Command::LogOutAgent { agent },
             698..770 => Command::MakeAgentReady { agent },
             770..790 => Command::MakeAgentNotReady { agent, reason: self.text(&["lunch", "", "meeting"]) },
-            790..795 => Command::SetRules { version: self.dice.u32(0..4) },
+            790..795 => Command::SetRules { version: self.dice.u32(0..5) },
             795..800 => Command::ExtendWrapUp { agent, seconds: self.dice.u32(0..20) },
             800..820 => Command::PullCall { call, agent, by: self.text(&["", "kim"]) },
             820..840 => self.choice(),
@@ -79,6 +85,24 @@ impl World {
             930..945 => Command::RequestCallback { call, number: self.text(&["", "", "+4960", "x"]) },
             945..950 => Command::CancelCallback { call, by: self.text(&["", "kim"]) },
             950..955 => Command::TakeLead,
+            955..965 => Command::ReferLeg {
+                replaces: self.text(&["", "abc;to-tag=1;from-tag=2"]),
+                target: self.some_target(),
+                call,
+                leg,
+                tenure,
+            },
+            965..975 => Command::HoldLeg { call, leg, tenure, held: self.dice.bool() },
+            975..983 => {
+                let gateway = format!("g{}", self.dice.u8(1..5));
+                let incarnation = if self.dice.bool() { 0 } else { self.life(&gateway) };
+                Command::DrainGateway {
+                    gateway,
+                    incarnation,
+                    undo: self.dice.u8(..) < 100,
+                    by: self.text(&["", "kim"]),
+                }
+            }
             _ => Command::AdvanceClock,
         }
     }
@@ -90,6 +114,22 @@ impl World {
             Some(agent) if self.dice.u8(..) < 230 => agent,
             Some(_) | None => format!("a{}", self.dice.u8(0..9)),
         }
+    }
+
+    /// That of the gateway that has the call, mostly.
+    fn tenure(&mut self, call: CallId) -> u32 {
+        let present = self.shard.call_ids.get(&call).map_or(1, |key| self.shard.calls[*key].tenure);
+        match self.dice.u8(..) {
+            0..6 => present.saturating_sub(1),
+            6..12 => present + 1,
+            12..40 => 0,
+            _ => present,
+        }
+    }
+
+    fn places(&mut self) -> Vec<String> {
+        let count = self.dice.usize(0..3);
+        (0..count).map(|_| self.text(&["101", "+4950", "sip:else@where", "SIPS:", ""])).collect()
     }
 
     fn some_target(&mut self) -> Target {
@@ -133,8 +173,20 @@ impl World {
 
     fn cause(&mut self) -> EndCause {
         use EndCause::*;
-        let causes =
-            [Unspecified, Hangup, Cancelled, Busy, Rejected, NoAnswer, Unreachable, Media, Ordered, Failed, Lost];
+        let causes = [
+            Unspecified,
+            Hangup,
+            Cancelled,
+            Busy,
+            Rejected,
+            NoAnswer,
+            Unreachable,
+            Media,
+            Ordered,
+            Failed,
+            Lost,
+            Moved,
+        ];
         *self.dice.choice(&causes).expect("not empty")
     }
 
@@ -167,6 +219,7 @@ impl World {
             number: self.text(&["100", "101", "102", "100", "101", "102", "103", "999"]),
             caller: self.text(&["+491", "+492", "+493", "", "anna"]),
             caller_name: self.text(&["Ann", ""]),
+            passport: vec![1; if self.dice.u8(..) < 2 { 41 } else { self.dice.usize(0..4) }],
         }
     }
 }

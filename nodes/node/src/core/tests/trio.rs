@@ -22,7 +22,7 @@ const START_US: u64 = 1_700_000_000_000_000;
 
 /// The usual limits, with a lease that does not make stories long.
 pub(super) fn limits() -> Limits {
-    Limits { lease_us: 400_000, ..Limits::default() }
+    Limits { lease_us: 400_000, find_leader_us: 400_000, ..Limits::default() }
 }
 
 pub(super) fn submission(id: CommandId, kind: command::Kind) -> Submission {
