@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-use sip::Flow;
+use sip::{Bind, Flow};
 
 use crate::{
     directory::View,
@@ -28,7 +28,6 @@ use caps::Caps;
 use health::Health;
 use order::{Dice, in_order};
 
-pub(crate) use bindings::Bind;
 pub(crate) use caps::{Full, Slot};
 pub(crate) use retry::retry;
 pub(crate) use trunk::{Trunk, Way};
@@ -43,9 +42,10 @@ const HOPS_MAX: usize = 16;
 pub(crate) enum Due {
     /// OPTIONS; its answer goes to [`Trunks::pinged`] with this id.
     Ping { id: u64, flow: Flow, host: String },
-    /// REGISTER; its answer goes to [`Trunks::bound`] with this id. The id of a binding stays the same.
+    /// To the endpoint, which keeps it bound; what becomes of it goes to [`Trunks::bound`] with this id. The same id again
+    /// moves it to another registrar.
     Bind { id: u64, bind: Bind },
-    /// REGISTER with no time, where it is bound; its answer may go to [`Trunks::bound`], too.
+    /// The endpoint takes it back.
     Unbind { id: u64 },
 }
 
@@ -59,6 +59,20 @@ pub(crate) struct Trunks {
     addresses: BTreeMap<Flow, Address>,
     bindings: Bindings,
     ids: u64,
+    /// Something happened that may move a binding.
+    stirred: bool,
+}
+
+/// One trunk as metrics and people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) name: String,
+    /// Addresses that are up.
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+    pub(crate) calls: u32,
+    /// None: it registers nothing.
+    pub(crate) bound: Option<bool>,
 }
 
 /// One address that calls go out to.
@@ -80,6 +94,7 @@ impl Trunks {
             addresses: BTreeMap::new(),
             bindings: Bindings::default(),
             ids: 0,
+            stirred: true,
         };
         trunks.set_view(now_ms, view);
         trunks
@@ -94,7 +109,7 @@ impl Trunks {
         for trunk in &self.trunks {
             self.caps.entry(trunk.name.clone()).or_insert_with(Caps::new);
         }
-        self.bindings.set_trunks(now_ms, &self.trunks, &mut self.ids);
+        self.bindings.set_trunks(&self.trunks, &mut self.ids);
         let wanted: BTreeSet<Name> = self.names().into_iter().collect();
         self.resolved.retain(|name, _| wanted.contains(name));
         self.look_at_addresses(now_ms);
@@ -165,12 +180,9 @@ impl Trunks {
 
     /// What became of OPTIONS: 0 when nothing came.
     pub(crate) fn pinged(&mut self, now_ms: u64, id: u64, status: u16, retry_after_seconds: u32) {
-        let Some((flow, address)) = self.addresses.iter_mut().find(|(_, address)| address.id == id) else { return };
-        let (flow, was_up) = (*flow, address.health.is_up(now_ms));
+        let Some(address) = self.addresses.values_mut().find(|address| address.id == id) else { return };
         address.health.answered(now_ms, status, retry_after_seconds);
-        if was_up && !self.is_up(now_ms, flow) {
-            self.bindings.lost(now_ms, flow);
-        }
+        self.stirred = true;
     }
 
     /// A call failed by this address, as [`retry`] says: two failures in a row, of calls or of OPTIONS, and it is down.
@@ -181,6 +193,7 @@ impl Trunks {
             return address.health.lives();
         }
         address.health.suspected(now_ms, status, retry_after_seconds);
+        self.stirred = true;
     }
 
     /// A call was answered, or refused by its party: this address lives.
@@ -192,7 +205,7 @@ impl Trunks {
 
     /// What became of a REGISTER: 0 when nothing came.
     pub(crate) fn bound(&mut self, now_ms: u64, id: u64, status: u16, expires_seconds: u32) {
-        if let Some(flow) = self.bindings.bound(now_ms, id, status, expires_seconds)
+        if let Some(flow) = self.bindings.bound(id, status, expires_seconds)
             && let Some(address) = self.addresses.get_mut(&flow)
         {
             address.health.suspected(now_ms, status, 0);
@@ -207,19 +220,30 @@ impl Trunks {
                 due.push(Due::Ping { id: address.id, flow: *flow, host: address.host.clone() });
             }
         }
-        for id in self.bindings.due(now_ms) {
-            let Some(trunk) = self.bindings.trunk(id).and_then(|name| self.trunk(name)) else { continue };
-            let flow = self.registrar(now_ms, &trunk);
-            let bind = flow.and_then(|flow| self.bindings.bind(now_ms, id, flow, trunk.login.clone()));
-            due.extend(bind.map(|bind| Due::Bind { id, bind }));
-        }
+        due.extend(self.due_bindings(now_ms).into_iter().map(|(id, bind)| Due::Bind { id, bind }));
         due
+    }
+
+    /// Those without a registrar, and those whose registrar is down or gone while another one lives.
+    fn due_bindings(&mut self, now_ms: u64) -> Vec<(u64, Bind)> {
+        self.stirred = false;
+        let moves: Vec<(u64, Flow)> = self
+            .bindings
+            .iter()
+            .filter_map(|(id, binding)| {
+                let trunk = self.trunk(&binding.trunk)?;
+                let stays = |at: &Flow| self.is_up(now_ms, *at) && self.flows(&trunk).any(|flow| flow == *at);
+                let registrar = binding.registrar.filter(stays);
+                Some((id, registrar.or_else(|| self.registrar(now_ms, &trunk))?))
+            })
+            .collect();
+        moves.into_iter().filter_map(|(id, flow)| Some((id, self.bindings.bind(id, flow)?))).collect()
     }
 
     /// When [`Trunks::due`] has something next.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
         let asked = self.addresses.values().map(|address| address.health.next_ms()).min();
-        [asked, self.bindings.next_ms()].into_iter().flatten().min()
+        if self.stirred && self.bindings.iter().next().is_some() { Some(0) } else { asked }
     }
 
     /// The gateway stops: everything that is bound is taken back.
@@ -228,14 +252,20 @@ impl Trunks {
         self.bindings.take_leaving().map(|id| Due::Unbind { id }).collect()
     }
 
-    /// Trunks and their addresses that are up and down at present, for metrics: name, up, down.
-    pub(crate) fn healths(&self, now_ms: u64) -> Vec<(String, usize, usize)> {
-        let health = |trunk: &Arc<Trunk>| {
+    /// All trunks at present, by name.
+    pub(crate) fn standings(&self, now_ms: u64) -> Vec<Standing> {
+        let standing = |trunk: &Arc<Trunk>| {
             let flows: BTreeSet<Flow> = self.flows(trunk).collect();
             let up = flows.iter().filter(|flow| self.is_up(now_ms, **flow)).count();
-            (trunk.name.clone(), up, flows.len() - up)
+            Standing {
+                name: trunk.name.clone(),
+                up,
+                down: flows.len() - up,
+                calls: self.calls(&trunk.name),
+                bound: self.bindings.is_bound(&trunk.name),
+            }
         };
-        self.trunks.iter().filter(|trunk| !trunk.hosts.is_empty()).map(health).collect()
+        self.trunks.iter().map(standing).collect()
     }
 
     fn trunk(&self, name: &str) -> Option<Arc<Trunk>> {
@@ -257,7 +287,7 @@ impl Trunks {
         self.addresses.get(&flow).is_none_or(|address| address.health.is_up(now_ms))
     }
 
-    /// Where a trunk's binding is asked for: always the same as long as it lives, since its requests come from there.
+    /// Where a trunk's binding is asked for: the first that lives.
     fn registrar(&self, now_ms: u64, trunk: &Arc<Trunk>) -> Option<Flow> {
         let ways = self.ways(trunk, "", &mut Dice::new(0));
         let up = ways.iter().find(|way| self.is_up(now_ms, way.destination));
@@ -266,6 +296,7 @@ impl Trunks {
 
     /// Addresses that are gone are forgotten, those that come are asked at once.
     fn look_at_addresses(&mut self, now_ms: u64) {
+        self.stirred = true;
         let mut wanted: BTreeMap<Flow, (String, u64)> = BTreeMap::new();
         for trunk in &self.trunks {
             for host in &trunk.hosts {

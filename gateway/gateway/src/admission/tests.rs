@@ -339,7 +339,6 @@ fn at_ten_times_the_capacity_of_a_lane_nine_tenths_of_it_are_served() {
         let capacity = model.capacity();
         model.run(1, capacity / 2);
         let storm = model.run(20, capacity * 10);
-        eprintln!("{call_us} {} {storm:?} rate {}", percent(storm.served, 20, capacity), model.admission.rate());
         assert!(percent(storm.served, 20, capacity) >= 90, "{call_us}: {capacity} {storm:?}");
         assert!(storm.worst_call_us < 250_000, "{call_us}: {storm:?}");
         assert!(storm.worst_standing_us < 250_000 && storm.standing_refused == 0, "{call_us}: {storm:?}");
@@ -353,7 +352,6 @@ fn at_ten_times_the_capacity_of_the_shard_nine_tenths_of_it_are_served() {
         let capacity = model.capacity();
         model.run(1, capacity / 2);
         let storm = model.run(20, capacity * 10);
-        eprintln!("{call_us} {} {storm:?} rate {}", percent(storm.served, 20, capacity), model.admission.rate());
         assert!(percent(storm.served, 20, capacity) >= 90, "{call_us}: {capacity} {storm:?}");
         assert!(storm.worst_call_us < 250_000, "{call_us}: {storm:?}");
         assert!(storm.worst_standing_us < 50_000 && storm.standing_refused == 0, "{call_us}: {storm:?}");

@@ -6,8 +6,8 @@ use sip::EndCause;
 /// somebody's phone may have rung, and what is silence afterwards is theirs.
 pub(crate) fn retry(cause: EndCause, status: u16, ringing: bool) -> bool {
     match (cause, status) {
-        // We or the caller gave up, or the far end had answered.
-        (EndCause::Hangup | EndCause::Cancelled | EndCause::Ordered | EndCause::Failed, _) => false,
+        // We or the caller gave up, the far end had answered, or says where else to go.
+        (EndCause::Hangup | EndCause::Cancelled | EndCause::Ordered | EndCause::Moved | EndCause::Failed, _) => false,
         // The login was refused: this trunk carries nothing now.
         (_, 401 | 407) => true,
         // Overloaded, or somebody behind it is out of reach (RFC 3263 section 4.3).

@@ -143,7 +143,7 @@ fn two_failures_in_a_row_are_down_and_one_answer_is_up() {
     assert_eq!(ways(&trunks, 1_000, "1", 0)[0], "192.0.2.1:5060", "once is no habit");
     trunks.pinged(2_000, id, 503, 0);
     assert_eq!(ways(&trunks, 2_000, "1", 0), ["192.0.2.2:5060", "192.0.2.1:5060"], "last, but not never");
-    assert_eq!(trunks.healths(2_000), [("t".to_owned(), 1, 1)]);
+    assert_eq!((trunks.standings(2_000)[0].up, trunks.standings(2_000)[0].down), (1, 1));
     assert!(pings(trunks.due(12_000)).contains_key(&udp("192.0.2.1:5060")), "one that is down is asked more often");
     trunks.pinged(12_100, id, 405, 0);
     assert_eq!(ways(&trunks, 12_100, "1", 0)[0], "192.0.2.1:5060", "who refuses OPTIONS lives");
@@ -247,40 +247,20 @@ fn registering(expires_seconds: u32, hosts: Vec<v1::TrunkHost>) -> v1::Trunk {
 }
 
 #[test]
-fn a_registration_is_asked_at_once_and_again_before_it_ends() {
+fn a_registration_is_asked_for_once_and_then_the_endpoints() {
     let mut trunks = trunks(vec![registering(0, vec![host("192.0.2.1", 0, 0, 0)])]);
+    assert_eq!(trunks.next_due_ms(), Some(0));
     let due = trunks.due(0);
-    let Some(Due::Bind { id, bind }) = due.iter().find(|due| matches!(due, Due::Bind { .. })) else {
-        panic!("{due:?}")
-    };
-    assert_eq!(
-        (bind.aor.as_str(), bind.expires_seconds, bind.registrar),
-        ("sip:u@example.net", 300, udp("192.0.2.1:5060"))
-    );
-    let id = *id;
-    assert!(binds(trunks.due(1_000)).is_empty());
-    trunks.bound(1_000, id, 200, 100);
-    assert!(binds(trunks.due(70_000)).is_empty());
-    assert_eq!(binds(trunks.due(81_000)), [(id, udp("192.0.2.1:5060"))], "before the time that was granted is over");
-    trunks.bound(82_000, id, 200, 0);
-    assert!(binds(trunks.due(91_000)).is_empty(), "a registrar that grants nothing is not asked without end");
-    assert_eq!(binds(trunks.due(92_000)).len(), 1);
-}
-
-#[test]
-fn a_refused_registration_waits_longer_each_time() {
-    let mut trunks = trunks(vec![registering(0, vec![host("192.0.2.1", 0, 0, 0)])]);
-    let (mut now_ms, mut waits) = (0, Vec::new());
-    let id = binds(trunks.due(0))[0].0;
-    for _ in 0..9 {
-        trunks.bound(now_ms, id, 403, 0);
-        let asked_ms = now_ms;
-        while binds(trunks.due(now_ms)).is_empty() {
-            now_ms += 1_000;
-        }
-        waits.push((now_ms - asked_ms) / 1_000);
-    }
-    assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    let Some(Due::Bind { id, bind }) = due.iter().find(|due| matches!(due, Due::Bind { .. })) else { panic!("{due:?}") };
+    let asked = (bind.aor.as_str(), bind.expires_seconds, bind.registrar);
+    assert_eq!(asked, ("sip:u@example.net", 300, udp("192.0.2.1:5060")));
+    assert_eq!(trunks.standings(0)[0].bound, Some(false));
+    trunks.bound(1_000, *id, 200, 100);
+    assert_eq!(trunks.standings(1_000)[0].bound, Some(true));
+    assert!(binds(trunks.due(1_000_000)).is_empty());
+    trunks.bound(2_000, *id, 403, 0);
+    assert_eq!(trunks.standings(2_000)[0].bound, Some(false));
+    assert!(binds(trunks.due(2_000_000)).is_empty(), "a refusal is no matter of the host");
 }
 
 #[test]
@@ -292,8 +272,24 @@ fn a_registrar_that_dies_is_left_for_one_that_lives() {
     let ping = pings(due)[&udp("192.0.2.1:5060")];
     trunks.bound(100, id, 200, 3_600);
     trunks.pinged(1_000, ping, 0, 0);
-    trunks.pinged(2_000, ping, 0, 0);
+    trunks.bound(2_000, id, 408, 0);
+    assert_eq!(trunks.next_due_ms(), Some(0));
     assert_eq!(binds(trunks.due(2_000)), [(id, udp("192.0.2.2:5060"))]);
+    trunks.pinged(3_000, ping, 200, 0);
+    assert!(binds(trunks.due(3_000)).is_empty(), "and is not moved back for nothing");
+}
+
+#[test]
+fn a_registration_waits_for_the_address_of_its_host() {
+    let mut trunks = trunks(vec![registering(0, vec![host("sip.example.net", 0, 0, 0)])]);
+    assert!(trunks.due(0).is_empty());
+    let name = trunks.names().remove(0);
+    let hop = Hop { address: "192.0.2.1:5060".parse().unwrap(), priority: 0, weight: 0 };
+    trunks.set_resolved(5, name.clone(), vec![hop]);
+    let id = binds(trunks.due(5))[0].0;
+    let hop = Hop { address: "192.0.2.2:5060".parse().unwrap(), priority: 0, weight: 0 };
+    trunks.set_resolved(6, name, vec![hop]);
+    assert_eq!(binds(trunks.due(6)), [(id, udp("192.0.2.2:5060"))], "it moved");
 }
 
 #[test]
