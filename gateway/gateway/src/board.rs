@@ -7,9 +7,10 @@ mod effects;
 mod leg;
 mod orders;
 mod outcomes;
+mod takeover;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::IpAddr,
     sync::{
         Arc,
@@ -22,7 +23,10 @@ use media::{Media, MediaEvent, MediaKey};
 use proto::v1::{self, command::Kind};
 use sip::{Endpoint, Flow, LegId, Millis, Route};
 
-use self::leg::{Hears, Leg, Standing};
+use self::{
+    leg::{Hears, Leg, Standing},
+    takeover::Arriving,
+};
 use crate::{
     directory::View,
     link::{Ask, Ticket, Urgency},
@@ -45,8 +49,22 @@ pub(crate) trait Wires: Send {
     fn send(&mut self, flow: Flow, bytes: Bytes);
     /// Whether new work may be asked of this shard.
     fn has_room(&self, shard: u32) -> bool;
+    /// A fresh SRTP master key; offered only where it may travel.
+    fn key(&mut self) -> Option<[u8; 30]>;
+    /// Finds out which gateway has a call, and passes the message on to it; or `Board::nobody_has` hears of it.
+    fn locate(&mut self, stray: Stray);
     /// Asks a shard; false when there is no link to it.
     fn ask(&mut self, shard: u32, ask: Ask) -> bool;
+}
+
+/// A message about a leg that is not here.
+#[derive(Debug)]
+pub(crate) struct Stray {
+    /// From its tag; none when only the call is known.
+    pub(crate) shard: Option<u32>,
+    pub(crate) call: u64,
+    pub(crate) flow: Flow,
+    pub(crate) bytes: Bytes,
 }
 
 /// What a board is told at its birth.
@@ -57,6 +75,8 @@ pub(crate) struct BoardConfig {
     pub(crate) incarnation: u64,
     pub(crate) rtp_ip: IpAddr,
     pub(crate) legs_max: usize,
+    /// An accepted offer about which no order came for so long is asked after.
+    pub(crate) limbo_ms: u64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracing: Tracing,
     /// Legs of the whole process, ended ones that shards must still hear of included.
@@ -84,6 +104,14 @@ pub(crate) struct Board {
     epochs: BTreeMap<u32, u32>,
     next_birth: u32,
     graves: VecDeque<(u64, MediaKey, u32)>,
+    /// Legs of other gateways that are taken over as fast as is good for all.
+    arriving: Arriving,
+    /// Legs that other gateways have now, and until when their sound goes on here.
+    yielded: VecDeque<(u64, MediaKey, u32)>,
+    /// Accepted offers, and when an order ought to have come at the latest.
+    limbo: VecDeque<(u64, MediaKey, u32)>,
+    /// Shards whose leader has been silent for too long.
+    doubted: BTreeSet<u32>,
     pressed: Vec<(MediaKey, String)>,
     pressed_since_ms: Option<u64>,
     stage: Stage,
@@ -107,6 +135,10 @@ impl Board {
             epochs: BTreeMap::new(),
             next_birth: 0,
             graves: VecDeque::new(),
+            arriving: Arriving::default(),
+            yielded: VecDeque::new(),
+            limbo: VecDeque::new(),
+            doubted: BTreeSet::new(),
             pressed: Vec::new(),
             pressed_since_ms: None,
             stage: Stage::Serving,
@@ -131,6 +163,12 @@ impl Board {
             Route::Call(call) => self.legs.contains_key(&MediaKey { call, leg: 1 }),
             Route::Nowhere => false,
         }
+    }
+
+    /// No gateway holds the call of a stray message.
+    pub(crate) fn nobody_has(&mut self, now_ms: u64, flow: Flow, bytes: &[u8]) {
+        self.endpoint.answer_stray(Millis(now_ms), flow, bytes);
+        self.carry_out(now_ms);
     }
 
     /// The directory has changed.
@@ -162,6 +200,9 @@ impl Board {
                 self.remove(key);
             }
         }
+        self.close_yielded(now_ms);
+        self.look_into_limbo(now_ms);
+        self.take_over_portion(now_ms);
         if self.endpoint.next_timeout().is_some_and(|due| due.0 <= now_ms) {
             self.endpoint.timeout(Millis(now_ms));
         }
@@ -173,17 +214,25 @@ impl Board {
         let endpoint = self.endpoint.next_timeout().map(|due| due.0);
         let pressed = self.pressed_since_ms.map(|since| since + PRESSED_MS);
         let grave = self.graves.front().map(|(until_ms, _, _)| *until_ms);
-        endpoint.into_iter().chain(pressed).chain(grave).min()
+        let arriving = self.arriving.due_ms();
+        let first = |line: &VecDeque<(u64, MediaKey, u32)>| line.front().map(|(until_ms, _, _)| *until_ms);
+        let waits = [endpoint, pressed, grave, arriving, first(&self.yielded), first(&self.limbo)];
+        waits.into_iter().flatten().min()
     }
 
-    /// No new calls, in or out. Handing stable legs to another gateway begins here.
-    pub(crate) fn drain(&mut self) {
-        self.stage = Stage::Draining;
+    /// No new calls from outside, or again. The shards hand over those that are here.
+    pub(crate) fn drain(&mut self, draining: bool) {
+        self.stage = if draining { Stage::Draining } else { Stage::Serving };
+    }
+
+    /// A leg that a stop need not wait for any longer.
+    fn let_go(&self) {
+        self.config.legs_held.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The process ends: what is still here is refused, cancelled or hung up, and reported.
     pub(crate) fn end_all(&mut self, now_ms: u64) {
-        self.drain();
+        self.drain(true);
         let keys: Vec<_> = self.legs.iter().filter(|(_, leg)| leg.stands()).map(|(key, _)| *key).collect();
         for key in keys {
             self.end(now_ms, key, v1::EndCause::Failed, 503, "Gateway stops");
@@ -212,7 +261,7 @@ impl Board {
             }
             self.config.metrics.leg(Some(leg.phase), None);
             if !leg.buried {
-                self.config.legs_held.fetch_sub(1, Ordering::Relaxed);
+                self.let_go();
             }
         }
     }
@@ -243,7 +292,9 @@ impl Board {
     /// A leg is no more outside. The shard hears of it once, if it knows the leg.
     fn ended(&mut self, key: MediaKey, cause: v1::EndCause, status: u16) {
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.stands()) else { return };
-        let (shard, birth, known) = (leg.shard, leg.birth, leg.standing != Standing::Unknown);
+        let (shard, birth, tenure) = (leg.shard, leg.birth, leg.tenure);
+        let known = leg.standing != Standing::Unknown;
+        let moved_to = leg.moved_to.take().map_or_else(Vec::new, |moved_to| *moved_to);
         let cause = leg.cause.unwrap_or(cause);
         let had_port = leg.port.take().is_some();
         let parent = leg.parent();
@@ -264,7 +315,8 @@ impl Board {
             leg: key.leg,
             cause: cause.into(),
             sip_status: status.into(),
-            ..Default::default()
+            tenure,
+            moved_to,
         });
         // The shard ordered it, so nothing waits for the news.
         let urgency = if cause == v1::EndCause::Ordered { Urgency::Lazy } else { Urgency::Urgent };
@@ -293,7 +345,7 @@ impl Board {
     fn bury(&mut self, now_ms: u64, key: MediaKey, birth: u32) {
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.birth == birth && !leg.buried) else { return };
         leg.buried = true;
-        self.config.legs_held.fetch_sub(1, Ordering::Relaxed);
+        self.let_go();
         self.graves.push_back((now_ms + GRAVE_MS, key, birth));
     }
 
@@ -316,11 +368,10 @@ impl Board {
         self.pressed_since_ms = None;
         for (key, digits) in std::mem::take(&mut self.pressed) {
             let Some(leg) = self.legs.get(&key).filter(|leg| leg.stands()) else { continue };
-            let (shard, parent) = (leg.shard, leg.parent());
+            let (shard, tenure, parent) = (leg.shard, leg.tenure, leg.parent());
             // Keys are new work: a link that is full loses them, as a call that stands must not be hurt by them.
             if self.wires.has_room(shard) {
-                let command =
-                    Kind::PressDigits(v1::PressDigits { call: key.call, leg: key.leg, digits, ..Default::default() });
+                let command = Kind::PressDigits(v1::PressDigits { call: key.call, leg: key.leg, digits, tenure });
                 self.ask(shard, command, Urgency::Urgent, None, parent);
             }
         }

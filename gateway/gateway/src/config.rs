@@ -35,7 +35,7 @@ pub struct GatewayConfig {
     pub otlp: Option<String>,
     /// How long a new INVITE may wait for the shard before 503 with Retry-After.
     pub setup_wait_ms: u64,
-    /// How long a stopping gateway lets its calls go on before it ends them.
+    /// How long a stopping gateway waits for its calls to be taken over or to end before it ends them.
     pub drain_ms: u64,
     /// Bounds on everything.
     pub limits: Limits,
@@ -58,7 +58,7 @@ impl GatewayConfig {
             lanes: 0,
             otlp: None,
             setup_wait_ms: 10_000,
-            drain_ms: 1_000,
+            drain_ms: 10_000,
             limits: Limits::default(),
         }
     }
@@ -79,6 +79,8 @@ pub struct Limits {
     pub lanes_max: usize,
     /// Legs of one lane, ended ones that still wait for the shard included.
     pub legs_max: usize,
+    /// An accepted call about which its shard says nothing for so long is asked after; longer than a lease.
+    pub limbo_ms: u64,
     /// Commands of one link without an outcome; above it new calls and registrations get 503.
     pub commands_pending_max: usize,
     /// Datagrams that wait for a lane which does not own the socket.
@@ -102,6 +104,7 @@ impl Default for Limits {
         Self {
             lanes_max: 64,
             legs_max: 50_000,
+            limbo_ms: 12_000,
             commands_pending_max: 8_192,
             datagrams_queued_max: 16_384,
             connections_max: 8_192,

@@ -7,7 +7,10 @@ use media::MediaEvent;
 use proto::v1::Order;
 use tokio::sync::mpsc;
 
-use crate::link::{Ticket, Verdict};
+use crate::{
+    board::Stray,
+    link::{Ticket, Verdict},
+};
 
 /// What a lane is handed.
 #[derive(Debug)]
@@ -28,6 +31,10 @@ pub(crate) enum Mail {
     Media(MediaEvent),
     /// There is a directory view to look at.
     DirectoryChanged,
+    /// Where the call of a stray message is: gateway and SIP address, none when nobody holds it.
+    Located { stray: Stray, holder: Option<(String, String)> },
+    /// A shard wants this gateway empty, or no longer.
+    Draining { shard: u32, draining: bool },
     /// No new calls.
     Drain,
     /// End all legs.

@@ -1,15 +1,18 @@
 //! One lane: a thread that owns one board and turns what arrives into calls on it. Each handler is short: translate,
 //! call, carry out. Never waits for anything but its own letterbox, socket and timer.
 
-use std::{future::pending, sync::Arc};
+use std::{collections::BTreeSet, future::pending, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use media::Media;
 use sip::{Endpoint, EndpointConfig, Flow, Route, Transport};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{
-    board::{Board, BoardConfig, Wires},
+    board::{Board, BoardConfig, Stray, Wires},
     clock::Clock,
     config::GatewayConfig,
     directory::{Directory, View},
@@ -24,6 +27,8 @@ use crate::{
 
 /// Datagrams and letters handled before the timer is looked at again.
 const BURST_MAX: usize = 128;
+/// Stray messages whose call is being looked for; more are lost, and their senders repeat them.
+const LOCATING_MAX: usize = 512;
 /// When nothing is due.
 const FAR_MS: u64 = 60_000;
 
@@ -49,7 +54,10 @@ pub(crate) struct Lane {
     /// Whether this lane reads the UDP port.
     reads_udp: bool,
     board: Option<Board>,
-    draining: bool,
+    /// The process stops.
+    stopping: bool,
+    /// Shards that want this gateway empty.
+    drained_by: BTreeSet<u32>,
     buffer: Vec<u8>,
 }
 
@@ -57,7 +65,7 @@ impl Lane {
     pub(crate) fn new(config: LaneConfig, letterbox: Letterbox) -> Self {
         let reads_udp = config.board.lane == 0;
         let buffer = if reads_udp { vec![0; config.gateway.limits.message_bytes_max] } else { Vec::new() };
-        Self { config, letterbox, reads_udp, board: None, draining: false, buffer }
+        Self { config, letterbox, reads_udp, board: None, stopping: false, drained_by: BTreeSet::new(), buffer }
     }
 
     /// Until it is told to stop.
@@ -113,6 +121,7 @@ impl Lane {
 
     fn do_what_is_due(&mut self) -> Instant {
         let now_ms = self.config.clock.now_ms();
+        self.look_at_leases(now_ms);
         let Some(board) = self.board.as_mut() else { return self.config.clock.instant_of(now_ms + FAR_MS) };
         if board.next_timeout_ms().is_some_and(|due_ms| due_ms <= now_ms) {
             board.timeout(now_ms);
@@ -127,19 +136,24 @@ impl Lane {
         match mail {
             Mail::Message { flow, bytes } => return self.message(now_ms, flow, &bytes),
             Mail::DirectoryChanged => return self.directory_changed(),
-            Mail::Drain => self.draining = true,
+            Mail::Drain => self.stopping = true,
+            Mail::Draining { shard, draining: true } => drop(self.drained_by.insert(shard)),
+            Mail::Draining { shard, draining: false } => drop(self.drained_by.remove(&shard)),
+            Mail::Located { stray, holder } => return self.located(now_ms, &stray, holder),
             _ => {}
         }
+        let draining = self.draining();
+        self.look_at_leases(now_ms);
         let Some(board) = self.board.as_mut() else { return };
         match mail {
-            Mail::Message { .. } | Mail::DirectoryChanged | Mail::Stop => {}
+            Mail::Message { .. } | Mail::DirectoryChanged | Mail::Located { .. } | Mail::Stop => {}
             Mail::FlowFailed(flow) => board.flow_failed(now_ms, flow),
             Mail::Outcome { ticket, verdict } => board.outcome(now_ms, ticket, verdict),
             Mail::Watching { shard } => board.watching(shard),
             Mail::Orders { shard, orders } => board.orders(now_ms, shard, orders),
             Mail::InSync { shard } => board.in_sync(now_ms, shard),
             Mail::Media(event) => board.media_event(now_ms, event),
-            Mail::Drain => board.drain(),
+            Mail::Drain | Mail::Draining { .. } => board.drain(draining),
             Mail::EndAll => board.end_all(now_ms),
         }
     }
@@ -154,8 +168,10 @@ impl Lane {
 
     fn message(&mut self, now_ms: u64, flow: Flow, bytes: &[u8]) {
         self.config.board.metrics.sip_in(bytes);
+        let draining = self.draining();
+        self.look_at_leases(now_ms);
         match self.board.as_mut() {
-            Some(board) if !(self.draining && is_new(bytes) && !board.knows_of(bytes)) => {
+            Some(board) if !(draining && is_new(bytes) && !board.knows_of(bytes)) => {
                 board.receive(now_ms, flow, bytes);
             }
             Some(_) | None => {
@@ -163,6 +179,33 @@ impl Lane {
                     self.config.board.metrics.sip_out(&refusal);
                     self.config.wires().send(flow, refusal);
                 }
+            }
+        }
+    }
+
+    fn draining(&self) -> bool {
+        self.stopping || !self.drained_by.is_empty()
+    }
+
+    /// Before anything is done: this process may have been asleep, and its legs may be another gateway's.
+    fn look_at_leases(&mut self, now_ms: u64) {
+        let Some(board) = self.board.as_mut() else { return };
+        for (shard, link) in self.config.links.load().iter() {
+            board.set_doubt(*shard, link.in_doubt(now_ms));
+        }
+    }
+
+    /// A stray message goes to the gateway that holds its call, as a stateless proxy passes it on (RFC 3261 16.11).
+    fn located(&mut self, now_ms: u64, stray: &Stray, holder: Option<(String, String)>) {
+        let Some(board) = self.board.as_mut() else { return };
+        match holder {
+            None => board.nobody_has(now_ms, stray.flow, &stray.bytes),
+            // It is ours, and on its way to this board: the far end repeats itself.
+            Some((gateway, _)) if gateway == self.config.gateway.id => {}
+            Some((_, sip)) => {
+                let Ok(remote) = sip.parse::<SocketAddr>() else { return };
+                let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
+                let _ = flow;
             }
         }
     }
@@ -216,6 +259,9 @@ impl LaneConfig {
             tcp: self.tcp.clone(),
             links: Arc::clone(&self.links),
             metrics: Arc::clone(&self.board.metrics),
+            doors: self.doors.clone(),
+            lane: self.board.lane,
+            locating: Arc::new(Semaphore::new(LOCATING_MAX)),
         }
     }
 }
@@ -226,6 +272,10 @@ struct LaneWires {
     tcp: TcpPort,
     links: Links,
     metrics: Arc<Metrics>,
+    doors: Doors,
+    lane: usize,
+    /// Messages whose call is being looked for.
+    locating: Arc<Semaphore>,
 }
 
 impl Wires for LaneWires {
@@ -237,6 +287,31 @@ impl Wires for LaneWires {
         if !sent {
             self.metrics.datagrams_dropped.inc();
         }
+    }
+
+    fn key(&mut self) -> Option<[u8; 30]> {
+        let mut key = [0; 30];
+        getrandom::fill(&mut key).ok().map(|()| key)
+    }
+
+    fn locate(&mut self, stray: Stray) {
+        let Ok(permit) = Arc::clone(&self.locating).try_acquire_owned() else {
+            self.metrics.datagrams_dropped.inc();
+            return;
+        };
+        let links = self.links.load_full();
+        let (doors, lane) = (self.doors.clone(), self.lane);
+        tokio::spawn(async move {
+            let mut holder = None;
+            for (_, link) in links.iter().filter(|(shard, _)| stray.shard.is_none_or(|wanted| wanted == **shard)) {
+                holder = link.locate(stray.call).await;
+                if holder.is_some() {
+                    break;
+                }
+            }
+            drop(permit);
+            doors.hand(lane, Mail::Located { stray, holder });
+        });
     }
 
     fn has_room(&self, shard: u32) -> bool {

@@ -7,17 +7,26 @@ mod session;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
+use std::time::Duration;
 
-use proto::v1;
-use tokio::sync::{mpsc, watch};
+use arc_swap::ArcSwapOption;
+use proto::v1::{self, shard_client::ShardClient};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tonic::transport::Channel;
 
 use crate::{
     clock::Clock,
     doors::Doors,
     telemetry::{metrics::Metrics, trace::Parent},
 };
+
+/// A leader that does not say so soon where a call is says it to the next repetition of the message.
+const LOCATE_MS_MAX: u64 = 400;
 
 /// Whether a command may wait a little for company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +46,10 @@ pub(crate) enum Ticket {
     Answer { call: u64, leg: u32, birth: u32 },
     /// An `EndLeg`.
     End { call: u64, leg: u32, birth: u32 },
+    /// An `EndLeg` about a leg that the shard should have spoken of.
+    Lost { call: u64, leg: u32, birth: u32 },
+    /// A `ReferLeg`.
+    Refer { call: u64, leg: u32, birth: u32 },
     /// A `RegisterContact`.
     Register(sip::RegisterId),
 }
@@ -71,6 +84,7 @@ pub(crate) struct Identity {
 /// A lane's end of a link. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Link {
+    shard: u32,
     asks: mpsc::UnboundedSender<Ask>,
     endpoints: watch::Sender<Vec<String>>,
     state: Arc<State>,
@@ -82,6 +96,14 @@ pub(crate) struct Link {
 struct State {
     pending: AtomicUsize,
     in_sync: AtomicBool,
+    /// When the leader was last heard while in sync; 0 before it ever was.
+    heard_ms: AtomicU64,
+    /// After so long without us the shard gives our legs away.
+    lease_ms: AtomicU64,
+    /// Gateways that would take our calls.
+    takers: AtomicU32,
+    /// To the leader, while there is one.
+    leader: ArcSwapOption<Channel>,
 }
 
 /// What a link's task is born with.
@@ -102,7 +124,8 @@ impl Link {
         let (asks, asked) = mpsc::unbounded_channel();
         let (endpoints, places) = watch::channel(config.endpoints.clone());
         let state = Arc::new(State::default());
-        let link = Self { asks, endpoints, state: Arc::clone(&state), pending_max: config.pending_max };
+        let link =
+            Self { shard: config.shard, asks, endpoints, state: Arc::clone(&state), pending_max: config.pending_max };
         runtime.spawn(session::serve(config, sender, asked, places, state));
         Ok(link)
     }
@@ -116,6 +139,29 @@ impl Link {
     /// Commands without an outcome.
     pub(crate) fn pending(&self) -> usize {
         self.state.pending.load(Ordering::Relaxed)
+    }
+
+    /// Whether our legs may be another gateway's by now: the leader was not heard for half of our lease.
+    pub(crate) fn in_doubt(&self, now_ms: u64) -> bool {
+        let heard_ms = self.state.heard_ms.load(Ordering::Relaxed);
+        let lease_ms = self.state.lease_ms.load(Ordering::Relaxed);
+        heard_ms > 0 && now_ms.saturating_sub(heard_ms) > lease_ms / 2
+    }
+
+    /// Whether some other gateway can take our calls over, as far as is known.
+    pub(crate) fn has_takers(&self) -> bool {
+        self.in_sync() && self.state.takers.load(Ordering::Relaxed) > 0
+    }
+
+    /// The gateway that holds a call, as the leader knows: its id and its SIP address.
+    pub(crate) async fn locate(&self, call: u64) -> Option<(String, String)> {
+        let leader = self.state.leader.load_full()?;
+        let request = v1::LocateRequest { shard: self.shard, call };
+        let asked = timeout(Duration::from_millis(LOCATE_MS_MAX), async move {
+            ShardClient::new(Channel::clone(&leader)).locate(request).await
+        });
+        let reply = asked.await.ok()?.ok()?.into_inner();
+        (!reply.gateway.is_empty()).then_some((reply.gateway, reply.sip))
     }
 
     /// Whether the whole set of orders has been told by the present leader.

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use media::{Count, MediaConfig, MediaEvents, MediaPlane};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use proto::v1::{Command, DrainGateway, command::Kind};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle, Runtime},
@@ -30,12 +31,14 @@ use crate::{
     doors::{Doors, Letterbox, Mail},
     follow::follow,
     lane::{Lane, LaneConfig},
-    link::{Identity, Link, LinkConfig},
+    link::{Ask, Identity, Link, LinkConfig, Urgency},
     tcp,
     telemetry::{http, metrics::Metrics, trace::Tracing},
     udp::{self, UdpPort},
 };
 
+/// A stopping gateway waits no longer than this for another one that could take its calls over.
+const TAKERS_MS_MAX: u64 = 1_000;
 /// After its calls were ended, how long a stopping gateway waits for shards to take note.
 const END_MS_MAX: u64 = 2_000;
 /// The last answers leave the sockets.
@@ -85,6 +88,7 @@ pub struct Gateway {
     http: Option<SocketAddr>,
     grpc: SocketAddr,
     drain_ms: u64,
+    identity: Identity,
     shared: Arc<Shared>,
     doors: Doors,
     lanes: Vec<JoinHandle<()>>,
@@ -164,6 +168,7 @@ impl Gateway {
                 incarnation: identity.incarnation,
                 rtp_ip: config.rtp_ip,
                 legs_max: config.limits.legs_max,
+                limbo_ms: config.limits.limbo_ms,
                 metrics: Arc::clone(&metrics),
                 tracing: tracing.clone(),
                 legs_held: Arc::clone(&shared.legs_held),
@@ -186,7 +191,7 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         let linker = Linker {
             config: config.clone(),
-            identity,
+            identity: identity.clone(),
             clock,
             handles,
             shared: Arc::clone(&shared),
@@ -204,7 +209,7 @@ impl Gateway {
             }
         });
         tracing::info!(%sip, %grpc, "gateway started");
-        Ok(Self { sip, http, grpc, drain_ms: config.drain_ms, shared, doors, lanes, tasks, tracing })
+        Ok(Self { sip, http, grpc, drain_ms: config.drain_ms, identity, shared, doors, lanes, tasks, tracing })
     }
 
     /// Where SIP is heard, UDP and TCP.
@@ -227,11 +232,13 @@ impl Gateway {
         self.shared.missing().is_empty()
     }
 
-    /// Refuses new calls, lets the others go on for the drain time, ends them, tells the shards, and returns.
+    /// Refuses new calls, hands the others over to other gateways or lets them go on for the drain time, ends those that are left,
+    /// tells the shards, and returns.
     pub async fn stop(mut self) {
         tracing::info!("gateway stops");
         self.doors.hand_all(|| Mail::Drain);
-        self.wait_for_no_legs(self.drain_ms).await;
+        self.ask_to_be_drained();
+        self.wait_until_drained().await;
         self.doors.hand_all(|| Mail::EndAll);
         // The letters are read before the first look.
         sleep(Duration::from_millis(LOOK_MS)).await;
@@ -246,6 +253,36 @@ impl Gateway {
         });
         if joined.await.is_err() {
             tracing::error!("a lane did not end in order");
+        }
+    }
+
+    /// The shards give the calls of this gateway to others.
+    fn ask_to_be_drained(&self) {
+        for link in self.shared.links.load().values() {
+            let drain = DrainGateway {
+                gateway: self.identity.gateway.clone(),
+                incarnation: self.identity.incarnation,
+                by: "itself".to_owned(),
+                ..DrainGateway::default()
+            };
+            let command = Command { kind: Some(Kind::DrainGateway(drain)) };
+            link.ask(Ask { command, urgency: Urgency::Urgent, lane: 0, ticket: None, trace: None });
+        }
+    }
+
+    /// Until nothing is held here; not for long when there is nobody to take it.
+    async fn wait_until_drained(&self) {
+        let began = Instant::now();
+        let mut useful_until = began + Duration::from_millis(TAKERS_MS_MAX.min(self.drain_ms));
+        while self.shared.legs_held.load(Ordering::Relaxed) > 0 {
+            let now = Instant::now();
+            if self.shared.links.load().values().any(Link::has_takers) {
+                useful_until = now + Duration::from_millis(TAKERS_MS_MAX);
+            }
+            if now >= useful_until || now >= began + Duration::from_millis(self.drain_ms) {
+                return;
+            }
+            sleep(Duration::from_millis(LOOK_MS)).await;
         }
     }
 

@@ -201,6 +201,8 @@ pub struct GatewayLoad {
     pub calls: u32,
     /// It is being emptied.
     pub draining: bool,
+    /// Other gateways that live and are not being emptied.
+    pub takers: u32,
 }
 
 /// Which calls to list.

@@ -94,6 +94,9 @@ pub(crate) struct GatewayArgs {
     /// How long a call may wait for a shard without a leader before it gets 503.
     #[arg(long, default_value_t = 5_000)]
     pub(crate) setup_wait_ms: u64,
+    /// After SIGTERM: how long to wait until other gateways have taken the calls over, before those that are left are hung up.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) drain_ms: u64,
 }
 
 /// Arguments of the role `dev`.
@@ -183,6 +186,7 @@ impl From<GatewayArgs> for GatewayConfig {
             otlp: args.otlp,
             lanes: args.lanes,
             setup_wait_ms: args.setup_wait_ms,
+            drain_ms: args.drain_ms,
             ..Self::new(&args.id, args.sip, args.nodes)
         }
     }

@@ -1,10 +1,10 @@
 //! What happened on the SIP side, translated once into commands and media. One arm per effect.
 
-use media::{MediaKey, Remote};
+use media::{MediaKey, Remote, Srtp};
 use proto::v1::{self, command::Kind};
-use sip::{Effect, EndCause, LegId, Millis, RegisterId, RegisterOutcome, RemoteMedia};
+use sip::{Effect, EndCause, LegId, LocalMedia, Millis, RegisterId, RegisterOutcome, RemoteMedia};
 
-use super::{Board, LegPhase, Stage, Standing};
+use super::{Board, LegPhase, Stage, Standing, Stray, orders::CALLER};
 use crate::link::{Ticket, Urgency};
 
 /// An INVITE as the endpoint tells it.
@@ -14,6 +14,14 @@ struct Offered {
     caller: String,
     caller_name: String,
     passport: Vec<u8>,
+}
+
+/// A REFER as the endpoint tells it.
+struct Referred {
+    to: String,
+    user: String,
+    ours: bool,
+    replaces: String,
 }
 
 /// A REGISTER as the endpoint tells it.
@@ -32,13 +40,25 @@ impl Board {
                     self.config.metrics.sip_out(&bytes);
                     self.wires.send(flow, bytes);
                 }
-                Effect::Offered { leg, number, caller, caller_name, media: _, passport } => {
+                Effect::Offered { leg, number, caller, caller_name, hidden, media: _, passport } => {
+                    // RFC 3323: who asks for privacy is nobody to agents, screens and records.
+                    let (caller, caller_name) = if hidden { Default::default() } else { (caller, caller_name) };
                     self.offered(now_ms, Offered { id: leg, number, caller, caller_name, passport });
                 }
                 Effect::Ringing { leg: _ } => {}
                 Effect::Answered { leg, media, passport } => self.answered(now_ms, leg, &media, passport),
                 Effect::Confirmed { leg, passport } => self.confirmed(leg, passport),
                 Effect::MediaChanged { leg, media } => self.media_changed(leg, &media),
+                Effect::Referred { leg, to, user, ours, replaces } => {
+                    self.referred(now_ms, leg, Referred { to, user, ours, replaces });
+                }
+                Effect::Redirected { leg, contacts } => {
+                    if let Some(leg) = self.legs.get_mut(&key(leg)) {
+                        leg.moved_to = Some(Box::new(contacts));
+                    }
+                }
+                Effect::Bound { .. } | Effect::Pinged { .. } => {}
+                Effect::Stray { shard, call, flow, bytes } => self.wires.locate(Stray { shard, call, flow, bytes }),
                 Effect::Digits { leg, digits } => {
                     let digits: Vec<char> = digits.chars().collect();
                     self.press(now_ms, key(leg), &digits);
@@ -90,10 +110,10 @@ impl Board {
         let key = key(id);
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.stands()) else { return };
         leg.answered = true;
-        let (birth, parent) = (leg.birth, leg.parent());
+        let (birth, tenure, parent) = (leg.birth, leg.tenure, leg.parent());
         self.set_phase(key, LegPhase::Answered);
-        self.media.connect(key, remote(media));
-        let command = Kind::AnswerLeg(v1::AnswerLeg { call: id.call, leg: id.leg, passport, ..Default::default() });
+        self.media.connect(key, remote(media, self.endpoint.local_media(id)));
+        let command = Kind::AnswerLeg(v1::AnswerLeg { call: id.call, leg: id.leg, passport, tenure });
         let ticket = Ticket::Answer { call: id.call, leg: id.leg, birth };
         self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent);
         self.settle(now_ms, key);
@@ -102,14 +122,40 @@ impl Board {
     /// The passport can be told again, so it waits for company.
     fn confirmed(&mut self, id: LegId, passport: Vec<u8>) {
         let Some(leg) = self.legs.get(&key(id)).filter(|leg| leg.stands()) else { return };
-        let parent = leg.parent();
-        let command = Kind::ConfirmLeg(v1::ConfirmLeg { call: id.call, leg: id.leg, passport, ..Default::default() });
+        let (tenure, parent) = (leg.tenure, leg.parent());
+        let command = Kind::ConfirmLeg(v1::ConfirmLeg { call: id.call, leg: id.leg, passport, tenure });
         self.ask(id.shard, command, Urgency::Lazy, None, parent);
     }
 
+    /// An agent's phone that holds its call is told to the shard, which knows what the other side hears meanwhile.
     fn media_changed(&mut self, id: LegId, media: &RemoteMedia) {
-        if self.legs.get(&key(id)).is_some_and(|leg| leg.port.is_some()) {
-            self.media.connect(key(id), remote(media));
+        let Some(leg) = self.legs.get_mut(&key(id)).filter(|leg| leg.stands() && leg.port.is_some()) else { return };
+        let held = matches!(media.direction, sip::Direction::SendOnly | sip::Direction::Inactive);
+        let (news, tenure, parent) = (held != leg.held && leg.answered && id.leg != CALLER, leg.tenure, leg.parent());
+        leg.held = held;
+        self.media.connect(key(id), remote(media, self.endpoint.local_media(id)));
+        if news {
+            let command = Kind::HoldLeg(v1::HoldLeg { call: id.call, leg: id.leg, tenure, held });
+            self.ask(id.shard, command, Urgency::Urgent, None, parent);
+        }
+    }
+
+    /// An agent's phone wants its call transferred: the shard decides whether and whereto.
+    fn referred(&mut self, now_ms: u64, id: LegId, referred: Referred) {
+        let Referred { to, user, ours, replaces } = referred;
+        let kind = match ours || to.starts_with("tel:") {
+            true => v1::target::Kind::Number(user),
+            false => v1::target::Kind::Sip(to),
+        };
+        let Some(leg) = self.legs.get(&key(id)).filter(|leg| leg.stands()) else { return };
+        let (tenure, birth, parent) = (leg.tenure, leg.birth, leg.parent());
+        let target = Some(v1::Target { kind: Some(kind) });
+        let command = Kind::ReferLeg(v1::ReferLeg { call: id.call, leg: id.leg, tenure, target, replaces });
+        let ticket = Ticket::Refer { call: id.call, leg: id.leg, birth };
+        let asked = self.wires.has_room(id.shard) && self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent);
+        if !asked {
+            // The leg lives: it has just asked.
+            let _ = self.endpoint.answer_refer(Millis(now_ms), id, 503);
         }
     }
 
@@ -129,7 +175,7 @@ pub(super) fn key(id: LegId) -> MediaKey {
 }
 
 /// SIP's words for media in the media plane's.
-pub(super) fn remote(media: &RemoteMedia) -> Remote {
+pub(super) fn remote(media: &RemoteMedia, local: Option<&LocalMedia>) -> Remote {
     Remote {
         address: media.address,
         codec: match media.codec {
@@ -137,6 +183,7 @@ pub(super) fn remote(media: &RemoteMedia) -> Remote {
             sip::Codec::Pcma => media::Codec::Pcma,
         },
         dtmf_payload: media.dtmf_payload,
+        srtp: media.crypto.zip(local.and_then(|local| local.crypto)).map(|(theirs, ours)| Srtp { ours, theirs }),
         direction: match media.direction {
             sip::Direction::SendRecv => media::Direction::SendRecv,
             sip::Direction::SendOnly => media::Direction::SendOnly,
@@ -157,5 +204,6 @@ fn cause_of(cause: EndCause) -> v1::EndCause {
         EndCause::Media => v1::EndCause::Media,
         EndCause::Ordered => v1::EndCause::Ordered,
         EndCause::Failed => v1::EndCause::Failed,
+        EndCause::Moved => v1::EndCause::Moved,
     }
 }

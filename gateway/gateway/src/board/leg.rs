@@ -9,6 +9,9 @@ use crate::telemetry::{
     trace::{CallTrace, Parent},
 };
 
+/// Of the gateway that a call came to.
+const FIRST_TENURE: u32 = 1;
+
 /// What the shard knows of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -25,14 +28,23 @@ pub(super) enum Standing {
 pub(super) enum Want {
     Alert,
     Ring,
-    Listen(Arc<str>),
+    Listen(Arc<str>, Option<Arc<Saying>>),
     /// Answered, and hears nothing.
     Quiet,
     Join(u32),
+    /// Answered and in one conference with these others.
+    Meet(Box<[u32]>),
     Gone {
         status: u16,
         reason: Box<str>,
     },
+}
+
+/// Something said once over the music.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Saying {
+    pub(super) number: u32,
+    pub(super) parts: Vec<String>,
 }
 
 /// What the media plane has been told.
@@ -41,6 +53,8 @@ pub(super) enum Hears {
     Nothing,
     Prompt(Arc<str>),
     Leg(u32),
+    /// A conference.
+    Legs(Box<[u32]>),
 }
 
 /// One leg.
@@ -51,9 +65,15 @@ pub(super) struct Leg {
     /// The epoch of its shard in which an order, or the acceptance, was last heard.
     pub(super) seen: u32,
     pub(super) revision: u64,
+    /// Which of its call's gateways this is, counted from 1: the shard listens to the present one only.
+    pub(super) tenure: u32,
     pub(super) phase: LegPhase,
     pub(super) standing: Standing,
     pub(super) answered: bool,
+    /// The far end has put us on hold, and the shard was told so.
+    pub(super) held: bool,
+    /// Its phone has asked for a transfer that is not concluded.
+    pub(super) referring: bool,
     /// It has ended, and the shard has taken note.
     pub(super) buried: bool,
     pub(super) want: Option<Want>,
@@ -61,6 +81,9 @@ pub(super) struct Leg {
     pub(super) port: Option<u16>,
     /// Why it ends, when the board knows better than SIP.
     pub(super) cause: Option<v1::EndCause>,
+    /// Where the far end says that it can be reached instead.
+    #[expect(clippy::box_collection, reason = "a leg is small, and this is rare")]
+    pub(super) moved_to: Option<Box<Vec<String>>>,
     /// The root span of the call, with the caller's leg.
     pub(super) trace: Option<Box<CallTrace>>,
     /// Under which span the commands of an agent's leg go.
@@ -74,14 +97,18 @@ impl Leg {
             birth,
             seen,
             revision: 0,
+            tenure: FIRST_TENURE,
             phase,
             standing,
             answered: false,
+            held: false,
+            referring: false,
             buried: false,
             want: None,
             hears: Hears::Nothing,
             port: None,
             cause: None,
+            moved_to: None,
             trace: None,
             ordered_by: None,
         }

@@ -6,12 +6,16 @@ use media::MediaKey;
 use proto::v1::{self, Order, order::Want as Told};
 use sip::{Invite, LegId, LocalMedia, Millis};
 
-use super::{Board, Hears, LegPhase, Stage, Standing, effects::remote, leg::Want};
+use super::{
+    Board, Hears, LegPhase, Stage, Standing,
+    effects::remote,
+    leg::{Saying, Want},
+};
 
 /// Says which queue an offered call comes from.
 const QUEUE_HEADER: &str = "X-Cordboard-Queue";
 /// The leg that every call begins with.
-const CALLER: u32 = 1;
+pub(super) const CALLER: u32 = 1;
 
 impl Board {
     /// A leader begins to tell all orders of this shard.
@@ -27,7 +31,7 @@ impl Board {
         self.carry_out(now_ms);
     }
 
-    /// The whole set has been told: what is here and was not in it does not exist for the shard.
+    /// The whole set has been told: what is here and was not in it does not exist for the shard, or is another gateway's.
     pub(crate) fn in_sync(&mut self, now_ms: u64, shard: u32) {
         let epoch = self.epoch(shard);
         let lost: Vec<_> = self
@@ -38,15 +42,16 @@ impl Board {
             .map(|(key, _)| *key)
             .collect();
         for key in lost {
-            tracing::warn!(call = format!("{:016x}", key.call), leg = key.leg, "the shard does not know this leg");
-            self.config.metrics.legs_lost.inc();
-            self.end(now_ms, key, v1::EndCause::Lost, 503, "Unknown leg");
+            self.doubt(key);
         }
         self.carry_out(now_ms);
     }
 
     fn order(&mut self, now_ms: u64, shard: u32, order: Order) {
         let key = MediaKey { call: order.call, leg: order.leg };
+        if self.arrives(&order) {
+            return self.await_turn(shard, order);
+        }
         let epoch = self.epoch(shard);
         let Some(leg) = self.legs.get_mut(&key) else { return self.meet(now_ms, shard, order) };
         leg.seen = epoch;
@@ -57,8 +62,12 @@ impl Board {
         let first = order.revision > leg.revision;
         leg.revision = order.revision;
         leg.standing = Standing::Known;
+        if matches!(order.want, Some(Told::Yield(_))) {
+            return self.yield_leg(now_ms, key);
+        }
+        leg.tenure = leg.tenure.max(order.tenure);
         let Some(want) = order.want else { return };
-        leg.want = Some(want_of(key.leg, want));
+        leg.want = Some(want_of(want));
         if first && let Some(leg) = self.legs.get(&key) {
             self.config.tracing.order(span_name(leg.want.as_ref()), key.leg, order.trace.as_ref());
         }
@@ -66,9 +75,8 @@ impl Board {
     }
 
     /// An order for a leg that is not here. Ringing makes one; any other leg lived in an earlier life of this gateway
-    /// or in another one. With its passport in the order it would be taken over here (`Endpoint::adopt`, then media and
-    /// `Endpoint::reoffer`); without one it is lost.
-    fn meet(&mut self, now_ms: u64, shard: u32, order: Order) {
+    /// or in another one, and without its passport in the order it is lost.
+    pub(super) fn meet(&mut self, now_ms: u64, shard: u32, order: Order) {
         let key = MediaKey { call: order.call, leg: order.leg };
         match order.want {
             Some(Told::Ring(ring)) => {
@@ -76,6 +84,7 @@ impl Board {
                 self.config.tracing.order("ring", key.leg, order.trace.as_ref());
                 let leg = self.insert(key, shard, Standing::Known, LegPhase::Ringing);
                 leg.revision = order.revision;
+                leg.tenure = order.tenure;
                 leg.want = Some(Want::Ring);
                 leg.ordered_by = parent;
                 self.ring(now_ms, key, shard, ring);
@@ -84,23 +93,18 @@ impl Board {
                 self.config.tracing.order("ring", key.leg, order.trace.as_ref());
                 let leg = self.insert(key, shard, Standing::Known, LegPhase::Ringing);
                 leg.revision = order.revision;
+                leg.tenure = order.tenure;
                 leg.want = Some(Want::Ring);
                 self.dial(now_ms, key, shard, dial);
             }
-            Some(
-                Told::Alert(_)
-                | Told::Listen(_)
-                | Told::Join(_)
-                | Told::Gone(_)
-                | Told::Quiet(_)
-                | Told::Meet(_)
-                | Told::Yield(_),
-            ) => {
+            Some(Told::Alert(_) | Told::Listen(_) | Told::Join(_) | Told::Gone(_) | Told::Quiet(_) | Told::Meet(_)) => {
                 self.config.metrics.legs_lost.inc();
-                self.insert(key, shard, Standing::Known, LegPhase::Answered).revision = order.revision;
+                let leg = self.insert(key, shard, Standing::Known, LegPhase::Answered);
+                (leg.revision, leg.tenure) = (order.revision, order.tenure);
                 self.ended(key, v1::EndCause::Lost, 0);
             }
-            None => {}
+            // Nothing of it is here.
+            Some(Told::Yield(_)) | None => {}
         }
     }
 
@@ -128,15 +132,24 @@ impl Board {
         if self.legs.get(&MediaKey { leg: CALLER, ..key }).is_some_and(|caller| !caller.stands()) {
             return self.ended(key, v1::EndCause::Ordered, 0);
         }
+        let id = LegId { shard, call: key.call, leg: key.leg };
         let Some(media) = self.open(key) else { return self.ended(key, v1::EndCause::Media, 0) };
-        let invite = Invite {
+        let invite = self.invite_of(ring, media);
+        self.endpoint.invite(Millis(now_ms), id, invite);
+    }
+
+    /// The INVITE that an order means.
+    pub(super) fn invite_of(&self, ring: v1::Ring, media: LocalMedia) -> Invite {
+        Invite {
             caller: ring.caller,
             caller_name: ring.caller_name,
             number: ring.number,
             headers: vec![(QUEUE_HEADER.to_owned(), ring.queue)],
+            route: ring.path.split(',').map(str::trim).filter(|hop| !hop.is_empty()).map(str::to_owned).collect(),
+            replaces: ring.replaces,
+            history: ring.history,
             ..Invite::to(&ring.contact, media)
-        };
-        self.endpoint.invite(Millis(now_ms), LegId { shard, call: key.call, leg: key.leg }, invite);
+        }
     }
 
     /// Brings one leg to what is wanted of it, as far as it can be.
@@ -145,9 +158,12 @@ impl Board {
         match leg.want.clone() {
             None | Some(Want::Ring) => {}
             Some(Want::Alert) => self.alert(now_ms, key),
-            Some(Want::Listen(prompt)) => {
+            Some(Want::Listen(prompt, saying)) => {
                 if self.ensure_answered(now_ms, key) {
                     self.listen(key, &prompt);
+                    if let Some(saying) = saying {
+                        self.media.say(key, saying.number, &saying.parts);
+                    }
                 }
             }
             Some(Want::Quiet) => {
@@ -164,7 +180,13 @@ impl Board {
                     self.join(key, other);
                 }
             }
+            Some(Want::Meet(others)) => {
+                if self.ensure_answered(now_ms, key) {
+                    self.meet_with(key, &others);
+                }
+            }
             Some(Want::Gone { status, reason }) => {
+                self.conclude_refer(now_ms, key);
                 self.end(now_ms, key, v1::EndCause::Ordered, status, &reason);
             }
         }
@@ -205,6 +227,34 @@ impl Board {
         self.media.join(key, partner);
     }
 
+    /// One conference, as soon as all have media.
+    fn meet_with(&mut self, key: MediaKey, others: &[u32]) {
+        let mut legs: Vec<u32> = others.iter().copied().chain([key.leg]).collect();
+        legs.sort_unstable();
+        legs.dedup();
+        let keys: Vec<MediaKey> = legs.iter().map(|leg| MediaKey { call: key.call, leg: *leg }).collect();
+        let hears = Hears::Legs(legs.into());
+        let open = |key: &MediaKey| self.legs.get(key).is_some_and(|leg| leg.port.is_some() && leg.answered);
+        if !keys.iter().all(open) || self.legs.get(&key).is_some_and(|leg| leg.hears == hears) {
+            return;
+        }
+        for key in &keys {
+            self.unhook(*key);
+            self.hear(*key, hears.clone());
+            self.set_phase(*key, LegPhase::Joined);
+        }
+        self.media.meet(&keys);
+    }
+
+    /// The phone that asked for a transfer hears that it is done, before it is hung up.
+    fn conclude_refer(&mut self, now_ms: u64, key: MediaKey) {
+        let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.referring) else { return };
+        leg.referring = false;
+        let id = LegId { shard: leg.shard, call: key.call, leg: key.leg };
+        // It may have hung up in the same moment.
+        let _ = self.endpoint.refer_ended(Millis(now_ms), id, 200);
+    }
+
     fn hear(&mut self, key: MediaKey, hears: Hears) {
         if let Some(leg) = self.legs.get_mut(&key) {
             leg.hears = hears;
@@ -227,7 +277,7 @@ impl Board {
             return false;
         }
         if let Some(media) = self.endpoint.remote_media(id) {
-            self.media.connect(key, remote(media));
+            self.media.connect(key, remote(media, self.endpoint.local_media(id)));
         }
         if let Some(leg) = self.legs.get_mut(&key) {
             leg.answered = true;
@@ -237,12 +287,12 @@ impl Board {
     }
 
     /// A port of ours for this leg's audio.
-    fn open(&mut self, key: MediaKey) -> Option<LocalMedia> {
+    pub(super) fn open(&mut self, key: MediaKey) -> Option<LocalMedia> {
         match self.media.open(key) {
             Ok(port) => {
                 let leg = self.legs.get_mut(&key)?;
                 leg.port = Some(port);
-                Some(LocalMedia { address: self.config.rtp_ip, port })
+                Some(LocalMedia { address: self.config.rtp_ip, port, crypto: self.wires.key() })
             }
             Err(error) => {
                 tracing::warn!(%error, "a leg ends for want of media");
@@ -253,19 +303,18 @@ impl Board {
     }
 }
 
-/// What is wanted of the leg with this number.
-fn want_of(leg: u32, told: Told) -> Want {
+/// What is wanted of a leg.
+pub(super) fn want_of(told: Told) -> Want {
     match told {
         Told::Alert(_) => Want::Alert,
         Told::Ring(_) | Told::Dial(_) => Want::Ring,
-        Told::Listen(listen) => Want::Listen(listen.prompt.into()),
+        Told::Listen(listen) => Want::Listen(
+            listen.prompt.into(),
+            listen.announcement.map(|said| Arc::new(Saying { number: said.number, parts: said.parts })),
+        ),
         Told::Join(join) => Want::Join(join.leg),
         Told::Quiet(_) | Told::Yield(_) => Want::Quiet,
-        // Media does not mix yet: of a conference the two first legs hear each other.
-        Told::Meet(meet) => match meet.legs.iter().copied().min() {
-            Some(other) if meet.legs.iter().any(|third| *third > leg) => Want::Join(other),
-            Some(_) | None => Want::Quiet,
-        },
+        Told::Meet(meet) => Want::Meet(meet.legs.into()),
         Told::Gone(gone) => {
             // Only a final status may refuse an INVITE.
             let status = u16::try_from(gone.sip_status).ok().filter(|status| (400..700).contains(status));
@@ -278,8 +327,8 @@ fn span_name(want: Option<&Want>) -> &'static str {
     match want {
         Some(Want::Alert) => "alert",
         Some(Want::Ring) => "ring",
-        Some(Want::Listen(_)) => "answer",
-        Some(Want::Join(_)) => "join",
+        Some(Want::Listen(..)) => "answer",
+        Some(Want::Join(_) | Want::Meet(_)) => "join",
         Some(Want::Quiet) => "hold",
         Some(Want::Gone { .. }) => "end",
         None => "order",

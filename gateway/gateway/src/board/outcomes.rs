@@ -2,7 +2,7 @@
 
 use media::MediaKey;
 use proto::v1::{self, RejectionCode};
-use sip::{Millis, RegisterOutcome};
+use sip::{LegId, Millis, RegisterOutcome};
 
 use super::{Board, Standing};
 use crate::link::{Ticket, Verdict};
@@ -13,6 +13,8 @@ impl Board {
             Ticket::Offer { call, birth } => self.offer_outcome(now_ms, MediaKey { call, leg: 1 }, birth, verdict),
             Ticket::Answer { call, leg, birth } => self.answer_outcome(now_ms, MediaKey { call, leg }, birth, verdict),
             Ticket::End { call, leg, birth } => self.bury(now_ms, MediaKey { call, leg }, birth),
+            Ticket::Lost { call, leg, birth } => self.lost_outcome(now_ms, MediaKey { call, leg }, birth, verdict),
+            Ticket::Refer { call, leg, birth } => self.refer_outcome(now_ms, MediaKey { call, leg }, birth, verdict),
             Ticket::Register(id) => {
                 let outcome = match verdict {
                     Verdict::Accepted => RegisterOutcome::Accepted,
@@ -35,6 +37,9 @@ impl Board {
             Verdict::Accepted => {
                 leg.standing = Standing::Known;
                 leg.seen = epoch;
+                if leg.revision == 0 {
+                    self.limbo.push_back((now_ms + self.config.limbo_ms, key, birth));
+                }
             }
             // It has ended meanwhile, and the end travels behind the offer.
             Verdict::Rejected(_) if !leg.stands() => {}
@@ -44,6 +49,21 @@ impl Board {
                 self.end(now_ms, key, v1::EndCause::Rejected, status_of(code), "");
             }
         }
+    }
+
+    /// Whether the transfer that a phone has asked for is under way.
+    fn refer_outcome(&mut self, now_ms: u64, key: MediaKey, birth: u32, verdict: Verdict) {
+        let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.birth == birth && leg.stands()) else { return };
+        let id = LegId { shard: leg.shard, call: key.call, leg: key.leg };
+        leg.referring = verdict == Verdict::Accepted;
+        let status = match verdict {
+            Verdict::Accepted => 202,
+            Verdict::Rejected(RejectionCode::UnknownAgent | RejectionCode::UnknownNumber) => 404,
+            Verdict::Rejected(RejectionCode::LimitReached) => 503,
+            Verdict::Rejected(_) => 603,
+        };
+        // The leg may have ended in the same moment; then nobody waits for this.
+        let _ = self.endpoint.answer_refer(Millis(now_ms), id, status);
     }
 
     /// The shard has given the call to somebody else, or it is over: this far end came too late.

@@ -27,6 +27,8 @@ use crate::{dial::dial, doors::Mail};
 
 /// A leader that says nothing for this long (it sends a KeepAlive each 300 ms) is looked for elsewhere.
 const SILENCE_MS_MAX: u64 = 1_000;
+/// The lease that a leader of an earlier release gives.
+const LEASE_MS: u32 = 3_000;
 /// Messages handed to the stream and not yet taken by it.
 const MESSAGES_MAX: usize = 64;
 /// How long to wait when the stream takes no more.
@@ -60,7 +62,7 @@ pub(super) async fn serve(
 ) {
     let pending = Pending::new(config.shard, sender);
     let mut search = Search::default();
-    let mut line = Line { config, pending, asked, state, taken: Vec::with_capacity(ASKS_MAX) };
+    let mut line = Line { config, pending, asked, state, taken: Vec::with_capacity(ASKS_MAX), draining: false };
     loop {
         search.set_endpoints(places.borrow_and_update().clone());
         let pause = Duration::from_millis(search.pause_ms());
@@ -75,6 +77,7 @@ pub(super) async fn serve(
         };
         let ended = line.session(&endpoint, &mut search).await;
         line.state.in_sync.store(false, Ordering::Relaxed);
+        line.state.leader.store(None);
         let shard = line.config.shard;
         match ended {
             Ended::NotLeader(hint) => {
@@ -98,6 +101,7 @@ struct Line {
     asked: mpsc::UnboundedReceiver<Ask>,
     state: Arc<State>,
     taken: Vec<Ask>,
+    draining: bool,
 }
 
 /// The Submit stream of one session.
@@ -131,6 +135,10 @@ impl Line {
             let ended = tokio::select! {
                 biased;
                 told = orders.message() => {
+                    // What this process was asleep for may be told by a leader that has given our legs away since.
+                    if Instant::now() >= heard_by && self.state.in_sync.load(Ordering::Relaxed) {
+                        return Ended::Failed("this process was asleep".to_owned());
+                    }
                     heard_by = Instant::now() + Duration::from_millis(SILENCE_MS_MAX);
                     self.told(told, &channel, &mut submitting, search)
                 }
@@ -169,16 +177,45 @@ impl Line {
             Err(status) => return Some(Ended::Failed(status.to_string())),
         };
         match reply.kind {
-            Some(Told::Orders(orders)) => self.deal(orders.orders),
-            Some(Told::InSync(_)) => {
+            Some(Told::Orders(orders)) => {
+                self.heard();
+                self.deal(orders.orders);
+            }
+            Some(Told::InSync(told)) => {
                 search.found();
+                let lease_ms = if told.lease_ms == 0 { LEASE_MS } else { told.lease_ms };
+                self.state.lease_ms.store(u64::from(lease_ms), Ordering::Relaxed);
+                self.state.leader.store(Some(Arc::new(channel.clone())));
+                self.told_draining(told.draining);
                 submitting.get_or_insert_with(|| submit(channel.clone()));
                 self.in_sync();
             }
             Some(Told::NotLeader(not_leader)) => return Some(Ended::NotLeader(not_leader.endpoint)),
-            Some(Told::KeepAlive(_)) | None => {}
+            Some(Told::KeepAlive(told)) => {
+                self.heard();
+                self.state.takers.store(told.takers, Ordering::Relaxed);
+                self.told_draining(told.draining);
+            }
+            None => {}
         }
         None
+    }
+
+    /// The leader has spoken, and knows us.
+    fn heard(&self) {
+        if self.state.in_sync.load(Ordering::Relaxed) {
+            self.state.heard_ms.store(self.config.clock.now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the shard wants this gateway empty; said with every sign of life, handed on when it changes.
+    fn told_draining(&mut self, draining: bool) {
+        if self.draining != draining {
+            self.draining = draining;
+            let shard = self.config.shard;
+            tracing::info!(shard, draining, "what the shard wants of this gateway has changed");
+            self.config.doors.hand_all(|| Mail::Draining { shard, draining });
+        }
     }
 
     /// To each lane the orders of its calls, in the order they were told.
@@ -203,6 +240,7 @@ impl Line {
         self.pending.resend_all(now_ms);
         self.pending.reattached(now_ms);
         self.state.in_sync.store(true, Ordering::Relaxed);
+        self.state.heard_ms.store(now_ms, Ordering::Relaxed);
         self.config.metrics.link_sessions.inc();
         self.config.doors.hand_all(|| Mail::InSync { shard: self.config.shard });
     }

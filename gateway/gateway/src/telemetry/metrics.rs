@@ -56,6 +56,9 @@ pub(crate) struct Metrics {
     pub(crate) registrations: Counter,
     pub(crate) orders: Counter,
     pub(crate) legs_lost: Counter,
+    pub(crate) take_overs: Counter,
+    pub(crate) legs_yielded: Counter,
+    pub(crate) relayed: Counter,
     pub(crate) media_ports_missing: Counter,
     pub(crate) datagrams_dropped: Counter,
     pub(crate) link_sessions: Counter,
@@ -81,6 +84,9 @@ impl Metrics {
         let registrations = counter("registrations", "Authenticated REGISTERs");
         let orders = counter("orders", "Orders heard from shards");
         let legs_lost = counter("legs_lost", "Legs that only one side knew, ended");
+        let take_overs = counter("take_overs", "Legs of other gateways that were gone on with here");
+        let legs_yielded = counter("legs_yielded", "Legs that another gateway went on with");
+        let relayed = counter("relayed", "SIP messages passed on to the gateway that holds their call");
         let media_ports_missing = counter("media_ports_missing", "Legs ended because no RTP port was free");
         let datagrams_dropped = counter("datagrams_dropped", "Datagrams lost because a lane or the socket was full");
         let link_sessions = counter("link_sessions", "How often a leader was found and in sync");
@@ -99,6 +105,9 @@ impl Metrics {
             registrations,
             orders,
             legs_lost,
+            take_overs,
+            legs_yielded,
+            relayed,
             media_ports_missing,
             datagrams_dropped,
             link_sessions,

@@ -8,6 +8,7 @@ mod failures;
 mod operation;
 mod peer;
 mod shard;
+mod takeover;
 
 use std::time::Duration;
 

@@ -62,6 +62,8 @@ pub struct Peer {
     pub address: SocketAddr,
     pub gateway: SocketAddr,
     pub rtp: UdpSocket,
+    /// The last 200 to an INVITE.
+    pub last_ok: Option<Message>,
     received: Vec<u8>,
 }
 
@@ -85,7 +87,7 @@ impl Peer {
 
     async fn new(wire: Wire, address: SocketAddr, gateway: SocketAddr) -> Self {
         let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        Self { wire, address, gateway, rtp, received: Vec::new() }
+        Self { wire, address, gateway, rtp, last_ok: None, received: Vec::new() }
     }
 
     fn transport(&self) -> &'static str {
@@ -132,6 +134,9 @@ impl Peer {
         let waited = timeout(PATIENCE, async {
             loop {
                 let message = self.next().await;
+                if message.0.starts_with("SIP/2.0 200") && message.header("CSeq").ends_with("INVITE") {
+                    self.last_ok = Some(message.clone());
+                }
                 if message.0.starts_with(start) {
                     return message;
                 }

@@ -48,6 +48,10 @@ struct Inner {
     /// Every agent answers too late.
     late: bool,
     standing: BTreeMap<(u64, u32), Order>,
+    /// Calls that one gateway holds, and which tenure of the call that is; other calls are everybody's.
+    homes: BTreeMap<u64, (String, u32)>,
+    /// Whether the gateways ought to be empty.
+    draining: bool,
     revision: u64,
     answered: HashMap<(u64, u64), Answer>,
     heard: Vec<(usize, Submission)>,
@@ -63,6 +67,7 @@ struct Node {
 
 struct Watcher {
     node: usize,
+    gateway: String,
     out: mpsc::UnboundedSender<Result<WatchReply, Status>>,
 }
 
@@ -153,9 +158,65 @@ impl Cluster {
     pub fn order(&self, call: u64, leg: u32, want: Want) {
         let mut inner = self.lock();
         inner.revision += 1;
-        let order = Order { call, leg, revision: inner.revision, want: Some(want), ..Order::default() };
+        let tenure = inner.homes.get(&call).map_or(1, |(_, tenure)| *tenure);
+        let takeover = inner.standing.get(&(call, leg)).and_then(|known| known.takeover.clone());
+        let revision = inner.revision;
+        let order = Order { call, leg, revision, want: Some(want), tenure, takeover, ..Order::default() };
         inner.standing.insert((call, leg), order.clone());
         inner.tell(&[order]);
+    }
+
+    /// The shard knows which gateway holds the call; nobody does when it is empty.
+    pub fn keep(&self, call: u64, gateway: &str) {
+        let mut inner = self.lock();
+        let tenure = inner.homes.get(&call).map_or(1, |(_, tenure)| *tenure);
+        inner.homes.insert(call, (gateway.to_owned(), tenure));
+    }
+
+    /// The call is this gateway's from now on: its legs are told there with these passports, and nowhere else.
+    pub fn hand_over(&self, call: u64, gateway: &str, former_sip: &str, passports: &[(u32, Vec<u8>)]) {
+        let mut inner = self.lock();
+        let tenure = inner.homes.get(&call).map_or(1, |(_, tenure)| *tenure) + 1;
+        inner.homes.insert(call, (gateway.to_owned(), tenure));
+        for (leg, passport) in passports {
+            inner.revision += 1;
+            let revision = inner.revision;
+            let Some(order) = inner.standing.get_mut(&(call, *leg)) else { continue };
+            (order.revision, order.tenure) = (revision, tenure);
+            let (passport, former_sip) = (passport.clone(), former_sip.to_owned());
+            order.takeover = Some(v1::Takeover { passport, former_sip, rang: None });
+        }
+        let orders: Vec<Order> = inner.standing.values().filter(|order| order.call == call).cloned().collect();
+        inner.tell(&orders);
+    }
+
+    /// The leg that a former gateway rang is to be taken back by the present one.
+    pub fn take_back(&self, call: u64, leg: u32, former_sip: &str, ring: v1::Ring) {
+        let mut inner = self.lock();
+        inner.revision += 1;
+        let tenure = inner.homes.get(&call).map_or(1, |(_, tenure)| *tenure);
+        let rang = Some(v1::takeover::Rang::Ring(ring));
+        let takeover = Some(v1::Takeover { passport: Vec::new(), former_sip: former_sip.to_owned(), rang });
+        let want = Some(Want::Gone(v1::Gone { sip_status: 487, reason: "moved".to_owned() }));
+        let order = Order { call, leg, revision: inner.revision, want, tenure, takeover, ..Order::default() };
+        inner.standing.insert((call, leg), order.clone());
+        inner.tell(&[order]);
+    }
+
+    /// To one gateway only, and once.
+    pub fn whisper(&self, gateway: &str, call: u64, leg: u32, want: Want) {
+        let mut inner = self.lock();
+        inner.revision += 1;
+        let order = Order { call, leg, revision: inner.revision, want: Some(want), ..Order::default() };
+        for watcher in inner.watchers.iter().filter(|watcher| watcher.gateway == gateway) {
+            let told = Told::Orders(Orders { orders: vec![order.clone()] });
+            let _ = watcher.out.send(Ok(WatchReply { kind: Some(told) }));
+        }
+    }
+
+    /// The gateways ought to be empty, or no longer.
+    pub fn drain(&self, draining: bool) {
+        self.lock().draining = draining;
     }
 
     /// Tells all standing orders once more.
@@ -240,9 +301,26 @@ impl Inner {
         NotLeader { leader: self.leader.map(|leader| format!("n{}", leader + 1)).unwrap_or_default(), endpoint }
     }
 
+    /// Those of the orders that are this gateway's.
+    fn of(&self, gateway: &str, orders: &[Order]) -> Vec<Order> {
+        let home = |order: &&Order| self.homes.get(&order.call).is_none_or(|(home, _)| home == gateway);
+        orders.iter().filter(home).cloned().collect()
+    }
+
+    /// Whether a command comes from a gateway that holds its call no longer.
+    fn is_stale(&self, kind: &Kind) -> bool {
+        let (call, tenure) = match kind {
+            Kind::EndLeg(end) => (end.call, end.tenure),
+            Kind::AnswerLeg(answer) => (answer.call, answer.tenure),
+            Kind::ConfirmLeg(confirm) => (confirm.call, confirm.tenure),
+            _ => return false,
+        };
+        self.homes.get(&call).is_some_and(|(_, home)| *home != tenure)
+    }
+
     fn tell(&self, orders: &[Order]) {
         for watcher in &self.watchers {
-            let told = Told::Orders(Orders { orders: orders.to_vec() });
+            let told = Told::Orders(Orders { orders: self.of(&watcher.gateway, orders) });
             let _ = watcher.out.send(Ok(WatchReply { kind: Some(told) }));
         }
     }
@@ -260,14 +338,19 @@ impl Inner {
         }
         let rejected = match kind {
             Kind::OfferCall(_) => self.rejections.pop(),
+            ref kind if self.is_stale(kind) => Some(RejectionCode::Stale),
             Kind::AnswerLeg(_) => self.late.then_some(RejectionCode::WrongState),
+            // It was not told of, so it is not there.
+            Kind::EndLeg(ref end) if end.cause() == v1::EndCause::Lost => Some(RejectionCode::UnknownCall),
             _ => None,
         };
         let fresh = match rejected {
             Some(code) => Answer::Rejection(Rejection { code: code.into(), detail: String::new() }),
             None => Answer::Accepted(Accepted {}),
         };
-        if let Kind::EndLeg(end) = kind {
+        if let Kind::EndLeg(end) = kind
+            && matches!(fresh, Answer::Accepted(_))
+        {
             self.standing.remove(&(end.call, end.leg));
         }
         let result = self.answered.entry((id.sender, id.number)).or_insert(fresh).clone();
@@ -293,9 +376,11 @@ impl Shard for Service {
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let (out, replies) = mpsc::unbounded_channel();
+        let request = request.into_inner();
+        let gateway = request.gateway.clone();
         let silent = {
             let mut inner = self.cluster.lock();
-            inner.watches.push((self.node, request.into_inner()));
+            inner.watches.push((self.node, request));
             inner.nodes[self.node].silent
         };
         if silent {
@@ -304,11 +389,11 @@ impl Shard for Service {
         {
             let mut inner = self.cluster.lock();
             if inner.leader == Some(self.node) {
-                let orders = inner.standing.values().cloned().collect();
+                let orders = inner.of(&gateway, &inner.standing.values().cloned().collect::<Vec<_>>());
                 for told in [Told::Orders(Orders { orders }), Told::InSync(v1::InSync::default())] {
                     let _ = out.send(Ok(WatchReply { kind: Some(told) }));
                 }
-                inner.watchers.push(Watcher { node: self.node, out: out.clone() });
+                inner.watchers.push(Watcher { node: self.node, gateway, out: out.clone() });
             } else {
                 let told = Told::NotLeader(inner.not_leader());
                 let _ = out.send(Ok(WatchReply { kind: Some(told) }));
@@ -324,7 +409,9 @@ impl Shard for Service {
                     return;
                 }
                 if !inner.nodes[node].silent && inner.watchers.iter().any(|watcher| watcher.node == node) {
-                    let _ = out.send(Ok(WatchReply { kind: Some(Told::KeepAlive(KeepAlive::default())) }));
+                    let _ = out.send(Ok(WatchReply {
+                        kind: Some(Told::KeepAlive(KeepAlive { draining: inner.draining, ..KeepAlive::default() })),
+                    }));
                 }
             }
         });
@@ -338,8 +425,13 @@ impl Shard for Service {
         Ok(Response::new(Box::pin(replies)))
     }
 
-    async fn locate(&self, _request: Request<v1::LocateRequest>) -> Result<Response<v1::LocateReply>, Status> {
-        Ok(Response::new(v1::LocateReply::default()))
+    async fn locate(&self, request: Request<v1::LocateRequest>) -> Result<Response<v1::LocateReply>, Status> {
+        let inner = self.cluster.lock();
+        let holder =
+            inner.homes.get(&request.into_inner().call).map(|(gateway, _)| gateway.clone()).unwrap_or_default();
+        let sip = inner.watches.iter().rev().find(|(_, watch)| watch.gateway == holder);
+        let sip = sip.map(|(_, watch)| watch.sip.clone()).unwrap_or_default();
+        Ok(Response::new(v1::LocateReply { gateway: holder, sip, not_leader: None }))
     }
 
     async fn follow(&self, _request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {

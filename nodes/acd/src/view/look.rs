@@ -1,8 +1,10 @@
 //! Filling the views from the rows; never changes one.
 
 use super::*;
-use crate::rows::{AfterCall, Agent, AsideStage, Call, CallState, Class, LegWant, Presence, Queue, State, TIERS};
-use crate::table::QueueKey;
+use crate::rows::{
+    AfterCall, Agent, AsideStage, Call, CallState, Class, Gateway, LegWant, Presence, Queue, State, TIERS,
+};
+use crate::table::{GatewayKey, QueueKey};
 
 impl Shard {
     /// Shard time.
@@ -127,8 +129,12 @@ impl Shard {
 
     /// What a gateway has to do; nothing for one that is not known.
     pub fn load(&self, gateway: &str) -> Option<GatewayLoad> {
-        let row = &self.gateways[*self.gateway_ids.get(gateway)?];
-        Some(GatewayLoad { incarnation: row.incarnation, calls: row.calls.len() as u32, draining: row.draining })
+        let own = *self.gateway_ids.get(gateway)?;
+        let row = &self.gateways[own];
+        let takes = |(key, other): &(GatewayKey, &Gateway)| *key != own && other.up && !other.draining;
+        let takers = self.gateways.iter().filter(takes).count() as u32;
+        let calls = row.calls.len() as u32;
+        Some(GatewayLoad { incarnation: row.incarnation, calls, draining: row.draining, takers })
     }
 
     /// All gateways by id.

@@ -223,7 +223,15 @@ impl Phones {
                 Effect::Register { id, .. } => {
                     self.endpoint.answer_register(Millis(now_ms), id, RegisterOutcome::Refused);
                 }
-                Effect::Ringing { .. } | Effect::Confirmed { .. } | Effect::Digits { .. } => {}
+                Effect::Stray { flow, bytes, .. } => self.endpoint.answer_stray(Millis(now_ms), flow, &bytes),
+                // Nobody here is transferred.
+                Effect::Referred { leg, .. } => drop(self.endpoint.answer_refer(Millis(now_ms), leg, 603)),
+                Effect::Ringing { .. }
+                | Effect::Confirmed { .. }
+                | Effect::Digits { .. }
+                | Effect::Redirected { .. }
+                | Effect::Bound { .. }
+                | Effect::Pinged { .. } => {}
             }
         }
     }
@@ -314,5 +322,5 @@ fn open(voice: Voice) -> Option<(Stream, LocalMedia)> {
 }
 
 fn local(port: u16) -> LocalMedia {
-    LocalMedia { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port }
+    LocalMedia { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port, crypto: None }
 }

@@ -23,6 +23,8 @@ use crate::args::DevArgs;
 const PORTS: std::ops::Range<u16> = 30_100..32_700;
 /// The id of the demo phones, for their log and for a restart.
 const DEMO: &str = "demo";
+/// Within `STOP_MAX`, so that a gateway that is stopped by itself hangs nobody up.
+const GATEWAY_DRAIN_MS: &str = "6000";
 /// A child that has not ended so long after SIGTERM is killed.
 const STOP_MAX: Duration = Duration::from_secs(8);
 
@@ -88,6 +90,7 @@ impl Children {
             let last = port(first, args.rtp_ports.saturating_sub(1))?;
             let mut arguments = strings(&["gateway", "--id", &id, "--nodes", &endpoints, "--sip", &sip.to_string()]);
             arguments.extend(strings(&["--grpc", &grpc.to_string(), "--http", &http.to_string()]));
+            arguments.extend(strings(&["--drain-ms", GATEWAY_DRAIN_MS]));
             arguments.extend(strings(&["--rtp-first", &first.to_string(), "--rtp-last", &last.to_string()]));
             all.push(Child::new(id, "gateway", grpc, http, Some(sip), arguments, args));
         }

@@ -273,7 +273,8 @@ impl Desk {
                 let load = machine.load(&watcher.gateway);
                 let calls = load.map_or(0, |load| load.calls);
                 let draining = load.is_some_and(|load| load.draining);
-                let keep_alive = KeepAlive { draining, calls };
+                let takers = load.map_or(0, |load| load.takers);
+                let keep_alive = KeepAlive { draining, calls, takers };
                 effects.watch.push((key, WatchReply { kind: Some(reply::Kind::KeepAlive(keep_alive)) }));
             }
         }
