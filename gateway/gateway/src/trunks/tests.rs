@@ -123,7 +123,7 @@ fn a_way_dresses_an_invite() {
         ..trunk("t", vec![host("192.0.2.1", 0, 0, 0)])
     }]);
     let way = trunks.candidates(0, "1", 0).remove(0);
-    let mut invite = Invite::to("", LocalMedia { address: "192.0.2.9".parse().unwrap(), port: 4_000 });
+    let mut invite = Invite::to("", LocalMedia { address: "192.0.2.9".parse().unwrap(), port: 4_000, crypto: None });
     invite.identity.hidden = true;
     way.dress(&mut invite);
     assert_eq!((invite.target.as_str(), invite.destination), ("sip:1@192.0.2.1", Some(udp("192.0.2.1:5060"))));
@@ -251,7 +251,9 @@ fn a_registration_is_asked_for_once_and_then_the_endpoints() {
     let mut trunks = trunks(vec![registering(0, vec![host("192.0.2.1", 0, 0, 0)])]);
     assert_eq!(trunks.next_due_ms(), Some(0));
     let due = trunks.due(0);
-    let Some(Due::Bind { id, bind }) = due.iter().find(|due| matches!(due, Due::Bind { .. })) else { panic!("{due:?}") };
+    let Some(Due::Bind { id, bind }) = due.iter().find(|due| matches!(due, Due::Bind { .. })) else {
+        panic!("{due:?}")
+    };
     let asked = (bind.aor.as_str(), bind.expires_seconds, bind.registrar);
     assert_eq!(asked, ("sip:u@example.net", 300, udp("192.0.2.1:5060")));
     assert_eq!(trunks.standings(0)[0].bound, Some(false));
