@@ -19,7 +19,7 @@ mod config;
 mod dial;
 mod directory;
 mod doors;
-#[allow(dead_code, unused_imports, reason = "the boards ask it as soon as they are wired to it")]
+#[allow(dead_code, reason = "the boards ask it about trunks and targets; contacts and SDP follow")]
 mod egress;
 mod follow;
 mod lane;
@@ -27,12 +27,11 @@ mod link;
 mod process;
 #[allow(dead_code, reason = "admission says for how long as soon as it is wired")]
 mod refuse;
-#[allow(dead_code, reason = "started with the trunks")]
 mod resolve;
 mod tcp;
 mod telemetry;
 mod tokens;
-#[allow(dead_code, unused_imports, reason = "the boards ask it as soon as they are wired to it")]
+#[allow(dead_code, reason = "metrics ask for standings as soon as they are wired")]
 mod trunks;
 mod udp;
 

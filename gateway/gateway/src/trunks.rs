@@ -13,7 +13,7 @@ mod trunk;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sip::{Bind, Flow};
@@ -49,11 +49,20 @@ pub(crate) enum Due {
     Unbind { id: u64 },
 }
 
-/// All trunks of one gateway. One for all lanes; no call in it takes long.
+/// All trunks of one gateway, for all lanes: no call in it takes long.
+pub(crate) type SharedTrunks = Arc<Mutex<Trunks>>;
+
+/// Its guard. What a lane that panicked left behind is as good as before.
+pub(crate) fn lock(trunks: &SharedTrunks) -> MutexGuard<'_, Trunks> {
+    trunks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All trunks of one gateway; none before the first view.
+#[derive(Default)]
 pub(crate) struct Trunks {
     /// By name.
     trunks: Vec<Arc<Trunk>>,
-    view: Arc<View>,
+    view: Option<Arc<View>>,
     caps: BTreeMap<String, Caps>,
     resolved: BTreeMap<Name, Vec<Hop>>,
     addresses: BTreeMap<Flow, Address>,
@@ -86,23 +95,14 @@ struct Address {
 
 impl Trunks {
     pub(crate) fn new(now_ms: u64, view: &Arc<View>) -> Self {
-        let mut trunks = Self {
-            trunks: Vec::new(),
-            view: Arc::clone(view),
-            caps: BTreeMap::new(),
-            resolved: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-            bindings: Bindings::default(),
-            ids: 0,
-            stirred: true,
-        };
+        let mut trunks = Self::default();
         trunks.set_view(now_ms, view);
         trunks
     }
 
     /// Another view: calls that stand keep their places, addresses what is known of them, bindings that are the same their time.
     pub(crate) fn set_view(&mut self, now_ms: u64, view: &Arc<View>) {
-        self.view = Arc::clone(view);
+        self.view = Some(Arc::clone(view));
         self.trunks.clone_from(&view.trunks);
         let names: BTreeSet<&str> = self.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
         self.caps.retain(|name, caps| names.contains(name.as_str()) || caps.calls() > 0);
@@ -159,7 +159,7 @@ impl Trunks {
 
     /// Whose source an address is.
     pub(crate) fn trunk_of(&self, source: IpAddr) -> Option<Arc<Trunk>> {
-        self.view.trunk_of(source).map(Arc::clone)
+        self.view.as_ref()?.trunk_of(source).map(Arc::clone)
     }
 
     /// A place for a call in or out, kept as long as the call stands on the trunk.

@@ -9,6 +9,7 @@ mod operation;
 mod peer;
 mod shard;
 mod takeover;
+mod trunks;
 
 use std::time::Duration;
 
