@@ -7,6 +7,7 @@ mod effects;
 mod leg;
 mod orders;
 mod outcomes;
+mod outward;
 mod takeover;
 
 use std::{
@@ -29,11 +30,13 @@ use self::{
 };
 use crate::{
     directory::View,
+    egress::{Egress, Own},
     link::{Ask, Ticket, Urgency},
     telemetry::{
         metrics::{LegPhase, Metrics},
         trace::{Parent, Tracing},
     },
+    trunks::SharedTrunks,
 };
 
 /// Keys that are pressed within this time travel as one command.
@@ -81,6 +84,9 @@ pub(crate) struct BoardConfig {
     pub(crate) limbo_ms: u64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracing: Tracing,
+    pub(crate) trunks: SharedTrunks,
+    /// What of the cluster no call goes to.
+    pub(crate) own: Arc<Own>,
     /// Legs of the whole process, ended ones that shards must still hear of included.
     pub(crate) legs_held: Arc<AtomicUsize>,
 }
@@ -101,6 +107,9 @@ pub(crate) struct Board {
     media: Arc<dyn Media>,
     wires: Box<dyn Wires>,
     view: Arc<View>,
+    egress: Egress,
+    /// Where the message comes from that is being read.
+    source: Option<IpAddr>,
     legs: HashMap<MediaKey, Leg>,
     /// Counts up at each leader that begins to tell its orders.
     epochs: BTreeMap<u32, u32>,
@@ -127,12 +136,15 @@ impl Board {
         wires: Box<dyn Wires>,
         view: Arc<View>,
     ) -> Self {
+        let egress = Egress::of(&view, &config.own);
         Self {
             config,
             endpoint,
             media,
             wires,
+            egress,
             view,
+            source: None,
             legs: HashMap::new(),
             epochs: BTreeMap::new(),
             next_birth: 0,
@@ -149,8 +161,10 @@ impl Board {
 
     /// A whole SIP message.
     pub(crate) fn receive(&mut self, now_ms: u64, flow: Flow, bytes: &[u8]) {
+        self.source = Some(flow.remote.ip());
         self.endpoint.receive(Millis(now_ms), flow, bytes, &*self.view);
         self.carry_out(now_ms);
+        self.source = None;
     }
 
     /// Nothing gets through to that far end.
@@ -175,6 +189,7 @@ impl Board {
 
     /// The directory has changed.
     pub(crate) fn set_view(&mut self, view: Arc<View>) {
+        self.egress = Egress::of(&view, &self.config.own);
         self.view = view;
     }
 
@@ -205,6 +220,7 @@ impl Board {
         self.close_yielded(now_ms);
         self.look_into_limbo(now_ms);
         self.take_over_portion(now_ms);
+        self.tend_trunks(now_ms);
         if self.endpoint.next_timeout().is_some_and(|due| due.0 <= now_ms) {
             self.endpoint.timeout(Millis(now_ms));
         }
@@ -218,7 +234,8 @@ impl Board {
         let grave = self.graves.front().map(|(until_ms, _, _)| *until_ms);
         let arriving = self.arriving.due_ms();
         let first = |line: &VecDeque<(u64, MediaKey, u32)>| line.front().map(|(until_ms, _, _)| *until_ms);
-        let waits = [endpoint, pressed, grave, arriving, first(&self.yielded), first(&self.limbo)];
+        let trunks = self.trunks_due_ms();
+        let waits = [endpoint, pressed, grave, arriving, first(&self.yielded), first(&self.limbo), trunks];
         waits.into_iter().flatten().min()
     }
 
@@ -235,6 +252,7 @@ impl Board {
     /// The process ends: what is still here is refused, cancelled or hung up, and reported.
     pub(crate) fn end_all(&mut self, now_ms: u64) {
         self.drain(true);
+        self.leave_trunks(now_ms);
         let keys: Vec<_> = self.legs.iter().filter(|(_, leg)| leg.stands()).map(|(key, _)| *key).collect();
         for key in keys {
             self.end(now_ms, key, v1::EndCause::Failed, 503, "Gateway stops");
@@ -299,6 +317,7 @@ impl Board {
         let moved_to = leg.moved_to.take().map_or_else(Vec::new, |moved_to| *moved_to);
         let cause = leg.cause.unwrap_or(cause);
         let had_port = leg.port.take().is_some();
+        (leg.outward, leg.slot) = (None, None);
         let parent = leg.parent();
         if let Some(mut trace) = leg.trace.take() {
             trace.set("cordboard.end", cause.as_str_name());

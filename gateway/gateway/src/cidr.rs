@@ -1,6 +1,6 @@
 //! An IP address or CIDR block, IPv4 and IPv6 alike. Parsing and membership only.
 
-use std::{net::IpAddr, str::FromStr};
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr, str::FromStr};
 
 use thiserror::Error;
 
@@ -20,6 +20,35 @@ impl Block {
     /// Whether `ip` is inside.
     pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         mapped(ip) & self.mask == self.network
+    }
+}
+
+/// What belongs to the most specific block of an address. A question costs as many look-ups as there are prefix lengths,
+/// however many blocks.
+#[derive(Debug, Default)]
+pub(crate) struct BlockMap<T> {
+    /// The longest prefix first.
+    widths: Vec<(u128, HashMap<u128, T>)>,
+}
+
+impl<T> BlockMap<T> {
+    /// Of two for the same block the first counts.
+    pub(crate) fn of(blocks: impl IntoIterator<Item = (Block, T)>) -> Self {
+        let mut widths: Vec<(u128, HashMap<u128, T>)> = Vec::new();
+        for (block, value) in blocks {
+            let at = widths.iter().position(|(mask, _)| *mask == block.mask).unwrap_or_else(|| {
+                widths.push((block.mask, HashMap::new()));
+                widths.len() - 1
+            });
+            widths[at].1.entry(block.network).or_insert(value);
+        }
+        widths.sort_by_key(|(mask, _)| Reverse(*mask));
+        Self { widths }
+    }
+
+    pub(crate) fn get(&self, ip: IpAddr) -> Option<&T> {
+        let ip = mapped(ip);
+        self.widths.iter().find_map(|(mask, values)| values.get(&(ip & mask)))
     }
 }
 
@@ -75,6 +104,19 @@ mod tests {
     fn a_mapped_address_is_its_ipv4_self() {
         assert!(inside("127.0.0.0/8", "::ffff:127.0.0.1"));
         assert!(inside("::ffff:127.0.0.1", "127.0.0.1"));
+    }
+
+    #[test]
+    fn the_most_specific_block_counts() {
+        let blocks = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "10.1.2.3/32", "::/0"];
+        let blocks = blocks.iter().map(|text| (text.parse::<Block>().unwrap(), *text));
+        let map = BlockMap::of(blocks);
+        let of = |ip: &str| map.get(ip.parse().unwrap()).copied();
+        assert_eq!(of("10.2.0.1"), Some("10.0.0.0/8"));
+        assert_eq!(of("10.1.2.4"), Some("10.1.0.0/16"));
+        assert_eq!(of("::ffff:10.1.2.3"), Some("10.1.2.3"), "the first of two");
+        assert_eq!(of("192.0.2.1"), Some("::/0"));
+        assert_eq!(BlockMap::<()>::default().get("::1".parse().unwrap()), None);
     }
 
     #[test]

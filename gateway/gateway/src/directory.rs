@@ -1,13 +1,20 @@
 //! The directory as this gateway knows it: one immutable view that lanes read, replaced whole.
 //! Nothing here waits for the network; `follow.rs` brings the views.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwapOption;
 use proto::v1;
 use thiserror::Error;
 
-use crate::cidr::Block;
+use crate::{
+    cidr::{Block, BlockMap},
+    trunks::Trunk,
+};
 
 /// Where the newest view stands; empty until the first one came.
 pub(crate) type Directory = Arc<ArcSwapOption<View>>;
@@ -21,8 +28,15 @@ pub(crate) struct View {
     pub(crate) realm: String,
     pub(crate) shards: Vec<Place>,
     numbers: HashMap<String, u32>,
-    trunks: Vec<Block>,
+    /// By name.
+    pub(crate) trunks: Vec<Arc<Trunk>>,
+    sources: BlockMap<Arc<Trunk>>,
     credentials: HashMap<String, sip::Ha1>,
+    /// Blocks that no message and no sound is sent to.
+    pub(crate) egress_deny: Vec<Block>,
+    /// Goes before it; with one of these, everything else is denied.
+    pub(crate) egress_allow: Vec<Block>,
+    emergency: HashSet<String>,
 }
 
 /// Where a shard's replicas are.
@@ -44,24 +58,54 @@ impl TryFrom<v1::DirectoryView> for View {
 
     fn try_from(view: v1::DirectoryView) -> Result<Self, ViewError> {
         let secret = <[u8; 32]>::try_from(view.secret.as_slice()).map_err(|_| ViewError::Secret(view.secret.len()))?;
+        let trunks = trunks(&view);
+        let sources = trunks.iter().flat_map(|trunk| trunk.blocks.iter().map(|block| (*block, Arc::clone(trunk))));
         Ok(Self {
+            sources: BlockMap::of(sources),
+            egress_deny: blocks("egress_deny", &view.egress_deny),
+            egress_allow: blocks("egress_allow", &view.egress_allow),
+            emergency: view.emergency.into_iter().collect(),
             version: view.version,
             secret,
             keys: sip::tag::Keys::new(&secret),
             realm: view.realm,
             shards: view.shards.into_iter().map(|p| Place { shard: p.shard, endpoints: p.endpoints }).collect(),
             numbers: view.numbers.into_iter().map(|route| (route.number, route.shard)).collect(),
-            trunks: view.trunks.iter().flat_map(blocks).collect(),
+            trunks,
             credentials: view.credentials.into_iter().filter_map(credential).collect(),
         })
     }
 }
 
-/// The blocks of a trunk; one that does not parse is left out, so it can only allow less.
-fn blocks(trunk: &v1::TrunkAccess) -> impl Iterator<Item = Block> {
-    trunk.addresses.iter().filter_map(|address| {
-        address.parse().inspect_err(|error| tracing::warn!(trunk = trunk.name, %error, "address ignored")).ok()
-    })
+impl View {
+    /// Whose source an address is: of the trunk that names it most specifically.
+    pub(crate) fn trunk_of(&self, source: IpAddr) -> Option<&Arc<Trunk>> {
+        self.sources.get(source)
+    }
+
+    /// Whether overload does not refuse calls to this number.
+    pub(crate) fn is_emergency(&self, number: &str) -> bool {
+        self.emergency.contains(number)
+    }
+}
+
+/// All trunks by name. A node of an earlier release tells only who may bring calls in.
+fn trunks(view: &v1::DirectoryView) -> Vec<Arc<Trunk>> {
+    let routes = view.routes.iter().filter_map(|route| route.trunk.as_ref());
+    let mut trunks: BTreeMap<&str, Trunk> = routes.map(|trunk| (trunk.name.as_str(), Trunk::of(trunk))).collect();
+    for access in &view.trunks {
+        trunks.entry(&access.name).or_insert_with(|| {
+            let (name, addresses) = (access.name.clone(), access.addresses.clone());
+            Trunk::of(&v1::Trunk { name, addresses, ..v1::Trunk::default() })
+        });
+    }
+    trunks.into_values().map(Arc::new).collect()
+}
+
+/// Blocks as they were told. The directory takes only what parses: what does not is a later release's, and is left out.
+fn blocks(what: &str, texts: &[String]) -> Vec<Block> {
+    let block = |text: &String| text.parse().inspect_err(|error| tracing::warn!(what, %error, "block ignored")).ok();
+    texts.iter().filter_map(block).collect()
 }
 
 fn credential(credential: v1::Credential) -> Option<(String, sip::Ha1)> {
@@ -80,7 +124,7 @@ impl sip::Access for View {
     }
 
     fn trunk_allows(&self, ip: IpAddr) -> bool {
-        self.trunks.iter().any(|block| block.contains(ip))
+        self.sources.get(ip).is_some()
     }
 
     fn credential(&self, agent: &str) -> Option<sip::Ha1> {
@@ -110,9 +154,19 @@ mod tests {
                 v1::Credential { agent: "broken".into(), shard: 1, ha1_md5: vec![1; 3], ha1_sha256: vec![] },
             ],
             shards: vec![v1::ShardPlace { shard: 1, endpoints: vec!["127.0.0.1:7000".into()] }],
+            emergency: vec!["112".into()],
+            egress_deny: vec!["10.0.0.0/8".into(), "nonsense".into()],
+            routes: vec![v1::TrunkRoute {
+                trunk: Some(v1::Trunk { name: "u".into(), addresses: vec!["192.0.2.7".into()], ..Default::default() }),
+            }],
             ..Default::default()
         })
         .unwrap();
+        assert_eq!(view.trunk_of("192.0.2.7".parse().unwrap()).unwrap().name, "u");
+        assert_eq!(view.trunk_of("192.0.2.8".parse().unwrap()).unwrap().name, "t");
+        assert!(view.trunk_of("198.51.100.1".parse().unwrap()).is_none());
+        assert!(view.is_emergency("112") && !view.is_emergency("1"));
+        assert_eq!((view.egress_deny.len(), view.egress_allow.len()), (1, 0));
         assert_eq!(view.shard_of_number("5000"), Some(1));
         assert_eq!(view.shard_of_number("50000"), None);
         assert!(view.trunk_allows("192.0.2.9".parse().unwrap()));

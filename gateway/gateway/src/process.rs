@@ -19,6 +19,7 @@ use proto::v1::{Command, DrainGateway, command::Kind};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle, Runtime},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -29,13 +30,16 @@ use crate::{
     config::GatewayConfig,
     directory::{Directory, View},
     doors::{Doors, Letterbox, Mail},
+    egress::Own,
     follow::follow,
     lane::{Lane, LaneConfig},
     link::{Ask, Identity, Link, LinkConfig, Urgency},
     probe::{Pace, Probe, Target},
+    resolve::{Name, Resolver, keep},
     tcp::{self, Listener},
     telemetry::{http, metrics::Metrics, trace::Tracing},
     tls::Tls,
+    trunks::{SharedTrunks, lock},
     udp::{self, UdpPort},
 };
 
@@ -180,6 +184,12 @@ impl Gateway {
                 metrics: Arc::clone(&metrics),
             },
         );
+        let trunks = SharedTrunks::default();
+        let own = Arc::new(Own {
+            sip: Some(reachable_ip),
+            listeners: [Some(grpc), http].into_iter().flatten().collect(),
+            nodes: config.nodes.clone(),
+        });
         let lane = |position: usize| LaneConfig {
             gateway: config.clone(),
             advertised: advertised.clone(),
@@ -194,6 +204,8 @@ impl Gateway {
                 limbo_ms: config.limits.limbo_ms,
                 metrics: Arc::clone(&metrics),
                 tracing: tracing.clone(),
+                trunks: Arc::clone(&trunks),
+                own: Arc::clone(&own),
                 legs_held: Arc::clone(&shared.legs_held),
             },
             directory: Arc::clone(&shared.directory),
@@ -212,7 +224,21 @@ impl Gateway {
             .collect::<Result<Vec<_>, _>>()?;
 
         let mut tasks = JoinSet::new();
+        let (names, names_in) = watch::channel(Vec::new());
+        match Resolver::system(sip.ip()) {
+            Ok(resolver) => {
+                let (trunks, doors) = (Arc::clone(&trunks), doors.clone());
+                tasks.spawn(keep(resolver, names_in, move |name, hops| {
+                    lock(&trunks).set_resolved(clock.now_ms(), name, hops);
+                    // It looks at what is due then.
+                    doors.hand(0, Mail::DirectoryChanged);
+                }));
+            }
+            Err(error) => tracing::error!(%error, "no DNS: only trunks whose hosts are addresses are used"),
+        }
         let linker = Linker {
+            trunks,
+            names,
             config: config.clone(),
             identity: identity.clone(),
             clock,
@@ -329,6 +355,9 @@ impl Gateway {
 
 /// Makes links as the directory names shards.
 struct Linker {
+    trunks: SharedTrunks,
+    /// What DNS is asked for.
+    names: watch::Sender<Vec<Name>>,
     config: GatewayConfig,
     identity: Identity,
     clock: Clock,
@@ -340,6 +369,10 @@ struct Linker {
 impl Linker {
     /// Lanes hear of the view before the first order can reach them.
     fn changed(&self, view: &Arc<View>) {
+        let mut trunks = lock(&self.trunks);
+        trunks.set_view(self.clock.now_ms(), view);
+        self.names.send_replace(trunks.names());
+        drop(trunks);
         self.doors.hand_all(|| Mail::DirectoryChanged);
         let mut links = BTreeMap::clone(&self.shared.links.load());
         for place in view.shards.iter().filter(|place| place.shard != DIRECTORY_SHARD) {

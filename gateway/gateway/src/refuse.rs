@@ -12,6 +12,11 @@ const TAG: &str = "busy";
 
 /// The refusal of a request; `None` for responses, ACK, and what is no SIP request.
 pub(crate) fn refuse(request: &[u8]) -> Option<Bytes> {
+    refuse_for(request, RETRY_AFTER_SECONDS)
+}
+
+/// The same, with the time after which it is worth another try.
+pub(crate) fn refuse_for(request: &[u8], retry_after_seconds: u32) -> Option<Bytes> {
     let mut lines = request.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = lines.next()?;
     // RFC 3261 17.1.1.3: an ACK is never answered.
@@ -41,7 +46,7 @@ pub(crate) fn refuse(request: &[u8]) -> Option<Bytes> {
     if vias == 0 || others != 4 {
         return None;
     }
-    answer.extend_from_slice(format!("Retry-After: {RETRY_AFTER_SECONDS}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    answer.extend_from_slice(format!("Retry-After: {retry_after_seconds}\r\nContent-Length: 0\r\n\r\n").as_bytes());
     Some(Bytes::from(answer))
 }
 

@@ -280,6 +280,9 @@ pub struct Invite {
     pub domain: String,
     /// Max-Forwards; 0 counts as 70.
     pub max_forwards: u8,
+    /// Counts the ways that were tried for this leg before: each is a request of its own, with a number and a branch of
+    /// its own.
+    pub attempt: u8,
 }
 
 impl Invite {
@@ -302,7 +305,13 @@ impl Invite {
             login: None,
             domain: String::new(),
             max_forwards: 0,
+            attempt: 0,
         }
+    }
+
+    /// The first CSeq: attempts leave each other room for answers to challenges.
+    pub(crate) fn cseq(&self) -> u32 {
+        1 + u32::from(self.attempt) * 8
     }
 }
 

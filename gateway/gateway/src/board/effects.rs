@@ -45,7 +45,7 @@ impl Board {
                     let (caller, caller_name) = if hidden { Default::default() } else { (caller, caller_name) };
                     self.offered(now_ms, Offered { id: leg, number, caller, caller_name, passport });
                 }
-                Effect::Ringing { leg: _ } => {}
+                Effect::Ringing { leg } => self.rings_outside(key(leg)),
                 Effect::Answered { leg, media, passport } => self.answered(now_ms, leg, &media, passport),
                 Effect::Confirmed { leg, passport } => self.confirmed(leg, passport),
                 Effect::MediaChanged { leg, media } => self.media_changed(leg, &media),
@@ -57,13 +57,18 @@ impl Board {
                         leg.moved_to = Some(Box::new(contacts));
                     }
                 }
-                Effect::Bound { .. } | Effect::Pinged { .. } => {}
+                Effect::Bound { id, status, expires_seconds } => self.bound(now_ms, id, status, expires_seconds),
+                Effect::Pinged { id, status } => self.pinged(now_ms, id, status),
                 Effect::Stray { shard, call, flow, bytes } => self.wires.locate(Stray { shard, call, flow, bytes }),
                 Effect::Digits { leg, digits } => {
                     let digits: Vec<char> = digits.chars().collect();
                     self.press(now_ms, key(leg), &digits);
                 }
-                Effect::Ended { leg, cause, status } => self.ended(key(leg), cause_of(cause), status),
+                Effect::Ended { leg, cause, status } => {
+                    if !self.another_way(now_ms, key(leg), cause, status) {
+                        self.ended(key(leg), cause_of(cause), status);
+                    }
+                }
                 Effect::Register { id, agent, shard, contact, expires_seconds, path, flow } => {
                     let gateway = self.config.gateway.clone();
                     let binding = v1::RegisterContact { agent, contact, expires_seconds, gateway, path, flow };
@@ -77,12 +82,16 @@ impl Board {
     fn offered(&mut self, now_ms: u64, offered: Offered) {
         let Offered { id, number, caller, caller_name, passport } = offered;
         let key = key(id);
-        let welcome =
-            self.stage == Stage::Serving && self.legs.len() < self.config.legs_max && self.wires.has_room(id.shard);
+        let slot = self.place_of_source(now_ms);
+        let welcome = slot.is_ok()
+            && self.stage == Stage::Serving
+            && self.legs.len() < self.config.legs_max
+            && self.wires.has_room(id.shard);
         let trace = self.config.tracing.call(id.shard, id.call).map(Box::new);
         let standing = if welcome { Standing::Asked } else { Standing::Unknown };
         let leg = self.insert(key, id.shard, standing, LegPhase::Offered);
         leg.trace = trace;
+        leg.slot = slot.ok().flatten();
         let (birth, parent) = (leg.birth, leg.parent());
         let command = Kind::OfferCall(v1::OfferCall {
             call: id.call,
@@ -111,6 +120,7 @@ impl Board {
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.stands()) else { return };
         leg.answered = true;
         let (birth, tenure, parent) = (leg.birth, leg.tenure, leg.parent());
+        self.went_out(key);
         self.set_phase(key, LegPhase::Answered);
         self.media.connect(key, remote(media, self.endpoint.local_media(id)));
         let command = Kind::AnswerLeg(v1::AnswerLeg { call: id.call, leg: id.leg, passport, tenure });

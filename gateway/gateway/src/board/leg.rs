@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use proto::v1;
 
-use crate::telemetry::{
-    metrics::LegPhase,
-    trace::{CallTrace, Parent},
+use super::outward::Outward;
+use crate::{
+    telemetry::{
+        metrics::LegPhase,
+        trace::{CallTrace, Parent},
+    },
+    trunks::Slot,
 };
 
 /// Of the gateway that a call came to.
@@ -84,6 +88,10 @@ pub(super) struct Leg {
     /// Where the far end says that it can be reached instead.
     #[expect(clippy::box_collection, reason = "a leg is small, and this is rare")]
     pub(super) moved_to: Option<Box<Vec<String>>>,
+    /// The ways by which it may yet leave, while it rings outside.
+    pub(super) outward: Option<Box<Outward>>,
+    /// Its place on a trunk.
+    pub(super) slot: Option<Slot>,
     /// The root span of the call, with the caller's leg.
     pub(super) trace: Option<Box<CallTrace>>,
     /// Under which span the commands of an agent's leg go.
@@ -109,6 +117,8 @@ impl Leg {
             port: None,
             cause: None,
             moved_to: None,
+            outward: None,
+            slot: None,
             trace: None,
             ordered_by: None,
         }

@@ -108,34 +108,29 @@ impl Board {
         }
     }
 
-    /// Calls a SIP address outside. A number needs a trunk to go out by, which this release does not have: the shard is told
-    /// that it cannot be reached and returns the call.
-    fn dial(&mut self, now_ms: u64, key: MediaKey, shard: u32, dial: v1::Dial) {
-        if !dial.target.starts_with("sip:") {
-            return self.ended(key, v1::EndCause::Unreachable, 0);
-        }
-        let ring = v1::Ring {
-            contact: dial.target,
-            caller: dial.caller,
-            caller_name: dial.caller_name,
-            ..v1::Ring::default()
-        };
-        self.ring(now_ms, key, shard, ring);
-    }
-
     fn ring(&mut self, now_ms: u64, key: MediaKey, shard: u32, ring: v1::Ring) {
-        if self.stage != Stage::Serving || self.legs.len() > self.config.legs_max {
-            return self.ended(key, v1::EndCause::Unreachable, 503);
-        }
-        // The caller left before the shard had heard of the call, as when there was no leader: the end travels behind the
-        // offer, and nobody's phone rings for a moment only.
-        if self.legs.get(&MediaKey { leg: CALLER, ..key }).is_some_and(|caller| !caller.stands()) {
-            return self.ended(key, v1::EndCause::Ordered, 0);
+        if !self.may_ring(key) {
+            return;
         }
         let id = LegId { shard, call: key.call, leg: key.leg };
         let Some(media) = self.open(key) else { return self.ended(key, v1::EndCause::Media, 0) };
         let invite = self.invite_of(ring, media);
         self.endpoint.invite(Millis(now_ms), id, invite);
+    }
+
+    /// Whether somebody may be rung for this leg; if not, it has ended.
+    pub(super) fn may_ring(&mut self, key: MediaKey) -> bool {
+        if self.stage != Stage::Serving || self.legs.len() > self.config.legs_max {
+            self.ended(key, v1::EndCause::Unreachable, 503);
+            return false;
+        }
+        // The caller left before the shard had heard of the call, as when there was no leader: the end travels behind the
+        // offer, and nobody's phone rings for a moment only.
+        let gone = self.legs.get(&MediaKey { leg: CALLER, ..key }).is_some_and(|caller| !caller.stands());
+        if gone {
+            self.ended(key, v1::EndCause::Ordered, 0);
+        }
+        !gone
     }
 
     /// The INVITE that an order means.

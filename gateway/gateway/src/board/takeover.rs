@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use media::MediaKey;
 use proto::v1::{self, Order, RejectionCode, command::Kind, takeover::Rang};
-use sip::{Adopted, Invite, LegId, LocalMedia, Millis};
+use sip::{Adopted, LegId, LocalMedia, Millis};
 
 use super::{Board, LegPhase, Standing, effects::remote, leg::Leg, leg::Want, orders::want_of};
 use crate::link::{Ticket, Urgency, Verdict};
@@ -100,7 +100,7 @@ impl Board {
             let nowhere = LocalMedia { address: self.config.rtp_ip, port: 9, crypto: None };
             let invite = match rang {
                 Rang::Ring(ring) => self.invite_of(ring, nowhere),
-                Rang::Dial(dial) => Invite::to(&dial.target, nowhere),
+                Rang::Dial(dial) => self.first_outward(now_ms, key, &dial, nowhere),
             };
             return self.endpoint.take_back(Millis(now_ms), id, invite, &takeover.former_sip);
         }

@@ -10,6 +10,7 @@ mod peer;
 mod shard;
 mod takeover;
 mod transports;
+mod trunks;
 
 use std::time::Duration;
 

@@ -52,10 +52,10 @@ const OURS: &[&str] = &[
 ];
 
 impl Endpoint {
-    /// Rings somebody. Asked again for a leg that exists or existed, nothing is done.
+    /// Rings somebody. Asked again for a leg that exists, or for the same attempt of one that existed, nothing is done.
     #[allow(clippy::needless_pass_by_value)] // the order is spent here
     pub fn invite(&mut self, now: Millis, leg: LegId, invite: Invite) {
-        let branch = self.core.branch(leg, "INVITE", 1, b"");
+        let branch = self.core.branch(leg, "INVITE", invite.cseq(), b"");
         let key = self.core.client_key(branch.as_bytes(), Method::Invite);
         if self.legs.contains_key(&leg) || self.core.clients.contains_key(&key) {
             return;
@@ -117,7 +117,7 @@ impl Endpoint {
             local: Bytes::from(local),
             remote: Bytes::from(remote),
             call_id: Bytes::from(call_id),
-            cseq: 1,
+            cseq: invite.cseq(),
             tag: Bytes::new(),
             abandoned: false,
             cancelled: false,
@@ -126,7 +126,7 @@ impl Endpoint {
 
     fn first_invite(&self, dialog: &Dialog, branch: &str, token: &str, invite: &Invite, sdp: &[u8]) -> Bytes {
         let hops = if invite.max_forwards == 0 { HOPS_MAX } else { invite.max_forwards };
-        let mut out = dialog.request_within(hops, "INVITE", 1, &self.core.host_port, branch);
+        let mut out = dialog.request_within(hops, "INVITE", invite.cseq(), &self.core.host_port, branch);
         self.core.contact_in(dialog, &mut out, token, dialog.flow.transport);
         write::field(&mut out, "Allow", write::ALLOW);
         write::field(&mut out, "Supported", write::SUPPORTED);

@@ -34,7 +34,7 @@ impl Endpoint {
         let seed = self.seed(leg, &token, &target, invite);
         let dialog = early_dialog(&seed, flow, route);
         // Who was challenged has asked a second time, with the next number.
-        for cseq in 1..=1 + u32::from(invite.login.is_some()) {
+        for cseq in invite.cseq()..=invite.cseq() + u32::from(invite.login.is_some()) {
             let branch = self.core.branch(leg, "INVITE", cseq, b"");
             let key = self.core.client_key(branch.as_bytes(), Method::Cancel);
             if self.core.clients.contains_key(&key) {
