@@ -145,7 +145,7 @@ impl Shard {
     /// Who is called outside, and what they see of the caller.
     fn dialled(&self, call: &Call, leg: &Leg, target: &str) -> Dial {
         let centre = &self.centre.document;
-        let to_caller = leg.number == call.caller_leg;
+        let to_caller = leg.party.is_none();
         let shown = if to_caller { Presentation::Company } else { centre.outside };
         let company = if centre.number.is_empty() { &*call.number } else { &centre.number };
         let (caller, caller_name) = match shown {

@@ -118,17 +118,19 @@ impl Shard {
         self.give_call(key, to);
         self.end_homelessness(key);
         let legs = self.leg_numbers(key);
-        for number in legs {
-            let leg = self.calls[key].leg_mut(number).expect("its number was just read");
+        for number in &legs {
+            let leg = self.calls[key].leg_mut(*number).expect("its number was just read");
             // Until it is confirmed, the far end knows of the one before only.
             leg.former.get_or_insert_with(|| former_sip.clone());
-            if leg.rings() {
-                self.ring_again(key, number);
-            } else {
-                self.touch(key, number);
-            }
+            self.touch(key, *number);
         }
         self.drop_phones_gone(key, out);
+        for number in legs {
+            let leg = self.calls.get(key).and_then(|call| call.leg(number));
+            if leg.is_some_and(crate::rows::Leg::rings) {
+                self.ring_again(key, number);
+            }
+        }
         self.set_call_alarm(key);
     }
 
@@ -195,7 +197,7 @@ impl Shard {
         });
         for (name, contact) in rung.collect::<Vec<_>>() {
             let Some(agent) = self.agent_names.get(&name).copied() else { continue };
-            if self.agents[agent].has_contact(&contact) || self.calls.get(key).is_none() {
+            if self.calls.get(key).is_none() || self.agents[agent].has_contact(&contact) {
                 continue;
             }
             self.drop_phone(key, agent, &contact, out);

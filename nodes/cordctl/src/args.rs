@@ -64,7 +64,7 @@ pub enum Command {
     Shard(List),
     /// The gateways that speak SIP.
     #[command(subcommand)]
-    Gateway(List),
+    Gateway(Gateway),
     /// Queues and who waits in them.
     #[command(subcommand)]
     Queue(Queue),
@@ -115,6 +115,24 @@ pub enum Command {
 pub enum List {
     /// List all of them.
     List,
+}
+
+/// What can be asked about gateways, and done to them.
+#[derive(Debug, Subcommand)]
+pub enum Gateway {
+    /// All gateways with what they hold.
+    List,
+    /// Hand the calls of a gateway to the others and give it no more, until it starts anew.
+    Drain {
+        /// The gateway's id.
+        id: String,
+        /// How long to wait until it has no calls; 0s only asks.
+        #[arg(long, default_value = "30s", value_parser = span)]
+        deadline: u32,
+        /// Let it have calls again.
+        #[arg(long)]
+        undo: bool,
+    },
 }
 
 /// What can be asked about queues.

@@ -58,6 +58,14 @@ pub enum Failure {
         /// The server's words.
         why: String,
     },
+    /// It was done, but there was more of it than the time allowed.
+    #[error("cordctl: {what}: {left}")]
+    Left {
+        /// What was asked.
+        what: String,
+        /// What is left to be done.
+        left: String,
+    },
     /// Nobody answered.
     #[error("cordctl: {what}: no endpoint answered\n{}\nIs the cluster running? Check --endpoint, CORDCTL_ENDPOINT or --dev, or give it longer with --timeout.",
             .tried.join("\n"))]
@@ -76,7 +84,11 @@ impl Failure {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused { .. } | Self::Invalid { .. } | Self::InvalidPolicy(_) | Self::Local(_) => 1,
+            Self::Refused { .. }
+            | Self::Left { .. }
+            | Self::Invalid { .. }
+            | Self::InvalidPolicy(_)
+            | Self::Local(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } | Self::NoDevelopment(_) => 3,
             Self::NotFound { .. } => 4,

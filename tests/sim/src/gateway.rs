@@ -1,6 +1,6 @@
 //! A gateway without SIP: legs, what ought to be true of each and what is, as the real board keeps them. It decides
-//! nothing. A call ends with its gateway today; to be taken over by another one (issue 4) a leg will need its passport
-//! in the order: `unknown_leg` is where that begins.
+//! nothing. A leg that another gateway had comes with its passport (`adopt`); what a former one still has of it is let go
+//! of without a word when the shard says that it is stale.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,6 +19,8 @@ use crate::{
 /// An ended leg is remembered for so long after the shard has taken note.
 const GRAVE_US: Us = 2 * SECOND;
 const CALLER: u32 = 1;
+/// First byte of a passport of an INVITE that is not answered yet.
+const EARLY: u8 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -44,6 +46,7 @@ struct Leg {
     seen: u32,
     revision: u64,
     standing: Standing,
+    tenure: u32,
     want: Option<Told>,
     answered: bool,
     over: bool,
@@ -147,7 +150,7 @@ impl Gateway {
 
     pub(crate) fn dial(&mut self, call: u64, caller: String, number: String) {
         let key = (call, CALLER);
-        let birth = self.insert(key, Standing::Asked, 0);
+        let birth = self.insert(key, Standing::Asked, 0, 1);
         self.ask_offer(call, caller, number, Ticket::Offer(key, birth));
     }
 
@@ -160,6 +163,7 @@ impl Gateway {
             number,
             caller_name: caller.clone(),
             caller,
+            passport: vec![EARLY; 8],
             ..OfferCall::default()
         };
         self.link.ask(Kind::OfferCall(offer), ticket);
@@ -193,7 +197,7 @@ impl Gateway {
         leg.answered = true;
         let ticket = Ticket::Answer(key, leg.birth);
         self.link.ask(
-            Kind::AnswerLeg(AnswerLeg { call: key.0, leg: key.1, passport: vec![7; 8], ..AnswerLeg::default() }),
+            Kind::AnswerLeg(AnswerLeg { call: key.0, leg: key.1, passport: vec![7; 8], tenure: leg.tenure }),
             ticket,
         );
         self.settle(key);
@@ -243,6 +247,8 @@ impl Gateway {
                         leg.seen = epoch;
                     }
                     Err(_) if leg.over => {}
+                    // Another gateway has the call: the INVITE is relayed to it.
+                    Err(RejectionCode::WrongState) => _ = self.legs.remove(&key),
                     Err(_) => {
                         leg.standing = Standing::Unknown;
                         self.ended(key, EndCause::Rejected);
@@ -251,11 +257,20 @@ impl Gateway {
             }
             Ticket::Answer(key, birth) => {
                 let stands = self.legs.get(&key).is_some_and(|leg| leg.birth == birth && !leg.over);
-                if stands && verdict.is_err() {
+                if stands && verdict == Err(RejectionCode::Stale) {
+                    self.legs.remove(&key);
+                } else if stands && verdict.is_err() {
                     self.ended(key, EndCause::Ordered);
                 }
             }
+            Ticket::End(key, birth) if verdict == Err(RejectionCode::Stale) => self.forget(key, birth),
             Ticket::End(key, birth) => self.graves.push_back((now_us + GRAVE_US, key, birth)),
+            Ticket::Lost(key, birth) => {
+                if verdict != Err(RejectionCode::Stale) && self.legs.get(&key).is_some_and(|leg| leg.birth == birth) {
+                    self.out.senses.push(Sense::Over(key));
+                }
+                self.forget(key, birth);
+            }
             Ticket::Say(agent, number) => {
                 self.out.senses.push(Sense::Done { agent, number, accepted: verdict.is_ok() });
             }
@@ -271,12 +286,47 @@ impl Gateway {
             .filter(|(_, leg)| leg.seen != epoch && !leg.over && leg.standing != Standing::Asked)
             .map(|(key, _)| *key)
             .collect();
-        lost.into_iter().for_each(|key| self.ended(key, EndCause::Lost));
+        // Whether the far end is told depends on whether another gateway has the leg: the shard knows.
+        for key in lost {
+            let Some(leg) = self.legs.get(&key) else { continue };
+            let (birth, tenure) = (leg.birth, leg.tenure);
+            if self.mutant == Some(Mutant::LateWord) {
+                self.ended(key, EndCause::Hangup);
+                continue;
+            }
+            let (call, leg, cause) = (key.0, key.1, EndCause::Lost.into());
+            let end = EndLeg { call, leg, cause, tenure, ..EndLeg::default() };
+            self.link.ask(Kind::EndLeg(end), Ticket::Lost(key, birth));
+        }
+    }
+
+    fn forget(&mut self, key: LegKey, birth: u32) {
+        if self.legs.get(&key).is_some_and(|leg| leg.birth == birth) {
+            self.legs.remove(&key);
+        }
+    }
+
+    /// Which gateway of several that believe to have a leg really has it.
+    pub(crate) fn tenure(&self, key: LegKey) -> u32 {
+        self.legs.get(&key).filter(|leg| !leg.over).map_or(0, |leg| leg.tenure)
     }
 
     fn order(&mut self, order: Order) {
         let (key, epoch) = ((order.call, order.leg), self.epoch);
         let Some(leg) = self.legs.get_mut(&key) else { return self.unknown_leg(order) };
+        if order.tenure < leg.tenure {
+            return;
+        }
+        if matches!(order.want, Some(Told::Yield(_))) {
+            self.legs.remove(&key);
+            return;
+        }
+        if order.tenure > leg.tenure && order.takeover.is_some() {
+            // What this one has of it is of the time before another one had it.
+            self.legs.remove(&key);
+            return self.unknown_leg(order);
+        }
+        leg.tenure = order.tenure;
         leg.seen = epoch;
         if leg.over || order.revision < leg.revision {
             return;
@@ -303,9 +353,14 @@ impl Gateway {
 
     fn unknown_leg(&mut self, order: Order) {
         let key = (order.call, order.leg);
+        if let Some(takeover) = order.takeover {
+            self.insert(key, Standing::Known, order.revision, order.tenure);
+            return self.adopt(key, order.want, &takeover.passport);
+        }
         match order.want {
+            Some(Told::Yield(_)) => {}
             Some(Told::Ring(ring)) => {
-                self.insert(key, Standing::Known, order.revision);
+                self.insert(key, Standing::Known, order.revision, order.tenure);
                 if !self.holds((key.0, CALLER)) && self.legs.contains_key(&(key.0, CALLER)) {
                     return self.ended(key, EndCause::Ordered);
                 }
@@ -315,11 +370,30 @@ impl Gateway {
                 self.out.senses.push(Sense::Rings(ring.agent, key));
             }
             Some(_) => {
-                self.insert(key, Standing::Known, order.revision);
+                self.insert(key, Standing::Known, order.revision, order.tenure);
                 self.ended(key, EndCause::Lost);
             }
             None => {}
         }
+    }
+
+    /// Goes on with a leg that another gateway had.
+    fn adopt(&mut self, key: LegKey, want: Option<Told>, passport: &[u8]) {
+        if matches!(want, Some(Told::Gone(_))) {
+            return self.ended(key, EndCause::Ordered);
+        }
+        let Some(leg) = self.legs.get_mut(&key).filter(|_| !passport.is_empty()) else {
+            return self.ended(key, EndCause::Lost);
+        };
+        leg.want = want;
+        leg.answered = passport[0] != EARLY;
+        let (answered, tenure) = (leg.answered, leg.tenure);
+        self.out.senses.push(Sense::Adopted(key));
+        if answered {
+            let confirm = ConfirmLeg { call: key.0, leg: key.1, passport: vec![9; 8], tenure };
+            self.link.ask(Kind::ConfirmLeg(confirm), Ticket::Nothing);
+        }
+        self.settle(key);
     }
 
     fn settle(&mut self, key: LegKey) {
@@ -343,7 +417,7 @@ impl Gateway {
         let Some(leg) = self.legs.get_mut(&key) else { return false };
         if !leg.answered && key.1 == CALLER {
             leg.answered = true;
-            let confirm = ConfirmLeg { call: key.0, leg: key.1, passport: vec![9; 8], ..ConfirmLeg::default() };
+            let confirm = ConfirmLeg { call: key.0, leg: key.1, passport: vec![9; 8], tenure: leg.tenure };
             self.link.ask(Kind::ConfirmLeg(confirm), Ticket::Nothing);
             return true;
         }
@@ -368,11 +442,21 @@ impl Gateway {
         self.out.senses.extend([Sense::Talks(key), Sense::Talks(partner)]);
     }
 
-    fn insert(&mut self, key: LegKey, standing: Standing, revision: u64) -> u32 {
+    fn insert(&mut self, key: LegKey, standing: Standing, revision: u64, tenure: u32) -> u32 {
         self.births += 1;
         let (birth, seen) = (self.births, self.epoch);
         let leg =
-            Leg { birth, seen, revision, standing, want: None, answered: false, over: false, hears: Hears::Nothing };
+            Leg {
+                birth,
+                seen,
+                revision,
+                standing,
+                tenure,
+                want: None,
+                answered: false,
+                over: false,
+                hears: Hears::Nothing,
+            };
         self.legs.insert(key, leg);
         birth
     }
@@ -380,7 +464,7 @@ impl Gateway {
     fn ended(&mut self, key: LegKey, cause: EndCause) {
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| !leg.over) else { return };
         leg.over = true;
-        let (birth, known) = (leg.birth, leg.standing != Standing::Unknown);
+        let (birth, known, tenure) = (leg.birth, leg.standing != Standing::Unknown, leg.tenure);
         self.out.senses.push(Sense::Over(key));
         if !known {
             self.legs.remove(&key);
@@ -389,7 +473,7 @@ impl Gateway {
         if self.mutant == Some(Mutant::ForgottenHangUp) && cause == EndCause::Hangup && key.1 == CALLER {
             return;
         }
-        let end = EndLeg { call: key.0, leg: key.1, cause: cause.into(), ..EndLeg::default() };
+        let end = EndLeg { call: key.0, leg: key.1, cause: cause.into(), tenure, ..EndLeg::default() };
         self.link.ask(Kind::EndLeg(end), Ticket::End(key, birth));
     }
 }

@@ -3,7 +3,7 @@
 
 mod calls;
 mod positions;
-mod rings;
+pub(crate) mod rings;
 
 use std::{
     collections::BTreeMap,

@@ -29,6 +29,7 @@ pub(crate) enum Ticket {
     Offer(LegKey, u32),
     Answer(LegKey, u32),
     End(LegKey, u32),
+    Lost(LegKey, u32),
     Say(String, u64),
     Nothing,
 }

@@ -79,6 +79,16 @@ impl Coat {
             }
             Some(Mutant::ForgottenBreak) => spoil(&mut batch, |kind| matches!(kind, Kind::MakeAgentNotReady(_))),
             Some(Mutant::ForgottenLease) => spoil(&mut batch, |kind| matches!(kind, Kind::LoseGateway(_))),
+            Some(Mutant::ForgottenTenure) => {
+                for logged in &mut batch.commands {
+                    match logged.command.as_mut().and_then(|command| command.kind.as_mut()) {
+                        Some(Kind::EndLeg(end)) => end.tenure = 0,
+                        Some(Kind::AnswerLeg(answer)) => answer.tenure = 0,
+                        Some(Kind::ConfirmLeg(confirm)) => confirm.tenure = 0,
+                        _ => {}
+                    }
+                }
+            }
             Some(Mutant::ForgottenTakeLead) => spoil(&mut batch, |kind| matches!(kind, Kind::TakeLead(_))),
             _ => {}
         }

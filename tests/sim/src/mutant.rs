@@ -41,13 +41,19 @@ pub enum Mutant {
     LostOrders,
     /// Gateway: what has no outcome when a stream breaks is forgotten.
     LostCommands,
+    /// Gateway: one that wakes up late hangs up what others have by then.
+    LateWord,
+    /// Machine: what a former gateway says is believed.
+    ForgottenTenure,
     /// Machine: a new leader gives nobody the time that was lost.
     ForgottenTakeLead,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
+        Self::LateWord,
+        Self::ForgottenTenure,
         Self::EarlyFlush,
         Self::SkippedFlush,
         Self::EarlyAnswer,

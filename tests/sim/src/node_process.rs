@@ -20,7 +20,7 @@ use crate::{
 /// One Raft tick.
 pub(crate) const TICK_US: Us = 20_000;
 /// A gateway without a stream for so long is lost.
-pub(crate) const LEASE_US: Us = 2_500_000;
+pub(crate) const LEASE_US: Us = 700_000;
 
 /// A node's process and disk.
 pub(crate) struct NodeProcess {

@@ -65,6 +65,8 @@ pub(crate) enum Sense {
     Talks(LegKey),
     /// The leg is over.
     Over(LegKey),
+    /// Another gateway goes on with the leg; whoever is at its far end notices nothing.
+    Adopted(LegKey),
     /// The agent's phone rings.
     Rings(String, LegKey),
     /// The desk says that a wish was done (or refused).
@@ -119,6 +121,7 @@ impl People {
         match sense {
             Sense::Waits(call) => self.of_call(*call, |caller| caller.waits()),
             Sense::Talks((call, 1)) => self.of_call(*call, |caller| caller.talks(now_us)),
+            Sense::Adopted(_) => {}
             Sense::Over((call, 1)) => self.of_call(*call, |caller| caller.over(now_us)),
             Sense::Talks(leg) => self.agents.iter_mut().for_each(|agent| agent.talks(now_us, *leg)),
             Sense::Over(leg) => self.agents.iter_mut().for_each(|agent| agent.over(*leg)),

@@ -8,10 +8,13 @@ mod picture;
 use proto::v1::{AgentRecord, DecisionRecord, command::Kind, record};
 
 use crate::{
-    judge::Step,
+    judge::{Step, rings::rung_again},
     verdict::{Check, hold},
 };
 use picture::{Line, Picture, Stage};
+
+/// A phone that rings anew by another gateway does so for so long at least.
+const RING_AGAIN_MS: u64 = 3_000;
 
 /// The model.
 #[derive(Debug, Default)]
@@ -67,7 +70,14 @@ impl Reference {
         for record in &records[first..] {
             self.record(record)?;
         }
-        self.nobody_waits_in_vain()?;
+        for (call, agent) in rung_again(step) {
+            let now_ms = self.picture.now_ms;
+            let agent = self.picture.agent_mut(agent).filter(|agent| agent.state == "reserved" && agent.call == call);
+            if let Some(agent) = agent {
+                agent.reserved_until_ms = agent.reserved_until_ms.max(now_ms + RING_AGAIN_MS);
+            }
+        }
+        self.nobody_waits_in_vain(step.shard)?;
         self.agrees(step.shard)?;
         self.picture.seal();
         Ok(())
@@ -176,8 +186,9 @@ impl Reference {
     }
 
     /// After each step no call waits for which somebody is there.
-    fn nobody_waits_in_vain(&self) -> Check {
-        for line in self.picture.lines.iter().filter(|line| line.stage == Stage::Waiting) {
+    fn nobody_waits_in_vain(&self, shard: &acd::Shard) -> Check {
+        let waits = |line: &&Line| line.stage == Stage::Waiting && shard.holder(line.call).is_some();
+        for line in self.picture.lines.iter().filter(waits) {
             let able = choose::eligible(&self.picture, line);
             hold!(
                 able.is_empty(),
@@ -201,6 +212,8 @@ impl Reference {
             let (name, state) = (&agent.name, &info.state);
             hold!(agent.state == *state, Reference, "{name} is {state} and should be {}", agent.state);
             let until_ms = match state.as_str() {
+                // Without a gateway nothing is due.
+                "reserved" if shard.holder(agent.call).is_none() => continue,
                 "reserved" => agent.reserved_until_ms,
                 "wrap-up" => agent.until_ms.unwrap_or(u64::MAX),
                 _ => continue,

@@ -121,8 +121,12 @@ pub enum FaultKind {
     SetClock(usize, i64),
     /// Flushes of a node take long.
     SlowDisk(usize),
-    /// A gateway dies with its calls and starts again as another life.
+    /// A gateway dies and starts again as another life.
     Vanish(usize),
+    /// A gateway stands still, and wakes up late.
+    Freeze(usize),
+    /// A gateway is emptied for a while.
+    Drain(usize),
     /// All streams of a gateway break.
     BreakStreams(usize),
     /// Leadership is handed over in good order.
@@ -144,6 +148,8 @@ impl FaultKind {
             Self::IsolateGateway(_)
                 | Self::DeafenGateway(_)
                 | Self::Vanish(_)
+                | Self::Freeze(_)
+                | Self::Drain(_)
                 | Self::BreakStreams(_)
                 | Self::Configure(_)
                 | Self::ClearCall
@@ -166,6 +172,8 @@ impl FaultKind {
             Self::SetClock(..) => "clock jump",
             Self::SlowDisk(_) => "slow disk",
             Self::Vanish(_) => "gateway vanished",
+            Self::Freeze(_) => "gateway stopped",
+            Self::Drain(_) => "gateway drained",
             Self::BreakStreams(_) => "streams broken",
             Self::HandOver => "hand-over",
             Self::Configure(_) => "configuration change",

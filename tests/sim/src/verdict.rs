@@ -37,6 +37,8 @@ pub enum Invariant {
     Asked = 15,
     /// Nothing of ours panics.
     Panic = 16,
+    /// A gateway that is lost, emptied or late costs no call.
+    TakeOver = 17,
 }
 
 impl Invariant {
@@ -60,6 +62,7 @@ impl Invariant {
             Self::Healing => "when all is whole again, every caller is served or concluded and nothing is left behind",
             Self::Asked => "every fault that was asked for has happened",
             Self::Panic => "nothing of ours panics",
+            Self::TakeOver => "a gateway that is lost, emptied or late costs no call",
         }
     }
 }

@@ -7,7 +7,7 @@ mod nodes;
 mod watch;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hasher as _},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     mutant::Mutant,
     network::{Down, Network, Up},
     node_process::NodeProcess,
-    people::People,
+    people::{LegKey, People},
     scenario::{SECOND, Scenario, Us},
     verdict::{Check, Failure, Invariant},
 };
@@ -57,9 +57,17 @@ struct GatewayProcess {
     gateway: Option<Gateway>,
     since_us: Us,
     wake_us: Option<Us>,
+    /// Stands still until then.
+    frozen_until_us: Option<Us>,
+    /// That were open when it stopped.
+    sessions: Vec<u64>,
 }
 
 impl GatewayProcess {
+    fn awake(&mut self) -> Option<&mut Gateway> {
+        self.gateway.as_mut().filter(|_| self.frozen_until_us.is_none())
+    }
+
     fn of_life(&mut self, life: u64) -> Option<&mut Gateway> {
         self.gateway.as_mut().filter(|_| self.life == life)
     }
@@ -99,6 +107,8 @@ pub(crate) struct World {
     people: People,
     people_us: Option<Us>,
     callers: BTreeMap<u64, (String, String)>,
+    /// Far ends that have hung up, whoever heard it.
+    gone: BTreeSet<LegKey>,
     judge: Judge,
     facts: Facts,
     faults: Faults,
@@ -116,7 +126,14 @@ impl World {
         let nodes = (0..scenario.nodes).map(|at| NodeProcess::new(at, facts.clone(), mutant)).collect();
         // One more than carry calls: the office.
         let gateways = (0..=scenario.gateways)
-            .map(|_| GatewayProcess { life: 0, gateway: None, since_us: 0, wake_us: None })
+            .map(|_| GatewayProcess {
+                life: 0,
+                gateway: None,
+                since_us: 0,
+                wake_us: None,
+                frozen_until_us: None,
+                sessions: Vec::new(),
+            })
             .collect();
         Self {
             now_us: 0,
@@ -129,6 +146,7 @@ impl World {
             people: People::new(&scenario),
             people_us: None,
             callers: BTreeMap::new(),
+            gone: BTreeSet::new(),
             judge: Judge::new(mutant),
             facts,
             faults: Faults::new(scenario.faults.len()),

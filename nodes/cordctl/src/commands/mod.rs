@@ -44,7 +44,7 @@ pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
         Command::Status => status::show(&mut cluster()?, output).await,
         Command::Node(_) => node::list(&mut cluster()?, output).await,
         Command::Shard(_) => shard::list(&mut cluster()?, output).await,
-        Command::Gateway(_) => gateway::list(&mut cluster()?, output).await,
+        Command::Gateway(asked) => gateway::run(&asked, &mut cluster()?, output).await,
         Command::Queue(command) => queue::run(command, &mut cluster()?, output).await,
         Command::Agent(command) => agent::run(command, &mut cluster()?, output).await,
         Command::Call(command) => call::run(command, &mut cluster()?, output).await,

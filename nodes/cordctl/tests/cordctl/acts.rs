@@ -150,3 +150,17 @@ fn the_definitions_are_in_the_help() {
         assert!(text.contains(words), "{words} is not in\n{text}");
     }
 }
+
+#[test]
+fn a_gateway_is_drained_until_it_is_empty_or_the_time_is_up() {
+    let centre = centre();
+    let empty = centre.json("gateway drain g1");
+    assert_eq!((&empty["id"], &empty["calls"], &empty["draining"]), (&"g1".into(), &0.into(), &true.into()));
+    assert_eq!(centre.json("gateway drain g1 --undo")["draining"], false);
+    let left = centre.run("gateway drain g2 --deadline 1s");
+    assert_eq!(left.status.code(), Some(1));
+    let said = err(&left);
+    assert_eq!(said.lines().count(), 2, "the same is not said twice: {said}");
+    assert!(said.lines().all(|line| line.contains("2 calls left")), "{said}");
+    assert_eq!(centre.run("gateway drain g3").status.code(), Some(4));
+}

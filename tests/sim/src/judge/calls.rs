@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::v1::{command::Kind, record};
+use proto::v1::{CallOutcome, EndCause, command::Kind, record};
 
 use super::Step;
 use crate::verdict::{Check, hold};
@@ -38,6 +38,12 @@ impl Calls {
             let count = self.records.entry(call.call).or_insert(0);
             *count += 1;
             hold!(*count == 1, OneRecord, "call {:x} has {count} records", call.call);
+            // Only the gateway that has a leg can say that it broke, and in these runs nothing breaks.
+            hold!(call.outcome() != CallOutcome::Failed, TakeOver, "call {:x} failed", call.call);
+            if let Some(Kind::EndLeg(end)) = step.kind.filter(|_| step.done) {
+                let lost = end.call == call.call && end.cause() == EndCause::Lost;
+                hold!(!lost, TakeOver, "call {:x} ends because leg {} is not known", call.call, end.leg);
+            }
         }
         for (call, count) in &self.records {
             if *count == 0 && step.shard.call(*call).is_none() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::v1::{Document, command::Kind, document, order::Want, record};
+use proto::v1::{Document, Strategy, command::Kind, document, order::Want, record, takeover::Rang};
 
 use super::Step;
 use crate::{
@@ -18,6 +18,8 @@ pub(super) struct Rings {
     /// Away by an own command.
     away: BTreeSet<String>,
     capacities: BTreeMap<String, usize>,
+    /// Queues whose calls ring many at once, now or under earlier rules.
+    many: BTreeSet<String>,
     ordered: BTreeMap<LegKey, Us>,
 }
 
@@ -51,6 +53,13 @@ impl Rings {
                 _ => None,
             })
             .collect();
+        for document in documents {
+            if let Some(document::Kind::Queue(queue)) = &document.kind
+                && matches!(queue.strategy(), Strategy::RingAll | Strategy::Progressive)
+            {
+                self.many.insert(queue.name.clone());
+            }
+        }
         // One who is configured anew is another one.
         self.away.retain(|agent| self.capacities.contains_key(agent));
     }
@@ -69,6 +78,7 @@ impl Rings {
                 std::iter::once(&decision.chosen).chain(&decision.also).map(|agent| (decision.call, agent.as_str()))
             })
             .collect();
+        let again = rung_again(step);
         for (_, order) in &step.output.orders {
             let Some(Want::Ring(ring)) = &order.want else { continue };
             let key = (order.call, order.leg);
@@ -78,7 +88,9 @@ impl Rings {
             let agent = &ring.agent;
             self.ordered.insert(key, step.now_us);
             hold!(!self.away.contains(agent), Breaks, "{agent} is away and is rung for call {:x}", order.call);
-            let known = decided.contains(&(order.call, agent.as_str()));
+            // The same phone rings anew by another gateway: that is the offer that was decided before.
+            let anew = again.contains(&(order.call, agent.as_str()));
+            let known = anew || decided.contains(&(order.call, agent.as_str()));
             hold!(known, Reference, "{agent} is rung for call {:x}, leg {}, without a decision", order.call, order.leg);
         }
         Ok(())
@@ -89,17 +101,30 @@ impl Rings {
         let mut busy: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
         let mut joined: BTreeMap<u64, usize> = BTreeMap::new();
         let mut alive = BTreeSet::new();
+        let mut phones: BTreeMap<(u64, String), usize> = BTreeMap::new();
+        let mut ringing: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
         for gateway in step.shard.gateways() {
             for order in step.shard.standing_orders(&gateway.id, gateway.incarnation) {
                 alive.insert(order.call);
                 let Some(agent) = self.agents.get(&(order.call, order.leg)) else { continue };
                 match &order.want {
                     acd::Want::Gone { .. } => continue,
+                    acd::Want::Ring(_) => {
+                        *phones.entry((order.call, agent.clone())).or_default() += 1;
+                        ringing.entry(order.call).or_default().insert(agent);
+                    }
                     acd::Want::Join { leg: 1 } => *joined.entry(order.call).or_default() += 1,
                     _ => {}
                 }
                 busy.entry(agent).or_default().insert(order.call);
             }
+        }
+        for ((call, agent), legs) in phones {
+            hold!(legs == 1, OneAgent, "{agent} is rung by {legs} legs for call {call:x}");
+        }
+        for (call, agents) in ringing.iter().filter(|(_, agents)| agents.len() > 1) {
+            let queue = step.shard.call(*call).map(|call| call.info.queue).unwrap_or_default();
+            hold!(self.many.contains(&queue), OneAgent, "{agents:?} ring for call {call:x}");
         }
         for (call, agents) in joined {
             hold!(agents == 1, OneAgent, "{agents} agents are joined to call {call:x}");
@@ -111,4 +136,13 @@ impl Rings {
         self.agents.retain(|(call, _), _| alive.contains(call));
         Ok(())
     }
+}
+
+/// Calls and agents whose phones are taken back to ring anew by another gateway.
+pub(crate) fn rung_again<'a>(step: &'a Step<'_>) -> BTreeSet<(u64, &'a str)> {
+    let taken = step.output.orders.iter().filter_map(|(_, order)| match &order.takeover.as_ref()?.rang {
+        Some(Rang::Ring(ring)) => Some((order.call, ring.agent.as_str())),
+        Some(Rang::Dial(_)) | None => None,
+    });
+    taken.collect()
 }

@@ -95,6 +95,8 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
             FaultKind::IsolateGateway(_) | FaultKind::DeafenGateway(_) => between(dice, 2 * SECOND, 9 * SECOND),
             FaultKind::Crash(_) | FaultKind::PowerCut => between(dice, 50 * MILLI, 5 * SECOND),
             FaultKind::Vanish(_) => between(dice, 50 * MILLI, 12 * SECOND),
+            FaultKind::Freeze(_) => between(dice, 200 * MILLI, 8 * SECOND),
+            FaultKind::Drain(_) => between(dice, SECOND, 10 * SECOND),
             FaultKind::Noise(_) | FaultKind::SlowDisk(_) => between(dice, SECOND, 10 * SECOND),
             FaultKind::SetClock(..)
             | FaultKind::BreakStreams(_)
@@ -114,7 +116,7 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
 
 fn kind(dice: &mut Rng, nodes: usize, gateways: usize) -> FaultKind {
     let (node, gateway) = (dice.usize(0..nodes), dice.usize(0..gateways));
-    match dice.u8(0..28) {
+    match dice.u8(0..32) {
         0..=3 => FaultKind::Crash(node),
         4 | 26 => FaultKind::PowerCut,
         5..=7 => FaultKind::Pause(node),
@@ -128,6 +130,8 @@ fn kind(dice: &mut Rng, nodes: usize, gateways: usize) -> FaultKind {
         18 => FaultKind::SetClock(node, -dice.i64(100..8_000)),
         19 => FaultKind::SlowDisk(node),
         20 | 27 => FaultKind::Vanish(gateway),
+        28..=29 => FaultKind::Freeze(gateway),
+        30..=31 => FaultKind::Drain(gateway),
         21 => FaultKind::BreakStreams(gateway),
         22 => FaultKind::HandOver,
         23 => FaultKind::ClearCall,
@@ -149,6 +153,8 @@ fn touched(kind: &FaultKind, nodes: usize, gateways: usize) -> Vec<usize> {
         FaultKind::IsolateGateway(gateway)
         | FaultKind::DeafenGateway(gateway)
         | FaultKind::Vanish(gateway)
+        | FaultKind::Freeze(gateway)
+        | FaultKind::Drain(gateway)
         | FaultKind::BreakStreams(gateway) => vec![nodes + gateway],
         // One noise, one hand-over at a time: while nothing else is wrong with the nodes it can be seen to happen.
         FaultKind::Noise(_) | FaultKind::HandOver => (0..nodes).collect(),

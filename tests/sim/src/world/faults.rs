@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::v1::{Configure, command::Kind};
+use proto::v1::{Configure, DrainGateway, command::Kind};
 
 use super::{Event, World};
 use crate::{
@@ -92,6 +92,11 @@ impl World {
         }
     }
 
+    fn drain_gateway(&mut self, at: usize, undo: bool) {
+        let gateway = format!("g{}", at + 1);
+        self.office(Kind::DrainGateway(DrainGateway { gateway, undo, by: "boss".into(), incarnation: 0 }));
+    }
+
     pub(super) fn fault(&mut self, number: usize) -> Check {
         let fault = self.scenario.faults[number].clone();
         let over_us = (self.now_us + fault.for_us).min(self.scenario.heal_us.max(self.now_us + 1));
@@ -137,6 +142,8 @@ impl World {
                 self.faults.slow.insert(node, number);
             }
             FaultKind::Vanish(gateway) => self.vanish(gateway),
+            FaultKind::Freeze(gateway) => self.freeze(gateway, over_us),
+            FaultKind::Drain(gateway) => self.drain_gateway(gateway, false),
             FaultKind::BreakStreams(_) | FaultKind::HandOver | FaultKind::ClearCall => return self.retry(number),
             FaultKind::Configure(change) => {
                 self.scenario.documents = scenario::change(&self.scenario.documents, change);
@@ -153,6 +160,8 @@ impl World {
                 | FaultKind::Pause(_)
                 | FaultKind::SetClock(..)
                 | FaultKind::Vanish(_)
+                | FaultKind::Freeze(_)
+                | FaultKind::Drain(_)
         );
         if at_once {
             self.faults.happened(number);
@@ -250,6 +259,8 @@ impl World {
                 self.nodes[node].slow_until_us = 0;
             }
             FaultKind::Vanish(gateway) => self.start_gateway(gateway),
+            FaultKind::Freeze(gateway) => self.thaw(gateway),
+            FaultKind::Drain(gateway) => self.drain_gateway(gateway, true),
             _ => self.network.heal(number),
         }
         self.look_for_minorities();

@@ -6,9 +6,12 @@ use crate::{
     link::Want,
     network::{Down, Up},
     people::{Deed, LegKey, Sense},
-    scenario::MILLI,
+    scenario::{MILLI, Us},
     verdict::{Check, hold},
 };
+
+/// A node asks whoever is silent whether it is there, and hangs up after this.
+const PING_US: Us = 850 * MILLI;
 
 impl World {
     pub(super) fn start_gateway(&mut self, at: usize) {
@@ -21,14 +24,12 @@ impl World {
         self.schedule(1, Event::GatewayWake { gateway: at });
     }
 
-    /// A gateway is gone: its callers hear nothing more, and nobody says so to the shard.
+    /// A gateway is gone: who is on the phone hears nothing, and nobody says so to the shard.
     pub(super) fn vanish(&mut self, at: usize) {
-        let Some(gateway) = self.gateways[at].gateway.take() else { return };
-        self.gateways[at].since_us = self.now_us;
-        let legs: Vec<LegKey> = gateway.standing().collect();
-        for leg in legs {
-            self.people.sense(self.now_us, &Sense::Over(leg));
+        if self.gateways[at].gateway.take().is_none() {
+            return;
         }
+        self.gateways[at].since_us = self.now_us;
         let polite = self.dice.bool();
         for session in self.sessions_of(at) {
             if polite {
@@ -48,9 +49,38 @@ impl World {
         if self.gateways[at].wake_us.is_some_and(|at_us| at_us <= self.now_us) {
             self.gateways[at].wake_us = None;
         }
+        if let Some(until_us) = self.gateways[at].frozen_until_us {
+            return self.schedule_at(until_us.max(self.now_us) + 1, Event::GatewayWake { gateway: at });
+        }
         if let Some(gateway) = &mut self.gateways[at].gateway {
             gateway.wake(self.now_us);
         }
+    }
+
+    /// A gateway stands still: whoever asks it whether it is there hears nothing, and hangs up.
+    pub(super) fn freeze(&mut self, at: usize, until_us: Us) {
+        self.gateways[at].frozen_until_us = Some(until_us);
+        self.gateways[at].sessions = self.sessions_of(at);
+        if until_us > self.now_us + PING_US {
+            for session in self.sessions_of(at) {
+                self.schedule(PING_US, Event::HungUp { session });
+            }
+        }
+    }
+
+    /// It goes on, and learns what it has missed.
+    pub(super) fn thaw(&mut self, at: usize) {
+        self.gateways[at].frozen_until_us = None;
+        let sessions = std::mem::take(&mut self.gateways[at].sessions);
+        let open = self.sessions_of(at);
+        let now_us = self.now_us;
+        let Some(gateway) = &mut self.gateways[at].gateway else { return };
+        for session in sessions.into_iter().filter(|session| !open.contains(session)) {
+            gateway.link().closed(now_us, session);
+        }
+        let gone: Vec<LegKey> = gateway.standing().filter(|leg| self.gone.contains(leg)).collect();
+        gone.into_iter().for_each(|leg| gateway.hang_up(leg));
+        self.schedule(1, Event::GatewayWake { gateway: at });
     }
 
     pub(super) fn arrived_down(&mut self, session: u64, message: Down) {
@@ -61,6 +91,9 @@ impl World {
         let to = self.network.gateway(at);
         if self.lost_in_cut(node, to) {
             return self.break_soon(session);
+        }
+        if let Some(until_us) = self.gateways[at].frozen_until_us {
+            return self.schedule_at(until_us.max(self.now_us) + 1, Event::Down { session, message });
         }
         let now_us = self.now_us;
         let Some(gateway) = self.gateways[at].of_life(life) else {
@@ -77,7 +110,8 @@ impl World {
     pub(super) fn broken(&mut self, session: u64) {
         let Some(connection) = self.network.connections.get(&session) else { return };
         let at = connection.gateway;
-        if let Some(gateway) = &mut self.gateways[at].gateway {
+        // One that stands still learns it when it goes on.
+        if let Some(gateway) = self.gateways[at].awake() {
             gateway.link().closed(self.now_us, session);
         }
         self.hung_up(session);
@@ -117,7 +151,8 @@ impl World {
         self.say(|| match sense {
             Sense::Waits(call) => format!("{call:x} waits (g{})", at + 1),
             Sense::Talks((call, leg)) => format!("{call:x}/{leg} talks"),
-            Sense::Over((call, leg)) => format!("{call:x}/{leg} is over"),
+            Sense::Over((call, leg)) => format!("{call:x}/{leg} is over (g{})", at + 1),
+            Sense::Adopted((call, leg)) => format!("{call:x}/{leg} goes on (g{})", at + 1),
             Sense::Rings(agent, (call, leg)) => format!("{agent} is rung for {call:x}/{leg} (g{})", at + 1),
             Sense::Done { agent, number, accepted } => format!("{agent}'s wish {number} is done: {accepted}"),
         });
@@ -127,6 +162,16 @@ impl World {
         }
         if let Sense::Done { agent, number, accepted: true } = sense {
             self.watch.wish_done(agent, *number, self.now_us);
+        }
+        match sense {
+            Sense::Over(leg) => _ = self.gone.insert(*leg),
+            // Hung up while nobody was there to hear it: the far end answers that it knows of no such dialog.
+            Sense::Adopted(leg) if self.gone.contains(leg) => {
+                if let Some(gateway) = &mut self.gateways[at].gateway {
+                    gateway.hang_up(*leg);
+                }
+            }
+            _ => {}
         }
         self.people.sense(self.now_us, sense);
         Ok(())
@@ -200,18 +245,24 @@ impl World {
             }
             Deed::Retransmit(call) => {
                 let Some((caller, number)) = self.callers.get(&call).cloned() else { return };
-                if let Some(gateway) = self.holder((call, 1)) {
-                    gateway.retransmit(call, caller, number);
+                match self.holder((call, 1)) {
+                    Some(gateway) => gateway.retransmit(call, caller, number),
+                    // Whoever gets it is told who has the call, if anybody has.
+                    None => _ = self.some_gateway(call as usize + 1).map(|gateway| gateway.dial(call, caller, number)),
                 }
             }
             Deed::HangUp(leg) => {
+                self.gone.insert(leg);
                 match self.holder(leg) {
                     Some(gateway) => gateway.hang_up(leg),
                     None => self.people.sense(self.now_us, &Sense::Over(leg)),
                 };
             }
             Deed::Answer(leg) => _ = self.holder(leg).map(|gateway| gateway.answer(leg)),
-            Deed::Refuse(leg, status) => _ = self.holder(leg).map(|gateway| gateway.refuse(leg, status)),
+            Deed::Refuse(leg, status) => {
+                self.gone.insert(leg);
+                _ = self.holder(leg).map(|gateway| gateway.refuse(leg, status));
+            }
             Deed::Say { agent, number, wish } => {
                 self.watch.wish_said(&agent, number, wish);
                 let pick = number as usize + agent.len();
@@ -225,11 +276,12 @@ impl World {
     /// One that is up, from this number on.
     pub(super) fn some_gateway(&mut self, from: usize) -> Option<&mut Gateway> {
         let count = self.gateways.len() - 1;
-        let at = (0..count).map(|step| (from + step) % count).find(|at| self.gateways[*at].gateway.is_some())?;
-        self.gateways[at].gateway.as_mut()
+        let at = (0..count).map(|step| (from + step) % count).find(|at| self.gateways[*at].awake().is_some())?;
+        self.gateways[at].awake()
     }
 
     fn holder(&mut self, leg: LegKey) -> Option<&mut Gateway> {
-        self.gateways.iter_mut().filter_map(|slot| slot.gateway.as_mut()).find(|gateway| gateway.holds(leg))
+        let awake = self.gateways.iter_mut().filter_map(super::GatewayProcess::awake);
+        awake.filter(|gateway| gateway.holds(leg)).max_by_key(|gateway| gateway.tenure(leg))
     }
 }

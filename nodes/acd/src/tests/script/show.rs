@@ -75,7 +75,11 @@ impl Script {
             }
             ["gateways"] => {
                 for gateway in self.shard.gateways() {
-                    let up = if gateway.up { "up" } else { "lost" };
+                    let up = match (gateway.up, gateway.draining) {
+                        (true, true) => "draining",
+                        (true, false) => "up",
+                        (false, _) => "lost",
+                    };
                     self.lines
                         .push(format!("{} {up}, life {}, {} legs", gateway.id, gateway.incarnation, gateway.legs));
                 }

@@ -180,13 +180,19 @@ impl Admin for Fake {
             sip: "127.0.0.1:5060".to_owned(),
             up: true,
             legs: 3,
+            calls: 2,
             ..GatewayInfo::default()
         };
-        Ok(Response::new(GatewayList { gateways: vec![gateway] }))
+        let other = GatewayInfo { id: "g2".to_owned(), ..gateway.clone() };
+        Ok(Response::new(GatewayList { gateways: vec![gateway, other] }))
     }
     async fn drain_gateway(&self, request: Request<proto::v1::DrainGatewayRequest>) -> Answer<GatewayInfo> {
         let request = request.into_inner();
-        Ok(Response::new(GatewayInfo { id: request.id, up: true, draining: !request.undo, ..GatewayInfo::default() }))
+        known(&request.id, "g1").or_else(|_| known(&request.id, "g2"))?;
+        // The second one has calls that never settle.
+        let calls = if request.id == "g2" { 2 } else { 0 };
+        let draining = !request.undo;
+        Ok(Response::new(GatewayInfo { id: request.id, up: true, draining, calls, ..GatewayInfo::default() }))
     }
     async fn list_queues(&self, _: Request<ListQueuesRequest>) -> Answer<QueueList> {
         Ok(Response::new(QueueList { queues: vec![queue()] }))
