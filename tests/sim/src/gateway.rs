@@ -19,6 +19,8 @@ use crate::{
 /// An ended leg is remembered for so long after the shard has taken note.
 const GRAVE_US: Us = 2 * SECOND;
 const CALLER: u32 = 1;
+/// An offer that was accepted has brought an order after this.
+const DOUBT_US: Us = SECOND;
 /// First byte of a passport of an INVITE that is not answered yet.
 const EARLY: u8 = 1;
 
@@ -80,6 +82,8 @@ pub(crate) struct Gateway {
     epoch: u32,
     births: u32,
     graves: VecDeque<(Us, LegKey, u32)>,
+    /// Offers that were accepted: an order of each must have come by then.
+    doubts: VecDeque<(Us, LegKey, u32)>,
     mutant: Option<Mutant>,
     out: Out,
 }
@@ -100,6 +104,7 @@ impl Gateway {
             epoch: 0,
             births: 0,
             graves: VecDeque::new(),
+            doubts: VecDeque::new(),
             mutant,
             out: Out::default(),
         }
@@ -119,7 +124,8 @@ impl Gateway {
 
     pub(crate) fn next_us(&self) -> Option<Us> {
         let grave = self.graves.front().map(|(at_us, _, _)| *at_us);
-        self.link.next_us().into_iter().chain(grave).min()
+        let doubt = self.doubts.front().map(|(at_us, _, _)| *at_us);
+        self.link.next_us().into_iter().chain(grave).chain(doubt).min()
     }
 
     pub(crate) fn wake(&mut self, now_us: Us) {
@@ -127,6 +133,14 @@ impl Gateway {
             let Some((_, key, birth)) = self.graves.pop_front() else { break };
             if self.legs.get(&key).is_some_and(|leg| leg.birth == birth) {
                 self.legs.remove(&key);
+            }
+        }
+        while self.doubts.front().is_some_and(|(at_us, _, _)| *at_us <= now_us) {
+            let Some((_, key, birth)) = self.doubts.pop_front() else { break };
+            // The answer was to an offer of long ago, and another gateway has the call by now.
+            let told = |leg: &&Leg| leg.birth == birth && !leg.over && leg.revision == 0;
+            if self.legs.get(&key).as_ref().is_some_and(told) {
+                self.say_lost(key);
             }
         }
         self.link.wake(now_us);
@@ -245,6 +259,7 @@ impl Gateway {
                     Ok(()) => {
                         leg.standing = Standing::Known;
                         leg.seen = epoch;
+                        self.doubts.push_back((now_us + DOUBT_US, key, birth));
                     }
                     Err(_) if leg.over => {}
                     // Another gateway has the call: the INVITE is relayed to it.
@@ -288,16 +303,20 @@ impl Gateway {
             .collect();
         // Whether the far end is told depends on whether another gateway has the leg: the shard knows.
         for key in lost {
-            let Some(leg) = self.legs.get(&key) else { continue };
-            let (birth, tenure) = (leg.birth, leg.tenure);
             if self.mutant == Some(Mutant::LateWord) {
                 self.ended(key, EndCause::Hangup);
-                continue;
+            } else {
+                self.say_lost(key);
             }
-            let (call, leg, cause) = (key.0, key.1, EndCause::Lost.into());
-            let end = EndLeg { call, leg, cause, tenure, ..EndLeg::default() };
-            self.link.ask(Kind::EndLeg(end), Ticket::Lost(key, birth));
         }
+    }
+
+    fn say_lost(&mut self, key: LegKey) {
+        let Some(leg) = self.legs.get(&key) else { return };
+        let (birth, tenure) = (leg.birth, leg.tenure);
+        let (call, leg, cause) = (key.0, key.1, EndCause::Lost.into());
+        let end = EndLeg { call, leg, cause, tenure, ..EndLeg::default() };
+        self.link.ask(Kind::EndLeg(end), Ticket::Lost(key, birth));
     }
 
     fn forget(&mut self, key: LegKey, birth: u32) {
@@ -445,18 +464,17 @@ impl Gateway {
     fn insert(&mut self, key: LegKey, standing: Standing, revision: u64, tenure: u32) -> u32 {
         self.births += 1;
         let (birth, seen) = (self.births, self.epoch);
-        let leg =
-            Leg {
-                birth,
-                seen,
-                revision,
-                standing,
-                tenure,
-                want: None,
-                answered: false,
-                over: false,
-                hears: Hears::Nothing,
-            };
+        let leg = Leg {
+            birth,
+            seen,
+            revision,
+            standing,
+            tenure,
+            want: None,
+            answered: false,
+            over: false,
+            hears: Hears::Nothing,
+        };
         self.legs.insert(key, leg);
         birth
     }

@@ -6,7 +6,7 @@ mod positions;
 pub(crate) mod rings;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hasher as _},
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct Step<'a> {
     pub(crate) output: &'a TenantOutput,
     /// Afterwards.
     pub(crate) shard: &'a acd::Shard,
+    /// Far ends that have hung up.
+    pub(crate) gone: &'a BTreeSet<LegKey>,
 }
 
 struct Seen {
@@ -62,6 +64,8 @@ pub(crate) struct Judge {
     rings: Rings,
     pub(crate) reference: Reference,
     pub(crate) commands: u64,
+    /// Far ends that have hung up, whoever heard it.
+    pub(crate) gone: BTreeSet<LegKey>,
     now_us: Us,
 }
 
@@ -77,6 +81,7 @@ impl Judge {
             rings: Rings::default(),
             reference: Reference::default(),
             commands: 0,
+            gone: BTreeSet::new(),
             now_us: 0,
         }
     }
@@ -163,7 +168,8 @@ impl Judge {
         }
         let kind = logged.and_then(|logged| logged.command.as_ref()).and_then(|command| command.kind.as_ref());
         let shard = self.machine.tenant();
-        let step = Step { now_us: self.now_us, kind, done: first && accepted, output: &output, shard };
+        let step =
+            Step { now_us: self.now_us, kind, done: first && accepted, output: &output, shard, gone: &self.gone };
         self.calls.step(&step)?;
         self.rings.step(&step)?;
         self.positions.step(&step)?;

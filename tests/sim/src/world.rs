@@ -7,7 +7,7 @@ mod nodes;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     hash::{DefaultHasher, Hasher as _},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     mutant::Mutant,
     network::{Down, Network, Up},
     node_process::NodeProcess,
-    people::{LegKey, People},
+    people::People,
     scenario::{SECOND, Scenario, Us},
     verdict::{Check, Failure, Invariant},
 };
@@ -107,8 +107,6 @@ pub(crate) struct World {
     people: People,
     people_us: Option<Us>,
     callers: BTreeMap<u64, (String, String)>,
-    /// Far ends that have hung up, whoever heard it.
-    gone: BTreeSet<LegKey>,
     judge: Judge,
     facts: Facts,
     faults: Faults,
@@ -146,7 +144,6 @@ impl World {
             people: People::new(&scenario),
             people_us: None,
             callers: BTreeMap::new(),
-            gone: BTreeSet::new(),
             judge: Judge::new(mutant),
             facts,
             faults: Faults::new(scenario.faults.len()),

@@ -39,10 +39,17 @@ impl Calls {
             *count += 1;
             hold!(*count == 1, OneRecord, "call {:x} has {count} records", call.call);
             // Only the gateway that has a leg can say that it broke, and in these runs nothing breaks.
-            hold!(call.outcome() != CallOutcome::Failed, TakeOver, "call {:x} failed", call.call);
+            let left = step.gone.contains(&(call.call, 1));
+            hold!(
+                left || call.outcome() != CallOutcome::Failed,
+                TakeOver,
+                "call {:x} failed by {:?}",
+                call.call,
+                step.kind
+            );
             if let Some(Kind::EndLeg(end)) = step.kind.filter(|_| step.done) {
                 let lost = end.call == call.call && end.cause() == EndCause::Lost;
-                hold!(!lost, TakeOver, "call {:x} ends because leg {} is not known", call.call, end.leg);
+                hold!(left || !lost, TakeOver, "call {:x} ends because leg {} is not known", call.call, end.leg);
             }
         }
         for (call, count) in &self.records {

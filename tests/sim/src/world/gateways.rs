@@ -49,11 +49,10 @@ impl World {
         if self.gateways[at].wake_us.is_some_and(|at_us| at_us <= self.now_us) {
             self.gateways[at].wake_us = None;
         }
-        if let Some(until_us) = self.gateways[at].frozen_until_us {
-            return self.schedule_at(until_us.max(self.now_us) + 1, Event::GatewayWake { gateway: at });
-        }
-        if let Some(gateway) = &mut self.gateways[at].gateway {
-            gateway.wake(self.now_us);
+        let now_us = self.now_us;
+        // One that stands still is woken when that is over.
+        if let Some(gateway) = self.gateways[at].awake() {
+            gateway.wake(now_us);
         }
     }
 
@@ -78,7 +77,7 @@ impl World {
         for session in sessions.into_iter().filter(|session| !open.contains(session)) {
             gateway.link().closed(now_us, session);
         }
-        let gone: Vec<LegKey> = gateway.standing().filter(|leg| self.gone.contains(leg)).collect();
+        let gone: Vec<LegKey> = gateway.standing().filter(|leg| self.judge.gone.contains(leg)).collect();
         gone.into_iter().for_each(|leg| gateway.hang_up(leg));
         self.schedule(1, Event::GatewayWake { gateway: at });
     }
@@ -119,8 +118,9 @@ impl World {
 
     /// Carries out what a gateway wants and holds what it perceives against what must be.
     pub(super) fn settle_gateway(&mut self, at: usize) -> Check {
-        let Some(gateway) = &mut self.gateways[at].gateway else { return Ok(()) };
-        let out = gateway.take(self.now_us);
+        let now_us = self.now_us;
+        let Some(gateway) = self.gateways[at].awake() else { return Ok(()) };
+        let out = gateway.take(now_us);
         for wire in out.wires {
             self.wire(at, wire);
         }
@@ -164,9 +164,9 @@ impl World {
             self.watch.wish_done(agent, *number, self.now_us);
         }
         match sense {
-            Sense::Over(leg) => _ = self.gone.insert(*leg),
+            Sense::Over(leg) => _ = self.judge.gone.insert(*leg),
             // Hung up while nobody was there to hear it: the far end answers that it knows of no such dialog.
-            Sense::Adopted(leg) if self.gone.contains(leg) => {
+            Sense::Adopted(leg) if self.judge.gone.contains(leg) => {
                 if let Some(gateway) = &mut self.gateways[at].gateway {
                     gateway.hang_up(*leg);
                 }
@@ -252,7 +252,7 @@ impl World {
                 }
             }
             Deed::HangUp(leg) => {
-                self.gone.insert(leg);
+                self.judge.gone.insert(leg);
                 match self.holder(leg) {
                     Some(gateway) => gateway.hang_up(leg),
                     None => self.people.sense(self.now_us, &Sense::Over(leg)),
@@ -260,7 +260,7 @@ impl World {
             }
             Deed::Answer(leg) => _ = self.holder(leg).map(|gateway| gateway.answer(leg)),
             Deed::Refuse(leg, status) => {
-                self.gone.insert(leg);
+                self.judge.gone.insert(leg);
                 _ = self.holder(leg).map(|gateway| gateway.refuse(leg, status));
             }
             Deed::Say { agent, number, wish } => {
