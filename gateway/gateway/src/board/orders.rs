@@ -95,7 +95,7 @@ impl Board {
                 leg.revision = order.revision;
                 leg.tenure = order.tenure;
                 leg.want = Some(Want::Ring);
-                self.dial(now_ms, key, shard, dial);
+                self.dial(now_ms, key, shard, &dial);
             }
             Some(Told::Alert(_) | Told::Listen(_) | Told::Join(_) | Told::Gone(_) | Told::Quiet(_) | Told::Meet(_)) => {
                 self.config.metrics.legs_lost.inc();

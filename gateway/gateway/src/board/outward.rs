@@ -23,7 +23,7 @@ pub(super) struct Outward {
 
 impl Board {
     /// Calls a SIP address, or a number by the first way that may be taken.
-    pub(super) fn dial(&mut self, now_ms: u64, key: MediaKey, shard: u32, dial: v1::Dial) {
+    pub(super) fn dial(&mut self, now_ms: u64, key: MediaKey, shard: u32, dial: &v1::Dial) {
         if !self.may_ring(key) {
             return;
         }
@@ -33,7 +33,7 @@ impl Board {
             return self.ended(key, v1::EndCause::Rejected, 403);
         }
         let Some(media) = self.open(key) else { return self.ended(key, v1::EndCause::Media, 0) };
-        let invite = invite_of(&dial, media);
+        let invite = invite_of(dial, media);
         if !by_number {
             return self.endpoint.invite(Millis(now_ms), LegId { shard, call: key.call, leg: key.leg }, invite);
         }

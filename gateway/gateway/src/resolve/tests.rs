@@ -126,7 +126,7 @@ async fn what_is_not_there_or_not_offered_is_told_apart() {
 async fn names_are_kept_fresh_and_keep_what_they_had_when_dns_loses_them() {
     let last = Arc::new(AtomicU16::new(0));
     let resolver = resolver(Arc::clone(&last)).await;
-    let told: Arc<Mutex<Vec<(Name, Vec<Hop>)>>> = Arc::default();
+    let told = Arc::new(Mutex::new(Vec::<(Name, Vec<Hop>)>::new()));
     let moving = name("sip.moving.test", 5060, Transport::Udp);
     let plain = name("plain.test", 5060, Transport::Udp);
     let (names, wanted) = watch::channel(vec![moving.clone(), name("192.0.2.77", 0, Transport::Udp)]);

@@ -104,7 +104,7 @@ fn a_number_becomes_a_uri_of_the_trunks_domain_or_host() {
     let tls = v1::TrunkHost { transport: v1::SipTransport::Tls.into(), ..host("2001:db8::7", 0, 0, 0) };
     let tcp = v1::TrunkHost { transport: v1::SipTransport::Tcp.into(), ..host("192.0.2.7", 5070, 2, 0) };
     let target = |trunk: v1::Trunk, number: &str| trunks(vec![trunk]).candidates(0, number, 0)[0].clone();
-    let way = target(trunk("t", vec![tls.clone(), tcp]), "*8#");
+    let way = target(trunk("t", vec![tls, tcp]), "*8#");
     assert_eq!(way.target, "sip:*8%23@[2001:db8::7];transport=tls");
     assert_eq!((way.destination.transport, way.destination.remote.port()), (Transport::Tls, 5061));
     let way =
