@@ -330,21 +330,34 @@ impl Cluster {
         Ok(waiting.iter().filter_map(|call| call["caller"].as_str().map(ToOwned::to_owned)).collect())
     }
 
+    /// Whether `/ready` of a child says so.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn is_ready(&mut self, id: &str) -> anyhow::Result<bool> {
+        Ok(self.get(id, "/ready")?.starts_with("HTTP/1.1 200"))
+    }
+
     /// The sum of a counter or gauge of one child.
     ///
     /// # Errors
     /// It does not answer.
     pub fn metric(&mut self, id: &str, name: &str) -> anyhow::Result<f64> {
-        let mut stream = TcpStream::connect_timeout(&self.row(id)?.http, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: tests\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
+        let text = self.get(id, "/metrics")?;
         let values = text.lines().filter_map(|line| {
             let (key, value) = line.rsplit_once(' ')?;
             (key.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok()).flatten()
         });
         Ok(values.sum())
+    }
+
+    fn get(&mut self, id: &str, path: &str) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.row(id)?.http, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: tests\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// Until an agent is in this state.

@@ -173,6 +173,7 @@ fn a_drained_gateway_hands_its_calls_over_and_takes_no_more() -> anyhow::Result<
         String::from_utf8_lossy(&said.stderr)
     );
     centre.check(&[2])?;
+    wait_for("g1 knows that it is drained", || (!centre.cluster.is_ready("g1").ok()?).then_some(()))?;
     let late = centre.callers.call(centre.cluster.sip(1), "5000", "1999");
     centre.callers.wait(&late, "a drained gateway sends callers elsewhere", |call| {
         call.state == State::Ended(End::Refused(503))
@@ -187,6 +188,7 @@ fn a_drained_gateway_hands_its_calls_over_and_takes_no_more() -> anyhow::Result<
         String::from_utf8_lossy(&said.stdout),
         String::from_utf8_lossy(&said.stderr)
     );
+    wait_for("g1 serves again", || centre.cluster.is_ready("g1").ok()?.then_some(()))?;
     centre.cluster.terminate("g2")?;
     centre.check(&[1])?;
     centre.serve_next(true)?;

@@ -100,6 +100,8 @@ struct State {
     heard_ms: AtomicU64,
     /// After so long without us the shard gives our legs away.
     lease_ms: AtomicU64,
+    /// The shard wants this gateway empty.
+    draining: AtomicBool,
     /// Gateways that would take our calls.
     takers: AtomicU32,
     /// To the leader, while there is one.
@@ -146,6 +148,11 @@ impl Link {
         let heard_ms = self.state.heard_ms.load(Ordering::Relaxed);
         let lease_ms = self.state.lease_ms.load(Ordering::Relaxed);
         heard_ms > 0 && now_ms.saturating_sub(heard_ms) > lease_ms / 2
+    }
+
+    /// Whether the shard wants this gateway empty.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.draining.load(Ordering::Relaxed)
     }
 
     /// Whether some other gateway can take our calls over, as far as is known.

@@ -79,7 +79,9 @@ impl Shared {
         let led = |shard: u32| links.get(&shard).is_some_and(Link::in_sync);
         let shards = view.shards.iter().map(|place| place.shard).filter(|shard| *shard != DIRECTORY_SHARD);
         let leaderless = shards.filter(|shard| !led(*shard)).map(|shard| format!("shard {shard} has no leader"));
-        deaf.chain(leaderless).collect()
+        let drained = links.iter().filter(|(_, link)| link.is_draining());
+        let drained = drained.map(|(shard, _)| format!("drained: shard {shard} gives it no calls"));
+        deaf.chain(leaderless).chain(drained).collect()
     }
 
     /// Brings the gauges up to date that nobody keeps.

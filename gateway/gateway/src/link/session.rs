@@ -212,6 +212,7 @@ impl Line {
     fn told_draining(&mut self, draining: bool) {
         if self.draining != draining {
             self.draining = draining;
+            self.state.draining.store(draining, Ordering::Relaxed);
             let shard = self.config.shard;
             tracing::info!(shard, draining, "what the shard wants of this gateway has changed");
             self.config.doors.hand_all(|| Mail::Draining { shard, draining });
