@@ -18,6 +18,7 @@ use tests::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
+    Trying,
     Ringing,
     Waiting,
     Talking,
@@ -149,7 +150,32 @@ impl Stage {
         Ok(())
     }
 
+    /// Only the gateway knows of the call: no node could be told. What is left is that the caller tries elsewhere.
+    fn play_trying(&mut self) -> anyhow::Result<String> {
+        self.agent.rule(Rule::Answer);
+        for node in ["n1", "n2", "n3"] {
+            self.cluster.freeze(node)?;
+        }
+        let call = self.caller.call(self.cluster.sip(1), "5000", "99");
+        self.caller.wait(&call, "the caller hears 100", |call| !call.answers.is_empty())?;
+        self.cluster.kill("g1")?;
+        for node in ["n1", "n2", "n3"] {
+            self.cluster.thaw(node)?;
+        }
+        self.cluster.leader(1)?;
+        let again = self.caller.call(self.cluster.sip(2), "5000", "98");
+        self.caller.wait(&again, "the other gateway answers", |call| call.state == State::Up)?;
+        let first = self.caller.look(&call).context("the first call")?;
+        ensure!(first.state == State::Calling, "nobody knew of this call: {first:#?}");
+        self.caller.forget(&call);
+        self.mend(Fault::Killed)?;
+        Ok("lost; the caller is served when it tries the other gateway".to_owned())
+    }
+
     fn play(&mut self, moment: Moment, fault: Fault) -> anyhow::Result<String> {
+        if moment == Moment::Trying {
+            return self.play_trying();
+        }
         let (call, agent) = self.call(moment)?;
         let here = self.cluster.sip(2);
         let told = match moment {
@@ -173,6 +199,7 @@ impl Stage {
                 self.agent.wait(&again.id, "the agent talks", |call| call.state == State::Up)?;
                 "rings again at once, the first ringing is cancelled".to_owned()
             }
+            Moment::Trying => unreachable!("played by itself"),
             Moment::Reinvite | Moment::Refer | Moment::Bye => {
                 // The gateway hears it no more: what is asked is lost with it.
                 self.cluster.freeze("g1")?;
@@ -207,7 +234,9 @@ impl Stage {
 
 fn all(fault: Fault) -> anyhow::Result<()> {
     let mut stage = Stage::open()?;
-    for moment in [Moment::Ringing, Moment::Waiting, Moment::Talking, Moment::Reinvite, Moment::Refer, Moment::Bye] {
+    let first = (fault == Fault::Killed).then_some(Moment::Trying);
+    let rest = [Moment::Ringing, Moment::Waiting, Moment::Talking, Moment::Reinvite, Moment::Refer, Moment::Bye];
+    for moment in first.into_iter().chain(rest) {
         let told = stage.play(moment, fault).with_context(|| format!("{moment:?}, {fault:?}"))?;
         println!("| {moment:?} | {fault:?} | {told} |");
     }
