@@ -130,7 +130,8 @@ pub struct Limits {
     pub register_seconds_max: u32,
     /// Shortest session interval (RFC 4028); shorter ones get 422.
     pub session_seconds_min: u32,
-    /// Failed logins of one source (of a /64 in IPv6) in a window; beyond it, 403 without a look.
+    /// Failed logins of one source (of a /64 in IPv6) in a window; beyond it, 403 without a look. An office behind one
+    /// address must not be closed by a few phones with old passwords, which try ten times each.
     pub source_failures_max: u32,
     /// Failed logins as one user in a window; beyond it, sources that have failed themselves get 403.
     pub user_failures_max: u32,
@@ -170,7 +171,7 @@ impl Default for Limits {
             register_seconds_min: 60,
             register_seconds_max: 3_600,
             session_seconds_min: 90,
-            source_failures_max: 20,
+            source_failures_max: 200,
             user_failures_max: 10,
             failures_max: 10_000,
             failure_window_ms: 60_000,
