@@ -42,7 +42,11 @@ impl Reference {
         }
         match step.kind {
             // Before its records: they tell of agents that only the new rules know.
-            Some(Kind::Configure(configure)) if step.done => self.picture.configure(&configure.documents),
+            Some(Kind::Configure(configure)) if step.done => {
+                self.picture.configure(&configure.documents);
+                // The new rules count from the joining: by them a tier may be open by now.
+                self.picture.open_tiers();
+            }
             Some(Kind::MakeAgentReady(command)) => self.picture.ask(&command.agent),
             Some(Kind::MakeAgentNotReady(command)) => self.picture.ask(&command.agent),
             Some(Kind::LogOutAgent(command)) => self.picture.ask(&command.agent),
