@@ -40,6 +40,7 @@ impl Reference {
         if matches!(step.kind, Some(Kind::TakeLead(_))) {
             self.picture.prolong();
         }
+        self.picture.house(|call| step.shard.holder(call).is_some());
         match step.kind {
             // Before its records: they tell of agents that only the new rules know.
             Some(Kind::Configure(configure)) if step.done => {
