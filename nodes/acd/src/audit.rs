@@ -155,7 +155,8 @@ impl Shard {
             ensure!(self.agent_names.get(name) == Some(&key), "agent {name}: name index");
             ensure!(agent.since <= self.now && agent.counted <= self.now, "agent {name}: since the future");
             ensure!(agent.state == agent.derived_state(), "agent {name}: state");
-            ensure!(agent.work.len() <= 1 + usize::from(agent.policy.capacity), "agent {name}: beyond capacity");
+            // Not the present capacity: one that was lowered lets calls in hand end, and gives no new ones (`available`).
+            ensure!(agent.work.len() <= 1 + usize::from(crate::limits::CAPACITY_MAX), "agent {name}: beyond capacity");
             let reserved = agent.work.iter().filter(|work| work.stage == Stage::Reserved).count();
             ensure!(reserved <= 1, "agent {name}: rings for several calls");
             for work in &agent.work {

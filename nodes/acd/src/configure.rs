@@ -11,6 +11,7 @@ use crate::agents::ABSENT;
 use crate::command::{Accepted, Rejection, RejectionCode};
 use crate::counts::Counts;
 use crate::document::{self, Document, StartState};
+use crate::limits::CAPACITY_MAX;
 use crate::output::Output;
 use crate::policy::{Asked, CentrePolicy, QueuePolicy};
 use crate::rows::{
@@ -244,7 +245,7 @@ impl Shard {
         AgentPolicy {
             contact: document.contact.as_str().into(),
             wrap_up_seconds: document.wrap_up_seconds,
-            capacity: document.capacity.clamp(1, 10) as u8,
+            capacity: document.capacity.clamp(1, u32::from(CAPACITY_MAX)) as u8,
             skills,
             ring_all_contacts: document.ring_all_contacts,
             number: document.number.clone(),

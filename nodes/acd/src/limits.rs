@@ -12,6 +12,8 @@ pub const DELAY_SECONDS_MIN: u32 = 1;
 pub const CONTACT_SECONDS_MAX: u32 = 7 * 24 * 3600;
 /// A sender that has been silent for so long is forgotten.
 pub const SENDER_IDLE_MS: u64 = 3_600_000;
+/// Calls that an agent may have at once.
+pub const CAPACITY_MAX: u8 = 10;
 /// When the table of senders is full, one that has been silent for at least this long gives way.
 pub const SENDER_IDLE_MS_MIN: u64 = 60_000;
 /// 1 is served first.

@@ -40,9 +40,14 @@ impl Reference {
         if matches!(step.kind, Some(Kind::TakeLead(_))) {
             self.picture.prolong();
         }
+        self.picture.house(|call| step.shard.holder(call).is_some());
         match step.kind {
             // Before its records: they tell of agents that only the new rules know.
-            Some(Kind::Configure(configure)) if step.done => self.picture.configure(&configure.documents),
+            Some(Kind::Configure(configure)) if step.done => {
+                self.picture.configure(&configure.documents);
+                // The new rules count from the joining: by them a tier may be open by now.
+                self.picture.open_tiers();
+            }
             Some(Kind::MakeAgentReady(command)) => self.picture.ask(&command.agent),
             Some(Kind::MakeAgentNotReady(command)) => self.picture.ask(&command.agent),
             Some(Kind::LogOutAgent(command)) => self.picture.ask(&command.agent),

@@ -123,6 +123,8 @@ pub enum FaultKind {
     SlowDisk(usize),
     /// A gateway dies and starts again as another life.
     Vanish(usize),
+    /// All gateways die at once and start again later: meanwhile no call has one.
+    Blackout,
     /// A gateway stands still, and wakes up late.
     Freeze(usize),
     /// A gateway is emptied for a while.
@@ -148,6 +150,7 @@ impl FaultKind {
             Self::IsolateGateway(_)
                 | Self::DeafenGateway(_)
                 | Self::Vanish(_)
+                | Self::Blackout
                 | Self::Freeze(_)
                 | Self::Drain(_)
                 | Self::BreakStreams(_)
@@ -172,6 +175,7 @@ impl FaultKind {
             Self::SetClock(..) => "clock jump",
             Self::SlowDisk(_) => "slow disk",
             Self::Vanish(_) => "gateway vanished",
+            Self::Blackout => "gateways vanished",
             Self::Freeze(_) => "gateway stopped",
             Self::Drain(_) => "gateway drained",
             Self::BreakStreams(_) => "streams broken",

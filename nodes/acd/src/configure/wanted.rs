@@ -168,7 +168,7 @@ impl<'a> Wanted<'a> {
             if agent.queues.len() > limits.queues_per_agent_max {
                 return reached("queues_per_agent_max");
             }
-            if agent.capacity > 10 {
+            if agent.capacity > u32::from(crate::limits::CAPACITY_MAX) {
                 return invalid("a capacity is above 10");
             }
             let mut seen = BTreeSet::new();

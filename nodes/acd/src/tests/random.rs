@@ -118,6 +118,7 @@ impl World {
         self.check_nothing_changed(&before, &entry, &reply, &out);
         self.check_calls(&before, &entry, &reply, &out);
         self.check_orders(&entry, &out);
+        self.check_capacities(&before);
         self.look_around();
         self.save_a_little();
         self.remember(&before, entry, reply);
@@ -241,6 +242,16 @@ impl World {
                 let again = matches!(&entry.command, Command::OfferCall { call, .. } if *call == record.call);
                 assert!(again || still.is_none_or(|call| call.info.state == "ended"), "a recorded call lives on");
             }
+        }
+    }
+
+    /// Whoever has more calls than before has no more than may be; those of before end in their own time.
+    fn check_capacities(&self, before: &Shard) {
+        let had: BTreeMap<String, usize> =
+            before.agents(None).into_iter().map(|agent| (agent.name, agent.calls.len())).collect();
+        for agent in self.shard.agents(None) {
+            let (calls, before) = (agent.calls.len(), had.get(&agent.name).copied().unwrap_or_default());
+            assert!(calls <= before || calls <= 1 + agent.capacity as usize, "{} is beyond capacity", agent.name);
         }
     }
 

@@ -8,12 +8,17 @@ use proto::v1::{CallOutcome, EndCause, command::Kind, record};
 use super::Step;
 use crate::verdict::{Check, hold};
 
+/// A call that no gateway has had for so long has failed.
+const HOMELESS_MS: u64 = 60_000; // as in `acd::Limits`
+
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// Records by call, 0 for one that lives.
     records: BTreeMap<u64, u32>,
     /// The call of each INVITE, by the name that each try of each caller has.
     invites: BTreeMap<String, u64>,
+    /// Calls without a gateway: since when, by the shard's clock.
+    homeless: BTreeMap<u64, u64>,
 }
 
 impl Calls {
@@ -40,8 +45,9 @@ impl Calls {
             hold!(*count == 1, OneRecord, "call {:x} has {count} records", call.call);
             // Only the gateway that has a leg can say that it broke, and in these runs nothing breaks.
             let left = step.gone.contains(&(call.call, 1));
+            let homeless_ms = self.homeless.get(&call.call).map_or(0, |since_ms| step.shard.now() - since_ms);
             hold!(
-                left || call.outcome() != CallOutcome::Failed,
+                left || homeless_ms >= HOMELESS_MS || call.outcome() != CallOutcome::Failed,
                 TakeOver,
                 "call {:x} failed by {:?}",
                 call.call,
@@ -57,11 +63,22 @@ impl Calls {
                 hold!(false, OneRecord, "call {call:x} is forgotten without a record");
             }
         }
+        self.look_for_homeless(step);
         if let (Some(Kind::ClearCall(clear)), true) = (step.kind, step.done) {
             let ended = self.records.get(&clear.call).is_none_or(|count| *count == 1);
             hold!(ended, Control, "call {:x} was cleared and lives", clear.call);
         }
         Ok(())
+    }
+
+    fn look_for_homeless(&mut self, step: &Step<'_>) {
+        for call in self.records.iter().filter(|(_, count)| **count == 0).map(|(call, _)| *call) {
+            if step.shard.holder(call).is_some() {
+                self.homeless.remove(&call);
+            } else {
+                self.homeless.entry(call).or_insert(step.shard.now());
+            }
+        }
     }
 
     pub(super) fn finish(&self) -> Check {

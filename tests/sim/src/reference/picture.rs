@@ -30,6 +30,8 @@ pub(super) struct Line {
     pub(super) joined_ms: u64,
     /// Counts joinings.
     pub(super) number: u64,
+    /// No gateway has the call since then.
+    pub(super) homeless_ms: Option<u64>,
 }
 
 impl Line {
@@ -162,6 +164,7 @@ impl Picture {
             tier: 1,
             joined_ms: self.now_ms,
             number: self.count,
+            homeless_ms: None,
         });
     }
 
@@ -292,6 +295,24 @@ impl Picture {
         let lost_ms = self.now_ms.saturating_sub(self.last_ms);
         for agent in self.agents.iter_mut().filter(|agent| agent.state == "reserved") {
             agent.reserved_until_ms += lost_ms;
+        }
+        for since_ms in self.lines.iter_mut().filter_map(|line| line.homeless_ms.as_mut()) {
+            *since_ms += lost_ms;
+        }
+    }
+
+    /// Which calls have a gateway. Whoever rings for one that had none has the time that was lost.
+    pub(super) fn house(&mut self, is_held: impl Fn(u64) -> bool) {
+        let now_ms = self.now_ms;
+        for line in &mut self.lines {
+            if !is_held(line.call) {
+                line.homeless_ms.get_or_insert(now_ms);
+            } else if let Some(since_ms) = line.homeless_ms.take() {
+                let rings = |agent: &&mut Agent| agent.state == "reserved" && agent.call == line.call;
+                for agent in self.agents.iter_mut().filter(rings) {
+                    agent.reserved_until_ms += now_ms.saturating_sub(since_ms);
+                }
+            }
         }
     }
 

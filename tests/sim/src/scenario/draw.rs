@@ -4,6 +4,9 @@ use fastrand::Rng;
 
 use super::{Agent, Caller, Fault, FaultKind, Length, MILLI, SECOND, Scenario, Us, centre};
 
+/// A call without a gateway has failed after this.
+const HOMELESS_US: Us = 60 * SECOND;
+
 pub(super) fn scenario(seed: u64, length: Length) -> Scenario {
     let mut dice = Rng::with_seed(seed);
     let (nodes, gateways) = (3, 2);
@@ -95,7 +98,7 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
             FaultKind::IsolateGateway(_) | FaultKind::DeafenGateway(_) => between(dice, 2 * SECOND, 9 * SECOND),
             FaultKind::Crash(_) | FaultKind::PowerCut => between(dice, 50 * MILLI, 5 * SECOND),
             FaultKind::Vanish(_) => between(dice, 50 * MILLI, 12 * SECOND),
-            FaultKind::Freeze(_) | FaultKind::Drain(_) => 0,
+            FaultKind::Freeze(_) | FaultKind::Drain(_) | FaultKind::Blackout => 0,
             FaultKind::Noise(_) | FaultKind::SlowDisk(_) => between(dice, SECOND, 10 * SECOND),
             FaultKind::SetClock(..)
             | FaultKind::BreakStreams(_)
@@ -103,9 +106,12 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
             | FaultKind::Configure(_)
             | FaultKind::ClearCall => 0,
         };
-        let kind = instead(kind, at_us);
+        let (kind, for_us) = instead(kind, at_us, for_us);
         let who = touched(&kind, nodes, gateways);
-        if who.iter().any(|at| busy[*at] > at_us) {
+        // While the power is off there is nothing to cut a gateway from.
+        let dark = matches!(kind, FaultKind::IsolateGateway(_) | FaultKind::DeafenGateway(_))
+            && busy[..nodes].iter().all(|busy_us| *busy_us > at_us);
+        if dark || who.iter().any(|at| busy[*at] > at_us) {
             continue;
         }
         who.iter().for_each(|at| busy[*at] = at_us + for_us + 2 * SECOND);
@@ -114,12 +120,15 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
     faults
 }
 
-/// A gateway goes in three ways. Not by the dice, so that the seeds of before are what they were.
-fn instead(kind: FaultKind, at_us: Us) -> FaultKind {
-    match (kind, at_us % 3) {
-        (FaultKind::Vanish(gateway), 0) => FaultKind::Freeze(gateway),
-        (FaultKind::Vanish(gateway), 1) => FaultKind::Drain(gateway),
-        (kind, _) => kind,
+/// A gateway goes in five ways. Not by the dice, so that the seeds of before are what they were.
+fn instead(kind: FaultKind, at_us: Us, for_us: Us) -> (FaultKind, Us) {
+    match (kind, at_us % 12) {
+        (FaultKind::Vanish(gateway), 0 | 3 | 6 | 9) => (FaultKind::Freeze(gateway), for_us),
+        (FaultKind::Vanish(gateway), 1 | 4 | 7 | 10) => (FaultKind::Drain(gateway), for_us),
+        (FaultKind::Vanish(_), 2) => (FaultKind::Blackout, for_us),
+        // Longer than calls are kept.
+        (FaultKind::Vanish(_), 5) => (FaultKind::Blackout, HOMELESS_US + for_us),
+        (kind, _) => (kind, for_us),
     }
 }
 
@@ -163,6 +172,7 @@ fn touched(kind: &FaultKind, nodes: usize, gateways: usize) -> Vec<usize> {
         | FaultKind::Freeze(gateway)
         | FaultKind::Drain(gateway)
         | FaultKind::BreakStreams(gateway) => vec![nodes + gateway],
+        FaultKind::Blackout => (nodes..nodes + gateways).collect(),
         // One noise, one hand-over at a time: while nothing else is wrong with the nodes it can be seen to happen.
         FaultKind::Noise(_) | FaultKind::HandOver => (0..nodes).collect(),
         FaultKind::Configure(_) | FaultKind::ClearCall => vec![nodes + gateways - 1],

@@ -84,6 +84,8 @@ impl World {
     pub(super) fn configure_first(&mut self) {
         let documents = self.scenario.documents.clone();
         self.office(Kind::Configure(Configure { version: 1, documents }));
+        // It is never dealt a call: when all others are gone, calls are homeless.
+        self.drain_gateway(self.scenario.gateways, false);
     }
 
     fn office(&mut self, kind: Kind) {
@@ -99,7 +101,12 @@ impl World {
 
     pub(super) fn fault(&mut self, number: usize) -> Check {
         let fault = self.scenario.faults[number].clone();
-        let over_us = (self.now_us + fault.for_us).min(self.scenario.heal_us.max(self.now_us + 1));
+        let heal_us = match fault.kind {
+            // So long that calls fail by it.
+            FaultKind::Blackout => Us::MAX,
+            _ => self.scenario.heal_us.max(self.now_us + 1),
+        };
+        let over_us = (self.now_us + fault.for_us).min(heal_us);
         self.say(|| format!("-- {fault}"));
         let everybody: Vec<usize> = (0..self.nodes.len() + self.gateways.len()).collect();
         let nodes: Vec<usize> = (0..self.nodes.len()).collect();
@@ -142,6 +149,7 @@ impl World {
                 self.faults.slow.insert(node, number);
             }
             FaultKind::Vanish(gateway) => self.vanish(gateway),
+            FaultKind::Blackout => (0..self.scenario.gateways).for_each(|gateway| self.vanish(gateway)),
             FaultKind::Freeze(gateway) => self.freeze(gateway, over_us),
             FaultKind::Drain(gateway) => self.drain_gateway(gateway, false),
             FaultKind::BreakStreams(_) | FaultKind::HandOver | FaultKind::ClearCall => return self.retry(number),
@@ -160,6 +168,7 @@ impl World {
                 | FaultKind::Pause(_)
                 | FaultKind::SetClock(..)
                 | FaultKind::Vanish(_)
+                | FaultKind::Blackout
                 | FaultKind::Freeze(_)
                 | FaultKind::Drain(_)
         );
@@ -259,6 +268,7 @@ impl World {
                 self.nodes[node].slow_until_us = 0;
             }
             FaultKind::Vanish(gateway) => self.start_gateway(gateway),
+            FaultKind::Blackout => (0..self.scenario.gateways).for_each(|gateway| self.start_gateway(gateway)),
             FaultKind::Freeze(gateway) => self.thaw(gateway),
             FaultKind::Drain(gateway) => self.drain_gateway(gateway, true),
             _ => self.network.heal(number),
