@@ -72,6 +72,21 @@ pub struct Row {
     pub http: SocketAddr,
 }
 
+/// A gateway that was started by hand; killed when dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    /// Where it hears SIP.
+    pub sip: SocketAddr,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A running cluster; ends when dropped.
 #[derive(Debug)]
 pub struct Cluster {
@@ -238,6 +253,30 @@ impl Cluster {
         let pid = self.row(id)?.pid;
         self.signal(id, Signal::SIGTERM)?;
         wait_long(&format!("{id} ends after SIGTERM"), STOP_MAX, || (!self.is_ours(pid)).then_some(()))
+    }
+
+    /// One more gateway beside those of `dev`, with these arguments besides; returns when it serves.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn gateway(&mut self, id: &str, more: &[String]) -> anyhow::Result<Gateway> {
+        let nodes: Vec<String> =
+            self.rows()?.iter().filter(|row| row.role == "node").map(|row| row.grpc.to_string()).collect();
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let (sip, grpc, rtp) = (at(self.ports.one()?), at(self.ports.one()?), self.ports.run(40)?);
+        let said = fs::File::create(self.dir.path().join(format!("{id}.log")))?;
+        let mut command = Command::new(binary("cordboard")?);
+        command.args(["gateway", "--id", id, "--nodes", &nodes.join(",")]).args(more);
+        command.args(["--sip", &sip.to_string(), "--grpc", &grpc.to_string()]);
+        command.args(["--rtp-first", &rtp.to_string(), "--rtp-last", &(rtp + 39).to_string()]);
+        command.env_remove("CORDBOARD_OTLP").env("NO_COLOR", "1").stdin(Stdio::null());
+        command.stdout(said.try_clone()?).stderr(said);
+        let gateway = Gateway { child: command.spawn()?, sip };
+        let up = |list: &Value| {
+            list.as_array().is_some_and(|list| list.iter().any(|row| row["id"] == id && row["up"] == true))
+        };
+        self.ask_until(&["gateway", "list"], up).with_context(|| self.logs())?;
+        Ok(gateway)
     }
 
     fn signal(&mut self, id: &str, signal: Signal) -> anyhow::Result<()> {

@@ -97,6 +97,12 @@ impl Rtp {
         lock(&self.talk).events = events;
     }
 
+    /// Whether the last key is said.
+    #[must_use]
+    pub fn pressed(&self) -> bool {
+        lock(&self.talk).events.is_empty()
+    }
+
     /// What was heard since the last [`Rtp::forget`].
     #[must_use]
     pub fn heard(&self) -> Vec<Packet> {

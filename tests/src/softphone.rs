@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -22,6 +23,41 @@ const READ_MAX: usize = 4_096;
 /// The tone that it says all the time.
 pub const TONE_HZ: u32 = 440;
 
+/// How it speaks SIP, and whether its sound is protected.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// In the open.
+    Udp,
+    /// Over one connection, which it opens.
+    Tcp,
+    /// Over TLS, believing this authority (PEM), with SRTP and nothing less.
+    Tls(PathBuf),
+}
+
+impl Way {
+    fn transport(&self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls(_) => "tls",
+        }
+    }
+
+    fn config(&self) -> String {
+        match self {
+            Self::Udp | Self::Tcp => String::new(),
+            Self::Tls(authority) => format!("module srtp.so\nsip_cafile {}\n", authority.display()),
+        }
+    }
+
+    fn account(&self) -> &'static str {
+        match self {
+            Self::Udp | Self::Tcp => "",
+            Self::Tls(_) => ";mediaenc=srtp-mand",
+        }
+    }
+}
+
 /// A running baresip; killed when dropped.
 #[derive(Debug)]
 pub struct Softphone {
@@ -37,6 +73,20 @@ impl Softphone {
     /// # Errors
     /// It does not start.
     pub fn start(ports: &Ports, server: SocketAddr, user: &str, password: &str) -> anyhow::Result<Self> {
+        Self::start_by(&Way::Udp, ports, server, user, password)
+    }
+
+    /// The same in this way.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_by(
+        way: &Way,
+        ports: &Ports,
+        server: SocketAddr,
+        user: &str,
+        password: &str,
+    ) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("cb-phone-").tempdir_in("/tmp")?;
         // It hears SIP over TLS one port above.
         let (sip, keys, rtp) = (ports.run(2)?, ports.one()?, ports.run(20)?);
@@ -45,16 +95,20 @@ impl Softphone {
              module_app menu.so\nmodule ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{keys}\nsip_listen 127.0.0.1:{sip}\n\
              net_interface 127.0.0.1\nrtp_ports {rtp}-{}\naudio_source ausine,{TONE_HZ}\nsnd_path {}\n\
              ausrc_channels 2\nauplay_channels 1\nausrc_srate 48000\n\
-             audio_buffer 20-160\nrtp_timeout 0\nsip_trans_def udp\ncall_local_timeout 120\n",
+             audio_buffer 20-160\nrtp_timeout 0\nsip_trans_def {}\ncall_local_timeout 120\n{}",
             rtp + 19,
             dir.path().display(),
+            way.transport(),
+            way.config(),
         );
         fs::write(dir.path().join("config"), config)?;
         fs::write(
             dir.path().join("accounts"),
             format!(
-                "<sip:{user}@{server};transport=udp>;auth_user={user};auth_pass={password};regint=120;\
-                 answermode=manual;audio_codecs=PCMU/8000/1\n"
+                "<sip:{user}@{server};transport={}>;auth_user={user};auth_pass={password};regint=120;\
+                 answermode=manual;audio_codecs=PCMU/8000/1{}\n",
+                way.transport(),
+                way.account()
             ),
         )?;
         fs::write(dir.path().join("contacts"), "")?;
@@ -105,6 +159,18 @@ impl Softphone {
             Ok(()) => Ok(()),
             Err(error) => bail!("{error}\n{}\n{}", self.events, self.said()),
         }
+    }
+
+    /// How often it has told such an event over `ctrl_tcp`.
+    pub fn heard_of(&mut self, event: &str) -> usize {
+        let mut buffer = [0; READ_MAX];
+        while let Ok(length) = self.keys.read(&mut buffer) {
+            if length == 0 {
+                break;
+            }
+            self.events += &String::from_utf8_lossy(&buffer[..length]);
+        }
+        self.events.matches(event).count()
     }
 
     /// What it has heard until now: 16 bit samples of its recording, 8 kHz.

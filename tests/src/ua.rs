@@ -1,6 +1,7 @@
 //! A SIP telephone with many lines on one UDP socket and one thread: calls, is called, retransmits, and keeps what it
 //! saw so that tests can compare it. Says plain literal messages; never uses a parser of ours.
 
+mod door;
 mod line;
 mod words;
 
@@ -20,6 +21,7 @@ use crate::{
     patience::{PATIENCE, wait_long},
     tone::Law,
 };
+use door::Door;
 use line::Line;
 
 /// What happens to a call that comes in.
@@ -31,6 +33,26 @@ pub enum Rule {
     Ring,
     /// This final status.
     Refuse(u16),
+    /// 302 to there.
+    Moved(Place),
+}
+
+/// Where somebody moved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A user of this name at this address.
+    User(&'static str, SocketAddr),
+    /// A telephone number.
+    Number(&'static str),
+}
+
+impl Place {
+    fn uri(self) -> String {
+        match self {
+            Self::User(user, at) => format!("sip:{user}@{at}"),
+            Self::Number(number) => format!("tel:{number}"),
+        }
+    }
 }
 
 /// How far a call is.
@@ -82,6 +104,10 @@ pub struct Call {
     pub answers: Vec<(String, u16)>,
     /// Requests of the other side in this dialog, repeats left out.
     pub asked: Vec<String>,
+    /// Bodies of its NOTIFYs.
+    pub told: Vec<String>,
+    /// Our INFOs that were answered with 200.
+    pub infos: u32,
     /// The last final answer, or the INVITE: all of it.
     pub text: String,
     /// Where our requests go now.
@@ -158,6 +184,37 @@ impl Phone {
     /// Re-INVITE with this direction (`sendonly` is hold) and where our sound is.
     pub fn offer_again(&self, id: &str, direction: &str, media: SocketAddr) {
         self.act(|line| line.offer_again(id, direction, media));
+    }
+
+    /// REFER to this URI.
+    pub fn refer(&self, id: &str, to: &str) {
+        let more = format!("Refer-To: <{to}>\r\n");
+        self.act(|line| line.ask_with(id, "REFER", &more, "", ""));
+    }
+
+    /// What OPTIONS are answered with from now on; 200 before.
+    pub fn options(&self, status: u16) {
+        self.line().options = status;
+    }
+
+    /// Until so many more OPTIONS have come.
+    ///
+    /// # Errors
+    /// They never do.
+    pub fn wait_options(&self, more: u32) -> anyhow::Result<()> {
+        let before = self.line().options_heard;
+        wait_long("OPTIONS come", PATIENCE, || (self.line().options_heard >= before + more).then_some(()))
+    }
+
+    /// From now on INVITE and REGISTER must show this password.
+    pub fn shut(&self, realm: &str, user: &str, password: &str) {
+        self.line().door = Some(Door::of(realm, user, password));
+    }
+
+    /// Contacts that are registered here now, and how often somebody came with a wrong answer.
+    #[must_use]
+    pub fn door(&self) -> (Vec<String>, u32) {
+        self.line().door.as_ref().map(|door| (door.contacts.clone(), door.wrong)).unwrap_or_default()
     }
 
     /// Some other request within the call.

@@ -486,7 +486,7 @@ pub enum Effect {
     Redirected {
         /// Which leg.
         leg: LegId,
-        /// SIP and tel URIs, best first (q of RFC 3261 20.10).
+        /// Best first (q of RFC 3261 20.10): SIP URIs, and the bare user part of what is ours or a tel URI.
         contacts: Vec<String>,
     },
     /// What became of a REGISTER of ours.

@@ -137,7 +137,7 @@ impl Shard {
         self.keep_place(key);
         let call = &mut self.calls[key];
         call.offers = call.offers.saturating_add(1);
-        let leg = self.add_leg(key, None, LegWant::Dial { target: number });
+        let leg = self.add_leg(key, None, LegWant::Dial { target: number, replaces: None });
         let until = self.now.saturating_add(ring_ms);
         self.calls[key].caller_leg = leg;
         self.calls[key].state = CallState::Calling { agent, leg, queue, until };

@@ -48,7 +48,7 @@ impl Shard {
             Target::Queue(_) => return Err(Rejection::new(RejectionCode::Invalid, "a queue cannot be consulted")),
             Target::Number(address) | Target::Sip(address) => {
                 let address: Name = address.as_str().into();
-                (Party::Outside(address.clone()), vec![LegWant::Dial { target: address }])
+                (Party::Outside(address.clone()), vec![LegWant::Dial { target: address, replaces: None }])
             }
             Target::Agent(name) => {
                 let other = self.agent_key(name)?;

@@ -126,7 +126,9 @@ impl Shard {
                 number: call.number.clone(),
                 queue: queue.map_or_else(|| self.empty.clone(), |queue| queue.name.clone()),
             }),
-            LegWant::Dial { target } => Want::Dial(self.dialled(call, leg, target)),
+            LegWant::Dial { target, replaces } => {
+                Want::Dial(Dial { replaces: replaces.clone(), ..self.dialled(call, leg, target) })
+            }
             LegWant::Listen => Want::Listen {
                 prompt: queue.map_or("music", |queue| queue.policy.music()).to_owned(),
                 announcement: (call.said.0 > 0 && leg.number == call.caller_leg)
@@ -154,6 +156,7 @@ impl Shard {
             Presentation::Hidden => (String::new(), String::new()),
         };
         let hidden = shown == Presentation::Hidden;
-        Dial { target: target.to_owned(), caller, caller_name, hidden, history: call.history.clone() }
+        let history = call.history.clone();
+        Dial { target: target.to_owned(), caller, caller_name, hidden, history, replaces: None }
     }
 }

@@ -130,6 +130,8 @@ pub struct Dial {
     pub hidden: bool,
     /// Who was called before, oldest first (RFC 7044).
     pub history: Vec<String>,
+    /// Value of Replaces (RFC 3891).
+    pub replaces: Option<Name>,
 }
 
 /// An INVITE to an agent.

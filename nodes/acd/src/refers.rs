@@ -25,22 +25,48 @@ impl Shard {
         let Some(agent) = self.agent_of_leg(key, leg) else {
             return Err(Rejection::new(RejectionCode::WrongState, "no agent talks by this leg"));
         };
-        let whom = if let Target::Agent(name) = &target { self.agent_key(name).ok() } else { None };
+        let target = self.meant(target);
+        let whom = self.who_replaces(&target).filter(|_| !replaces.is_empty());
         self.blind_transfer(key, agent, target, out);
-        if let Some(whom) = whom.filter(|_| !replaces.is_empty()) {
-            self.put_replaces(key, whom, &replaces.into());
+        if let Some(whom) = whom {
+            self.put_replaces(key, &whom, &replaces.into());
         }
         Ok(Accepted)
     }
 
+    /// A phone writes the name of an agent where it writes numbers; numbers go first.
+    fn meant(&self, target: Target) -> Target {
+        match target {
+            Target::Number(name) if !self.is_number(&name) && self.agent_key(&name).is_ok() => Target::Agent(name),
+            other => other,
+        }
+    }
+
+    fn is_number(&self, number: &str) -> bool {
+        self.numbers.get(number).is_some_and(|row| !row.removed)
+    }
+
+    /// Whose dialog would be replaced: an agent's, or that of somebody outside. A queue has none.
+    fn who_replaces(&self, target: &Target) -> Option<Party> {
+        let agent = |name: &str| self.agent_key(name).ok().map(Party::Agent);
+        match target {
+            Target::Agent(name) => agent(name),
+            Target::Number(number) if self.is_number(number) => agent(&self.numbers.get(number.as_str())?.policy.agent),
+            Target::Number(outside) | Target::Sip(outside) => Some(Party::Outside(outside.as_str().into())),
+            Target::Queue(_) => None,
+        }
+    }
+
     /// The phones of the target are asked to go on with another dialog of theirs. Told for the first time after this.
-    fn put_replaces(&mut self, key: CallKey, whom: AgentKey, replaces: &Name) {
+    fn put_replaces(&mut self, key: CallKey, whom: &Party, replaces: &Name) {
         let Some(call) = self.calls.get_mut(key) else { return };
         let CallState::Moving(moving) = &call.state else { return };
-        let ringing = moving.ringing.iter().filter(|(party, _)| *party == Party::Agent(whom)).map(|(_, leg)| *leg);
+        let ringing = moving.ringing.iter().filter(|(party, _)| party == whom).map(|(_, leg)| *leg);
         for number in ringing.collect::<Vec<_>>() {
-            if let Some(LegWant::Ring(rung)) = call.leg_mut(number).map(|leg| &mut leg.want) {
-                rung.replaces = Some(replaces.clone());
+            match call.leg_mut(number).map(|leg| &mut leg.want) {
+                Some(LegWant::Ring(rung)) => rung.replaces = Some(replaces.clone()),
+                Some(LegWant::Dial { replaces: of, .. }) => *of = Some(replaces.clone()),
+                _ => {}
             }
         }
     }
@@ -85,7 +111,7 @@ impl Shard {
         let target = |place: &String| {
             let sip = place.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip:"))
                 || place.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
-            if sip { Target::Sip(place.clone()) } else { Target::Number(place.clone()) }
+            self.meant(if sip { Target::Sip(place.clone()) } else { Target::Number(place.clone()) })
         };
         let usable = places.iter().map(target).filter(|target| self.check_target(target).is_ok());
         usable.take(MOVED_TO_MAX).map(|target| (target, u64::from(FORWARD_SECONDS_DEFAULT) * 1000)).collect()

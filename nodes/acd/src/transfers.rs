@@ -253,7 +253,7 @@ impl Shard {
 
     pub(crate) fn dial(&mut self, key: CallKey, target: &str) -> (Party, u32) {
         let name: Name = target.into();
-        let leg = self.add_leg(key, Some(name.clone()), LegWant::Dial { target: target.into() });
+        let leg = self.add_leg(key, Some(name.clone()), LegWant::Dial { target: target.into(), replaces: None });
         (Party::Outside(name), leg)
     }
 

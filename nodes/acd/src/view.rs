@@ -251,7 +251,9 @@ pub fn in_words(want: &Want) -> String {
         }
         Want::Dial(dial) => {
             let shown = if dial.hidden { "hidden" } else { &dial.caller };
-            format!("dial {} showing {shown}", dial.target)
+            let replaces =
+                dial.replaces.as_ref().map(|replaces| format!(" in place of {replaces}")).unwrap_or_default();
+            format!("dial {} showing {shown}{replaces}", dial.target)
         }
         Want::Quiet => "hear nothing".to_owned(),
         Want::Meet { legs } => {

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Call, End, Rule, State,
+    door::Door,
     words::{self, Message},
 };
 use crate::tone::Law;
@@ -21,6 +22,12 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) rule: Rule,
+    /// What OPTIONS are answered with.
+    pub(super) options: u16,
+    /// How often they came.
+    pub(super) options_heard: u32,
+    /// Who calls or registers must show this password.
+    pub(super) door: Option<Door>,
     own: SocketAddr,
     media: SocketAddr,
     /// Users whose sound goes elsewhere.
@@ -75,7 +82,8 @@ impl Line {
     pub(super) fn new(own: SocketAddr, media: SocketAddr, laws: Vec<Law>, rule: Rule) -> Self {
         let (calls, out, repeats) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         let (own_media, their_media) = (BTreeMap::new(), BTreeMap::new());
-        Self { rule, own, media, own_media, their_media, laws, calls, begun: 0, counter: 0, out, repeats }
+        let (options, options_heard, door, begun, counter) = (200, 0, None, 0, 0);
+        Self { rule, options, options_heard, door, own, media, own_media, their_media, laws, calls, begun, counter, out, repeats }
     }
 
     pub(super) fn call(&mut self, gateway: SocketAddr, number: &str, caller: &str) -> String {
@@ -93,6 +101,8 @@ impl Line {
                 sdp: String::new(),
                 answers: Vec::new(),
                 asked: Vec::new(),
+                told: Vec::new(),
+                infos: 0,
                 text: String::new(),
                 target: gateway,
                 moved: None,
@@ -163,10 +173,15 @@ impl Line {
     }
 
     pub(super) fn ask(&mut self, id: &str, method: &str, body: &str, kind: &str) {
+        self.ask_with(id, method, "", body, kind);
+    }
+
+    /// The same with these header lines besides.
+    pub(super) fn ask_with(&mut self, id: &str, method: &str, more: &str, body: &str, kind: &str) {
         let branch = self.branch();
         let Some(dialog) = self.calls.get_mut(id) else { return };
         dialog.cseq += 1;
-        let lines = dialog.lines(self.own, &branch, dialog.cseq, method);
+        let lines = dialog.lines(self.own, &branch, dialog.cseq, method) + more;
         let text = words::message(&format!("{method} {} SIP/2.0", dialog.target), &lines, kind, body);
         let to = dialog.to;
         self.repeat_until(format!("{id} {method}"), to, text);
@@ -190,6 +205,8 @@ impl Line {
         let id = message.one("Call-ID").to_owned();
         match message.status() {
             Some(status) => self.hear_answer(&id, status, &message, text),
+            None if matches!(message.method(), "INVITE" | "REGISTER") && self.is_shut(&message, from) => {}
+            None if message.method() == "REGISTER" => self.hear_register(&message, from),
             None if message.method() == "INVITE" && !self.calls.contains_key(&id) => {
                 self.hear_invite(&id, &message, from, text);
             }
@@ -198,6 +215,28 @@ impl Line {
         if !self.own_media.is_empty() && text.contains("m=audio") {
             self.note_media(&id);
         }
+    }
+
+    /// Who comes without the right answer is challenged.
+    fn is_shut(&mut self, message: &Message<'_>, from: SocketAddr) -> bool {
+        // What belongs to a call that stands has been let in.
+        if self.calls.contains_key(message.one("Call-ID")) {
+            return false;
+        }
+        let Some(door) = &mut self.door else { return false };
+        let Some(challenge) = door.challenge(message.method(), message.one("Authorization")) else { return false };
+        let lines = message.echo("door") + &challenge;
+        self.out.push_back((from, words::message("SIP/2.0 401 Unauthorized", &lines, "", "")));
+        true
+    }
+
+    fn hear_register(&mut self, message: &Message<'_>, from: SocketAddr) {
+        let (contact, expires) = (message.one("Contact"), message.one("Expires"));
+        if let Some(door) = &mut self.door {
+            door.bind(contact, expires);
+        }
+        let lines = message.echo("door") + &format!("Contact: {contact}\r\nExpires: {expires}\r\n");
+        self.out.push_back((from, words::message("SIP/2.0 200 OK", &lines, "", "")));
     }
 
     fn hear_invite(&mut self, id: &str, message: &Message<'_>, from: SocketAddr, text: &str) {
@@ -216,6 +255,8 @@ impl Line {
                 sdp: message.body.to_owned(),
                 answers: Vec::new(),
                 asked: vec!["INVITE".to_owned()],
+                told: Vec::new(),
+                infos: 0,
                 text: text.to_owned(),
                 target: words::host(&contact_uri).unwrap_or(from),
                 moved: None,
@@ -240,7 +281,10 @@ impl Line {
         self.calls.insert(id.to_owned(), dialog);
         let lines = message.echo(&format!("u{order}"));
         match self.rule {
-            Rule::Refuse(status) => self.refuse(id, status, End::Refused(status)),
+            Rule::Refuse(status) => self.refuse(id, status, End::Refused(status), ""),
+            Rule::Moved(to) => {
+                self.refuse(id, 302, End::Refused(302), &format!("Contact: <{}>\r\n", to.uri()));
+            }
             Rule::Ring | Rule::Answer => {
                 let ringing = words::message("SIP/2.0 180 Ringing", &(lines + &contact(&own, self.own)), "", "");
                 self.out.push_back((from, ringing));
@@ -251,12 +295,12 @@ impl Line {
         }
     }
 
-    fn refuse(&mut self, id: &str, status: u16, end: End) {
+    fn refuse(&mut self, id: &str, status: u16, end: End, more: &str) {
         let Some(dialog) = self.calls.get_mut(id) else { return };
         let Some(invite) = dialog.incoming.clone() else { return };
         let Some(message) = Message::read(&invite) else { return };
         dialog.call.state = State::Ended(end);
-        let lines = message.echo(&format!("u{}", dialog.call.order));
+        let lines = message.echo(&format!("u{}", dialog.call.order)) + more;
         let text = words::message(&format!("SIP/2.0 {status} Refused"), &lines, "", "");
         dialog.answered.clone_from(&text);
         let to = dialog.to;
@@ -271,8 +315,9 @@ impl Line {
         }
         let Some(dialog) = self.calls.get_mut(id) else {
             if method != "ACK" {
-                let status = if method == "OPTIONS" { "200 OK" } else { "481 Unknown" };
-                let text = words::message(&format!("SIP/2.0 {status}"), &message.echo("nobody"), "", "");
+                let status = if method == "OPTIONS" { self.options } else { 481 };
+                self.options_heard += u32::from(method == "OPTIONS");
+                let text = words::message(&format!("SIP/2.0 {status} So"), &message.echo("nobody"), "", "");
                 self.out.push_back((from, text));
             }
             return;
@@ -282,6 +327,9 @@ impl Line {
         dialog.their_cseq = dialog.their_cseq.max(cseq);
         if !again {
             dialog.call.asked.push(method.to_owned());
+            if method == "NOTIFY" {
+                dialog.call.told.push(message.body.trim().to_owned());
+            }
         }
         let lines = message.echo(&format!("u{}", dialog.call.order));
         let plain = words::message("SIP/2.0 200 OK", &lines, "", "");
@@ -316,7 +364,7 @@ impl Line {
             "CANCEL" => {
                 self.out.push_back((from, plain));
                 if self.calls.get(id).is_some_and(|dialog| dialog.call.state == State::Ringing) {
-                    self.refuse(id, 487, End::Cancelled);
+                    self.refuse(id, 487, End::Cancelled, "");
                 }
             }
             "BYE" => {
@@ -343,6 +391,7 @@ impl Line {
         if call.answers.last() != Some(&(method.to_owned(), status)) {
             call.answers.push((method.to_owned(), status));
         }
+        call.infos += u32::from(method == "INFO" && status == 200);
         if status >= 200 {
             text.clone_into(&mut call.text);
         }

@@ -176,6 +176,7 @@ fn invite_of(dial: &v1::Dial, media: LocalMedia) -> Invite {
     invite.caller_name.clone_from(&dial.caller_name);
     invite.identity.hidden = dial.hidden;
     invite.history.clone_from(&dial.history);
+    invite.replaces.clone_from(&dial.replaces);
     invite
 }
 

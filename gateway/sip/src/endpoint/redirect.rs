@@ -1,6 +1,7 @@
 //! 3xx to an INVITE of ours (RFC 3261 8.1.3.4): where else to try is told. Never tries it itself.
 
 use super::core::Core;
+use super::refer::is_ours;
 use crate::config::Limits;
 use crate::message::{Field, Response};
 use crate::raw;
@@ -16,7 +17,7 @@ pub(super) fn tell(core: &mut Core, leg: LegId, response: &Response) -> bool {
     if !matches!(response.status, 300..=302) {
         return false;
     }
-    let contacts = contacts(response, &core.config.limits);
+    let contacts = contacts(core, response);
     if contacts.is_empty() {
         return false;
     }
@@ -24,16 +25,25 @@ pub(super) fn tell(core: &mut Core, leg: LegId, response: &Response) -> bool {
     true
 }
 
-fn contacts(response: &Response, limits: &Limits) -> Vec<String> {
+fn contacts(core: &Core, response: &Response) -> Vec<String> {
+    let limits = &core.config.limits;
     let mut all: Vec<(u32, String)> = Vec::new();
     for value in response.fields.list(Field::Contact).into_iter().take(limits.redirects_max) {
-        let usable = Uri::of_value(value.as_bytes()).and_then(|uri| usable(&uri, limits));
-        let Some(uri) = usable.filter(|uri| !all.iter().any(|(_, other)| other == uri)) else { continue };
+        let place = Uri::of_value(value.as_bytes()).and_then(|uri| place(core, &uri));
+        let Some(uri) = place.filter(|uri| !all.iter().any(|(_, other)| other == uri)) else { continue };
         all.push((quality(&value), uri));
     }
     // Stable: what is equally good stays in its order.
     all.sort_by_key(|(q, _)| std::cmp::Reverse(*q));
     all.into_iter().map(|(_, uri)| uri).collect()
+}
+
+/// A number or an extension of ours by its name alone, everything else as it is written.
+fn place(core: &Core, uri: &Uri) -> Option<String> {
+    let limits = &core.config.limits;
+    let text = usable(uri, limits)?;
+    let user = uri.user_text(limits.name_bytes_max);
+    Some(if is_ours(core, uri) && !user.is_empty() { user } else { text })
 }
 
 /// The text of a URI that somebody may be sent to: SIP or tel, short, without header components.

@@ -112,13 +112,18 @@ fn target(core: &Core, request: &Request) -> Result<Target, No> {
             replaces = value;
         }
     }
-    let host = bare.host.as_deref().unwrap_or_default();
-    let ours = bare.scheme == Scheme::Tel
-        || [&core.config.host, &core.config.realm]
-            .into_iter()
-            .chain(&core.config.names)
-            .any(|name| is_host(name, host));
+    let ours = is_ours(core, &bare);
     Ok(Target { user: bare.user_text(limits.name_bytes_max), to, ours, replaces })
+}
+
+/// A number of ours, or one that we know how to call: not somebody else's address.
+pub(super) fn is_ours(core: &Core, uri: &Uri) -> bool {
+    let config = &core.config;
+    let host = uri.host.as_deref().unwrap_or_default();
+    // Another port of the same machine is somebody else.
+    let here = uri.port.is_none_or(|port| port == config.port || port == config.tls_port);
+    let mut names = std::iter::once(&config.realm).chain(&config.names);
+    uri.scheme == Scheme::Tel || here && is_host(&config.host, host) || names.any(|name| is_host(name, host))
 }
 
 /// The same name, or the same address however it is written.

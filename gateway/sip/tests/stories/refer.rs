@@ -202,7 +202,7 @@ fn a_redirect_tells_where_else_to_try() {
                 Contact: <tel:+4930>, <http://x.example>, <sip:c@x.example>\nContact: <sip:d@x.example?Subject=a>\n";
     desk.hear(&response_with(&invite, "302 Moved Temporarily", "b1", more, ""));
     desk.says("ACK ");
-    let contacts = ["tel:+4930", "sip:b@x.example", "sip:c@x.example"].map(str::to_owned).to_vec();
+    let contacts = ["+4930", "sip:b@x.example", "sip:c@x.example"].map(str::to_owned).to_vec();
     assert_eq!(desk.tells(), Effect::Redirected { leg: LEG, contacts });
     desk.ended(LEG, EndCause::Moved, 302);
     desk.forgets_everything();

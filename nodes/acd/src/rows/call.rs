@@ -333,6 +333,8 @@ pub(crate) enum LegWant {
     Ring(Rung),
     Dial {
         target: Name,
+        /// For Replaces (RFC 3891).
+        replaces: Option<Name>,
     },
     Listen,
     Quiet,

@@ -487,7 +487,7 @@ fn leg(row: SavedLeg) -> Result<Leg> {
             let release = Release::ALL.into_iter().find(|release| *release as i32 == number);
             LegWant::Gone { release: release.ok_or(BROKEN("leg release"))?, status: row.status as u16 }
         }
-        SavedWant::Dial(target) => LegWant::Dial { target: target.into() },
+        SavedWant::Dial(target) => dialled(target, row.way),
         SavedWant::Quiet(_) => LegWant::Quiet,
         SavedWant::Meet(legs) => LegWant::Meet { legs: legs.legs.into() },
     };
@@ -502,10 +502,14 @@ fn leg(row: SavedLeg) -> Result<Leg> {
         rang: row.rang.map(|rang| {
             Box::new(match rang.contact {
                 Some(contact) => LegWant::Ring(rung(contact, rang.way)),
-                None => LegWant::Dial { target: rang.target.into() },
+                None => dialled(rang.target, rang.way),
             })
         }),
     })
+}
+
+fn dialled(target: String, way: Option<SavedWay>) -> LegWant {
+    LegWant::Dial { target: target.into(), replaces: way.and_then(|way| way.replaces).map(Into::into) }
 }
 
 fn rung(contact: String, way: Option<SavedWay>) -> Rung {

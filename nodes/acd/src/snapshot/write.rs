@@ -390,7 +390,7 @@ fn leg(row: &Leg) -> SavedLeg {
         LegWant::Listen => (SavedWant::Listen(SavedNothing {}), 0),
         LegWant::Join { leg } => (SavedWant::Join(*leg), 0),
         LegWant::Gone { release, status } => (SavedWant::Gone(*release as i32), u32::from(*status)),
-        LegWant::Dial { target } => (SavedWant::Dial(target.to_string()), 0),
+        LegWant::Dial { target, .. } => (SavedWant::Dial(target.to_string()), 0),
         LegWant::Quiet => (SavedWant::Quiet(SavedNothing {}), 0),
         LegWant::Meet { legs } => (SavedWant::Meet(SavedLegs { legs: legs.to_vec() }), 0),
     };
@@ -404,6 +404,7 @@ fn leg(row: &Leg) -> SavedLeg {
         want: Some(want),
         way: match &row.want {
             LegWant::Ring(rung) => way(rung),
+            LegWant::Dial { replaces, .. } => way_in_place_of(replaces),
             _ => None,
         },
         former: row.former.as_ref().map(ToString::to_string),
@@ -417,12 +418,18 @@ fn way(rung: &Rung) -> Option<SavedWay> {
     (path.is_some() || replaces.is_some()).then(|| SavedWay { path: text(path), replaces: text(replaces) })
 }
 
+fn way_in_place_of(replaces: &Option<crate::Name>) -> Option<SavedWay> {
+    replaces.as_ref().map(|replaces| SavedWay { path: None, replaces: Some(replaces.to_string()) })
+}
+
 fn rang(want: &LegWant) -> Option<SavedRang> {
     match want {
         LegWant::Ring(rung) => {
             Some(SavedRang { contact: Some(rung.contact.to_string()), target: String::new(), way: way(rung) })
         }
-        LegWant::Dial { target } => Some(SavedRang { contact: None, target: target.to_string(), way: None }),
+        LegWant::Dial { target, replaces } => {
+            Some(SavedRang { contact: None, target: target.to_string(), way: way_in_place_of(replaces) })
+        }
         _ => None,
     }
 }

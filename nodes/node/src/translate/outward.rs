@@ -53,6 +53,7 @@ fn want(want: acd::Want) -> v1::order::Want {
             caller_name: dial.caller_name,
             hidden: dial.hidden,
             history: dial.history,
+            replaces: dial.replaces.map(|replaces| replaces.to_string()).unwrap_or_default(),
         }),
         Want::Quiet => To::Quiet(v1::Quiet {}),
         Want::Join { leg } => To::Join(v1::Join { leg }),
