@@ -71,3 +71,41 @@ fn a_softphone_with_a_wrong_password_is_not_registered() -> anyhow::Result<()> {
     ensure!(agent["contacts"].as_array().is_some_and(Vec::is_empty), "{agent}");
     Ok(())
 }
+
+#[test]
+fn a_softphone_talks_on_when_its_gateway_is_killed() -> anyhow::Result<()> {
+    let ports = Arc::new(Ports::take()?);
+    let mut cluster = Cluster::start_on(ports.clone(), Plan { gateways: 2, ..Plan::of(DOCUMENTS) })?;
+    let mut phone = Softphone::start(&ports, cluster.sip(1), "erik", "erik-secret")?;
+    phone.wait_for("200 OK (Cordboard) [1 binding]")?;
+    cluster.cordctl(&["agent", "login", "erik"])?;
+    cluster.ask(&["agent", "ready", "erik"])?;
+    let sound = Rtp::on(ports.socket()?)?;
+    let caller = Phone::on(ports.socket()?, sound.address, &[Law::Mu], Rule::Refuse(603))?;
+    let call = caller.call(cluster.sip(1), "5000", "1234");
+    phone.wait_for("CALL_INCOMING")?;
+    phone.press("accept")?;
+    phone.wait_for("CALL_ESTABLISHED")?;
+    caller.wait(&call, "the caller is answered", |call| call.state == State::Up)?;
+
+    cluster.kill("g1")?;
+    let here = cluster.sip(2);
+    let moved = caller.wait(&call, "the other gateway has the call", |call| call.target == here)?;
+    sound.say(moved.media.context("media")?, Law::Mu, tone::second_of(700, 8_000.0, Law::Mu));
+    sound.forget();
+    let heard = wait_for("the softphone's tone is heard through the other gateway", || {
+        let samples = sound.samples(Law::Mu, 4_000)?;
+        (tone::amplitude(&samples, f64::from(TONE_HZ)) > 1_000.0).then_some(())
+    });
+    heard.with_context(|| phone.said())?;
+    let recorded = wait_for("the softphone hears the caller through the other gateway", || {
+        let samples = phone.heard();
+        let last = samples.get(samples.len().checked_sub(4_000)?..)?;
+        (tone::amplitude(last, 700.0) > 3_000.0).then_some(())
+    });
+    recorded.with_context(|| phone.said())?;
+    phone.press("hangup")?;
+    let ended = caller.wait(&call, "BYE", |call| matches!(call.state, State::Ended(_)))?;
+    ensure!(ended.state == State::Ended(End::ByThem), "{:?}", ended.state);
+    Ok(())
+}

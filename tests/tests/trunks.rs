@@ -12,7 +12,8 @@ use tests::{
 };
 
 /// Boris' calls go to a number outside, so that one call to 5001 is one call over a trunk.
-const AWAY: &str = "---\nkind: Forwarding\nname: away\nagent: boris\nrules: [{ when: always, to: { number: \"+493012345\" } }]\n";
+const AWAY: &str =
+    "---\nkind: Forwarding\nname: away\nagent: boris\nrules: [{ when: always, to: { number: \"+493012345\" } }]\n";
 /// Calls come from here.
 const INSIDE: &str = "---\nkind: Trunk\nname: inside\naddresses: [127.0.0.1/32]\n";
 
