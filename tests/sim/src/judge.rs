@@ -197,6 +197,11 @@ impl Judge {
         self.calls.finish()
     }
 
+    /// How many calls were without a gateway, and how many of these failed by it.
+    pub(crate) const fn homeless(&self) -> (u64, u64) {
+        self.calls.homeless_sums
+    }
+
     /// How many calls there were.
     pub(crate) fn calls(&self) -> usize {
         self.calls.count()

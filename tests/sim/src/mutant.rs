@@ -80,6 +80,7 @@ impl Mutant {
     pub const fn breaks(self) -> Option<Invariant> {
         match self {
             Self::JoinedLoser => Some(Invariant::OneAgent),
+            Self::LateWord | Self::ForgottenTenure => Some(Invariant::TakeOver),
             _ => None,
         }
     }

@@ -84,6 +84,10 @@ pub struct Figures {
     pub decisions: u64,
     /// Leaders that took over.
     pub leaders: u64,
+    /// Calls that had no gateway for a while.
+    pub homeless: u64,
+    /// Calls that failed because they had none for too long.
+    pub given_up: u64,
     /// Outcomes that gateways heard.
     pub acknowledged: u64,
     /// Virtual microseconds until all was over.
@@ -169,6 +173,7 @@ impl World {
         self.figures.calls = self.judge.calls();
         self.figures.commands = self.judge.commands;
         self.figures.decisions = self.judge.reference.decisions;
+        (self.figures.homeless, self.figures.given_up) = self.judge.homeless();
         self.figures.over_us = self.now_us;
         self.figures.trace = self.trace.finish();
         self.figures.faults = self.faults.sums(&self.scenario.faults);

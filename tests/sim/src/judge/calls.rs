@@ -19,6 +19,8 @@ pub(super) struct Calls {
     invites: BTreeMap<String, u64>,
     /// Calls without a gateway: since when, by the shard's clock.
     homeless: BTreeMap<u64, u64>,
+    /// How many calls ever were without one, and how many of these failed by it.
+    pub(super) homeless_sums: (u64, u64),
 }
 
 impl Calls {
@@ -26,7 +28,9 @@ impl Calls {
         if let (Some(Kind::OfferCall(offer)), true) = (step.kind, step.done) {
             let count = self.records.entry(offer.call).or_insert(0);
             // The same INVITE after the call was over, as when its gateway was lost meanwhile, begins another life of it.
-            if *count == 1 && step.shard.call(offer.call).is_some_and(|call| call.record.is_none()) {
+            // It may be refused in the same step: then only its age says that it is another one.
+            let anew = |call: acd::view::CallDetail| call.record.is_none() || call.info.age_ms == 0;
+            if *count == 1 && step.shard.call(offer.call).is_some_and(anew) {
                 *count = 0;
             }
             let call = *self.invites.entry(offer.caller_name.clone()).or_insert(offer.call);
@@ -45,7 +49,8 @@ impl Calls {
             hold!(*count == 1, OneRecord, "call {:x} has {count} records", call.call);
             // Only the gateway that has a leg can say that it broke, and in these runs nothing breaks.
             let left = step.gone.contains(&(call.call, 1));
-            let homeless_ms = self.homeless.get(&call.call).map_or(0, |since_ms| step.shard.now() - since_ms);
+            let homeless_ms = self.homeless.remove(&call.call).map_or(0, |since_ms| step.shard.now() - since_ms);
+            self.homeless_sums.1 += u64::from(homeless_ms >= HOMELESS_MS);
             hold!(
                 left || homeless_ms >= HOMELESS_MS || call.outcome() != CallOutcome::Failed,
                 TakeOver,
@@ -75,8 +80,9 @@ impl Calls {
         for call in self.records.iter().filter(|(_, count)| **count == 0).map(|(call, _)| *call) {
             if step.shard.holder(call).is_some() {
                 self.homeless.remove(&call);
-            } else {
-                self.homeless.entry(call).or_insert(step.shard.now());
+            } else if !self.homeless.contains_key(&call) {
+                self.homeless.insert(call, step.shard.now());
+                self.homeless_sums.0 += 1;
             }
         }
     }
