@@ -20,29 +20,29 @@ use sources::{Key, Sources};
 
 /// Bounds of one lane's admission, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AdmissionLimits {
+pub struct AdmissionLimits {
     /// New requests a second that are let in when nothing says less.
-    pub(crate) rate_max: u32,
+    pub rate_max: u32,
     /// And however bad it is.
-    pub(crate) rate_min: u32,
+    pub rate_min: u32,
     /// The wait between arrival and handling that is never to be passed; half of it is aimed at.
-    pub(crate) delay_us_max: u64,
+    pub delay_us_max: u64,
     /// Commands without an outcome above which nothing new is let in, however fast they are.
-    pub(crate) pending_max: usize,
+    pub pending_max: usize,
     /// And below which nobody minds, however slow.
-    pub(crate) pending_min: usize,
+    pub pending_min: usize,
     /// New requests a second from one source that is no trunk.
-    pub(crate) source_rate: u32,
+    pub source_rate: u32,
     /// So many at once.
-    pub(crate) source_burst: u32,
+    pub source_burst: u32,
     /// Refusals a second that one source is worth; beyond, it hears nothing.
-    pub(crate) source_refusals: u32,
+    pub source_refusals: u32,
     /// Sources that are remembered.
-    pub(crate) sources_max: usize,
+    pub sources_max: usize,
     /// Emergency calls a second.
-    pub(crate) emergency_rate: u32,
+    pub emergency_rate: u32,
     /// Call-IDs that are remembered.
-    pub(crate) recent_max: usize,
+    pub recent_max: usize,
     /// Lanes of the gateway: each has its share of a trunk's rate.
     pub(crate) lanes: u32,
 }
@@ -98,6 +98,38 @@ pub(crate) struct AdmissionCounts {
     pub(crate) refused_again: u64,
     /// No SIP, or a source that hears nothing any more.
     pub(crate) dropped: u64,
+}
+
+impl AdmissionCounts {
+    /// What metrics call them.
+    pub(crate) const NAMES: [&str; 10] = [
+        "passed_standing",
+        "passed_new",
+        "passed_again",
+        "passed_emergency",
+        "refused_source",
+        "refused_rate",
+        "refused_delay",
+        "refused_pending",
+        "refused_again",
+        "dropped",
+    ];
+
+    /// In the order of their names.
+    pub(crate) fn all(&self) -> [u64; Self::NAMES.len()] {
+        [
+            self.passed_standing,
+            self.passed_new,
+            self.passed_again,
+            self.passed_emergency,
+            self.refused_source,
+            self.refused_rate,
+            self.refused_delay,
+            self.refused_pending,
+            self.refused_again,
+            self.dropped,
+        ]
+    }
 }
 
 /// What lets in.

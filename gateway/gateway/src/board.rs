@@ -8,6 +8,8 @@ mod leg;
 mod orders;
 mod outcomes;
 mod outward;
+mod reading;
+mod registered;
 mod takeover;
 
 use std::{
@@ -26,6 +28,8 @@ use sip::{Endpoint, Flow, LegId, Millis, Route};
 
 use self::{
     leg::{Hears, Leg, Standing},
+    reading::Reading,
+    registered::Attached,
     takeover::Arriving,
 };
 use crate::{
@@ -108,8 +112,12 @@ pub(crate) struct Board {
     wires: Box<dyn Wires>,
     view: Arc<View>,
     egress: Egress,
-    /// Where the message comes from that is being read.
-    source: Option<IpAddr>,
+    /// The message that is being read.
+    reading: Option<Reading>,
+    /// INVITEs about which the shard has not said anything: another gateway may have their calls.
+    invites: HashMap<MediaKey, (Flow, Bytes)>,
+    /// Who is registered over which connection: nobody is reached over one that is closed.
+    attached: Attached,
     legs: HashMap<MediaKey, Leg>,
     /// Counts up at each leader that begins to tell its orders.
     epochs: BTreeMap<u32, u32>,
@@ -144,7 +152,9 @@ impl Board {
             wires,
             egress,
             view,
-            source: None,
+            reading: None,
+            invites: HashMap::new(),
+            attached: Attached::default(),
             legs: HashMap::new(),
             epochs: BTreeMap::new(),
             next_birth: 0,
@@ -161,15 +171,16 @@ impl Board {
 
     /// A whole SIP message.
     pub(crate) fn receive(&mut self, now_ms: u64, flow: Flow, bytes: &[u8]) {
-        self.source = Some(flow.remote.ip());
+        self.reading = Some(Reading::of(flow, bytes));
         self.endpoint.receive(Millis(now_ms), flow, bytes, &*self.view);
         self.carry_out(now_ms);
-        self.source = None;
+        self.reading = None;
     }
 
     /// Nothing gets through to that far end.
     pub(crate) fn flow_failed(&mut self, now_ms: u64, flow: Flow) {
         self.endpoint.flow_failed(Millis(now_ms), flow);
+        self.detach(flow);
         self.carry_out(now_ms);
     }
 
@@ -190,6 +201,7 @@ impl Board {
     /// The directory has changed.
     pub(crate) fn set_view(&mut self, view: Arc<View>) {
         self.egress = Egress::of(&view, &self.config.own);
+        self.endpoint.set_names(view.names());
         self.view = view;
     }
 
@@ -275,6 +287,7 @@ impl Board {
     }
 
     fn remove(&mut self, key: MediaKey) {
+        self.invites.remove(&key);
         if let Some(leg) = self.legs.remove(&key) {
             if leg.port.is_some() {
                 self.media.close(key);

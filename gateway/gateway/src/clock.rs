@@ -22,6 +22,11 @@ impl Clock {
         self.started_unix_ms.saturating_add(elapsed)
     }
 
+    /// Since the start, for what is measured finely.
+    pub(crate) fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX / 2)
+    }
+
     /// The instant at which `now_ms` will be `unix_ms`.
     pub(crate) fn instant_of(&self, unix_ms: u64) -> Instant {
         // A day is beyond every timer here, and keeps the sum in range.

@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use crate::admission::AdmissionLimits;
+
 /// Settings of one gateway process.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
@@ -114,7 +116,8 @@ pub struct Limits {
     pub lanes_max: usize,
     /// Legs of one lane, ended ones that still wait for the shard included.
     pub legs_max: usize,
-    /// An accepted call about which its shard says nothing for so long is asked after; longer than a lease.
+    /// An accepted call about which its shard says nothing for so long is asked after; longer than half a lease, so that the
+    /// leader has spoken since, and its orders come before what else it says.
     pub limbo_ms: u64,
     /// Commands of one link without an outcome; above it new calls and registrations get 503.
     pub commands_pending_max: usize,
@@ -150,6 +153,8 @@ pub struct Limits {
     pub connect_ms_max: u64,
     /// One SIP message, on either transport.
     pub message_bytes_max: usize,
+    /// What each lane lets in.
+    pub admission: AdmissionLimits,
 }
 
 impl Default for Limits {
@@ -157,7 +162,7 @@ impl Default for Limits {
         Self {
             lanes_max: 64,
             legs_max: 50_000,
-            limbo_ms: 12_000,
+            limbo_ms: 2_000,
             commands_pending_max: 8_192,
             datagrams_queued_max: 16_384,
             connections_max: 8_192,
@@ -175,6 +180,7 @@ impl Default for Limits {
             tls_names_max: 4_096,
             connect_ms_max: 2_000,
             message_bytes_max: 65_535,
+            admission: AdmissionLimits::default(),
         }
     }
 }

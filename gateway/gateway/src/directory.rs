@@ -83,6 +83,12 @@ impl View {
         self.sources.get(source)
     }
 
+    /// What else than our host means us, as somebody may write it in Refer-To: the realm, and as whom trunks know us.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let domains = self.trunks.iter().map(|trunk| &trunk.domain).filter(|domain| !domain.is_empty());
+        std::iter::once(&self.realm).chain(domains).cloned().collect()
+    }
+
     /// Whether overload does not refuse calls to this number.
     pub(crate) fn is_emergency(&self, number: &str) -> bool {
         self.emergency.contains(number)
@@ -125,6 +131,10 @@ impl sip::Access for View {
 
     fn trunk_allows(&self, ip: IpAddr) -> bool {
         self.sources.get(ip).is_some()
+    }
+
+    fn trusts_identity(&self, ip: IpAddr) -> bool {
+        self.trunk_of(ip).is_some_and(|trunk| trunk.assert_identity)
     }
 
     fn credential(&self, agent: &str) -> Option<sip::Ha1> {

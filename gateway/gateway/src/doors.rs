@@ -1,6 +1,6 @@
 //! The doors of the lanes: which lane a call belongs to, and how to hand it something from another thread.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use media::MediaEvent;
@@ -15,8 +15,8 @@ use crate::{
 /// What a lane is handed.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    /// A whole SIP message.
-    Message { flow: sip::Flow, bytes: Bytes },
+    /// A whole SIP message, and since when it has been here.
+    Message { flow: sip::Flow, bytes: Bytes, arrived: Instant },
     /// Nothing gets through to the far end of this flow.
     FlowFailed(sip::Flow),
     /// The shard's answer to a command of this lane.
@@ -101,14 +101,15 @@ impl Doors {
     }
 
     /// From the network: false when the lane is too busy, and the message is lost as on the wire.
-    pub(crate) fn hand_message(&self, lane: usize, flow: sip::Flow, bytes: Bytes) -> bool {
-        self.lanes.get(lane).is_some_and(|door| door.datagrams.try_send(Mail::Message { flow, bytes }).is_ok())
+    pub(crate) fn hand_message(&self, lane: usize, flow: sip::Flow, bytes: Bytes, arrived: Instant) -> bool {
+        self.lanes.get(lane).is_some_and(|door| door.datagrams.try_send(Mail::Message { flow, bytes, arrived }).is_ok())
     }
 
     /// From a TCP connection: waits for room, so that the far end is slowed down.
     pub(crate) async fn deliver(&self, lane: usize, flow: sip::Flow, bytes: Bytes) {
         if let Some(door) = self.lanes.get(lane) {
-            let _ = door.datagrams.send(Mail::Message { flow, bytes }).await;
+            let arrived = Instant::now();
+            let _ = door.datagrams.send(Mail::Message { flow, bytes, arrived }).await;
         }
     }
 }

@@ -103,17 +103,37 @@ impl Egress {
         host_allowed && target.maddr.is_none_or(|host| self.allows_host(host, target.port))
     }
 
+    /// Whether a SIP URI leads to where the cluster talks with itself.
+    pub(crate) fn is_own(&self, uri: &str) -> bool {
+        let owned = |host: &str, port: u16| match bare(host).parse::<IpAddr>() {
+            Ok(ip) => self.own.contains(&(inner(ip), port)),
+            Err(_) => self.own_names.contains(&(name(host), port)),
+        };
+        Target::of(uri).is_some_and(|target| {
+            owned(target.host, target.port) || target.maddr.is_some_and(|host| owned(host, target.port))
+        })
+    }
+
     fn allows_host(&self, host: &str, port: u16) -> bool {
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        match bare.parse::<IpAddr>() {
+        match bare(host).parse::<IpAddr>() {
             Ok(ip) => self.allows(SocketAddr::new(ip, port)),
             Err(_) => {
-                let name = host.trim_end_matches('.').to_ascii_lowercase();
+                let name = name(host);
                 let local = name == "localhost" || name.ends_with(".localhost");
                 !name.is_empty() && (!local || self.loopback) && !self.own_names.contains(&(name, port))
             }
         }
     }
+}
+
+/// An address without the brackets of a URI.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// A name as it is compared.
+fn name(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// Where a SIP URI leads.
@@ -310,6 +330,17 @@ mod tests {
             "",
         ] {
             assert!(!egress.allows_uri(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_cluster_is_known_by_address_and_by_name() {
+        let egress = egress(&[], &[], "10.0.0.5");
+        for own in ["sip:5000@10.0.0.1:7000", "sip:5000@N2.cluster.:7000", "sip:x@[::ffff:10.0.0.5]:9000"] {
+            assert!(egress.is_own(own), "{own}");
+        }
+        for other in ["sip:5000@10.0.0.1", "sip:5000@cordboard", "tel:5000"] {
+            assert!(!egress.is_own(other), "{other}");
         }
     }
 

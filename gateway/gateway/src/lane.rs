@@ -1,7 +1,7 @@
 //! One lane: a thread that owns one board and turns what arrives into calls on it. Each handler is short: translate,
 //! call, carry out. Never waits for anything but its own letterbox, socket and timer.
 
-use std::{collections::BTreeSet, future::pending, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, future::pending, net::SocketAddr, sync::Arc, time::Instant as Moment};
 
 use bytes::Bytes;
 use media::Media;
@@ -15,17 +15,18 @@ use tokio::{
 };
 
 use crate::{
+    admission::{Admission, AdmissionLimits, Verdict},
     board::{Board, BoardConfig, Stray, Wires},
     clock::Clock,
     config::GatewayConfig,
     directory::{Directory, View},
     doors::{Doors, Letterbox, Mail},
-    link::Ask,
+    link::{Ask, Link},
     process::Links,
-    refuse::refuse,
+    refuse::{refuse, refuse_for},
     tcp::TcpPort,
     telemetry::metrics::Metrics,
-    udp::UdpPort,
+    udp::{Inbox, UdpPort},
 };
 
 /// Datagrams and letters handled before the timer is looked at again.
@@ -65,14 +66,26 @@ pub(crate) struct Lane {
     stopping: bool,
     /// Shards that want this gateway empty.
     drained_by: BTreeSet<u32>,
-    buffer: Vec<u8>,
+    /// For what is said without the board.
+    wires: LaneWires,
+    /// Whether what is new is let in.
+    admission: Admission,
+    /// Its rate as metrics know it.
+    told_rate: u32,
+    inbox: Inbox,
 }
 
 impl Lane {
     pub(crate) fn new(config: LaneConfig, letterbox: Letterbox) -> Self {
         let reads_udp = config.board.lane == 0;
-        let buffer = if reads_udp { vec![0; config.gateway.limits.message_bytes_max] } else { Vec::new() };
+        let inbox = if reads_udp { Inbox::new(config.gateway.limits.message_bytes_max) } else { Inbox::default() };
+        let lanes = u32::try_from(config.doors.count()).unwrap_or(u32::MAX);
+        let limits = AdmissionLimits { lanes, ..config.gateway.limits.admission.clone() };
+        // Different for each life, so that nobody outside can choose whom it takes for whom.
+        let seed = config.board.incarnation ^ config.board.lane as u64;
+        let admission = Admission::new(limits, seed, config.clock.now_us());
         Self {
+            wires: config.wires(),
             config,
             letterbox,
             reads_udp,
@@ -80,7 +93,9 @@ impl Lane {
             relay: None,
             stopping: false,
             drained_by: BTreeSet::new(),
-            buffer,
+            admission,
+            told_rate: 0,
+            inbox,
         }
     }
 
@@ -150,7 +165,7 @@ impl Lane {
     fn handle(&mut self, mail: Mail) {
         let now_ms = self.config.clock.now_ms();
         match mail {
-            Mail::Message { flow, bytes } => return self.message(now_ms, flow, &bytes),
+            Mail::Message { flow, bytes, arrived } => return self.message(now_ms, flow, &bytes, arrived),
             Mail::DirectoryChanged => return self.directory_changed(),
             Mail::Drain => self.stopping = true,
             Mail::Draining { shard, draining: true } => drop(self.drained_by.insert(shard)),
@@ -176,6 +191,7 @@ impl Lane {
 
     fn directory_changed(&mut self) {
         let Some(view) = self.config.directory.load_full() else { return };
+        self.admission.set_view(&view);
         match self.board.as_mut() {
             Some(board) => board.set_view(view),
             None => {
@@ -185,31 +201,60 @@ impl Lane {
         }
     }
 
-    fn message(&mut self, now_ms: u64, flow: Flow, bytes: &[u8]) {
+    fn message(&mut self, now_ms: u64, flow: Flow, bytes: &[u8], arrived: Moment) {
         self.config.board.metrics.sip_in(bytes);
         let draining = self.draining();
         self.look_at_leases(now_ms);
-        match self.board.as_mut() {
-            Some(board) if !(draining && is_new(bytes) && !board.knows_of(bytes)) => {
-                match self.relay.as_ref().map_or(Passage::Here, |relay| relay.sort(flow, bytes)) {
-                    Passage::Here => board.receive(now_ms, flow, bytes),
-                    passage => self.pass(passage),
+        let Some(board) = self.board.as_ref() else { return self.refuse(flow, refuse(bytes)) };
+        if draining && is_new(bytes) && !board.knows_of(bytes) {
+            return self.refuse(flow, refuse(bytes));
+        }
+        // What only passes through is another gateway's, which has let it in.
+        match self.relay.as_ref().map_or(Passage::Here, |relay| relay.sort(flow, bytes)) {
+            Passage::Here => {}
+            passage => return self.pass(passage),
+        }
+        match self.judge(flow, bytes, arrived) {
+            Verdict::Pass => {
+                if let Some(board) = self.board.as_mut() {
+                    board.receive(now_ms, flow, bytes);
                 }
             }
-            Some(_) | None => {
-                if let Some(refusal) = refuse(bytes) {
-                    self.config.board.metrics.sip_out(&refusal);
-                    self.config.wires().send(flow, refusal);
-                }
-            }
+            Verdict::Refuse { retry_after_seconds } => self.refuse(flow, refuse_for(bytes, retry_after_seconds)),
+            Verdict::Drop => {}
+        }
+    }
+
+    /// Whether a message may cost anything: before it is parsed.
+    fn judge(&mut self, flow: Flow, bytes: &[u8], arrived: Moment) -> Verdict {
+        let delay_us = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // Without a leader commands wait, and calls may wait with them; only who answers can be asked too much.
+        let links = self.config.links.load();
+        let pending = links.values().filter(|link| link.in_sync()).map(Link::pending).sum();
+        let before = self.admission.counts();
+        let verdict = self.admission.judge(self.config.clock.now_us(), flow.remote.ip(), bytes, pending, delay_us);
+        let (metrics, rate) = (&self.config.board.metrics, self.admission.rate());
+        metrics.admission(&before, &self.admission.counts());
+        if rate != self.told_rate {
+            metrics.admission_rate.inc_by(i64::from(rate) - i64::from(self.told_rate));
+            self.told_rate = rate;
+        }
+        verdict
+    }
+
+    /// Says an answer for which nothing is kept.
+    fn refuse(&mut self, flow: Flow, refusal: Option<Bytes>) {
+        if let Some(refusal) = refusal {
+            self.config.board.metrics.sip_out(&refusal);
+            self.wires.send(flow, refusal);
         }
     }
 
     /// Sends what is not for the board.
-    fn pass(&self, passage: Passage) {
+    fn pass(&mut self, passage: Passage) {
         if let Passage::Forward { flow, bytes } | Passage::Answer { flow, bytes } = passage {
             self.config.board.metrics.relayed.inc();
-            self.config.wires().send(flow, bytes);
+            self.wires.send(flow, bytes);
         }
     }
 
@@ -247,17 +292,17 @@ impl Lane {
             let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
             self.config.doors.hand_all(|| Mail::FlowFailed(flow));
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut inbox = std::mem::take(&mut self.inbox);
         for _ in 0..BURST_MAX {
-            let Some((length, remote)) = self.config.udp.receive(&mut buffer) else { break };
-            let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
-            self.datagram(flow, &buffer[..length]);
+            let Some(received) = self.config.udp.receive(&mut inbox) else { break };
+            let flow = Flow { transport: Transport::Udp, remote: received.from, connection: 0 };
+            self.datagram(flow, inbox.datagram(received.length), received.arrived);
         }
-        self.buffer = buffer;
+        self.inbox = inbox;
     }
 
     /// To the lane of its call: most often, and always when there is one lane, this one.
-    fn datagram(&mut self, flow: Flow, bytes: &[u8]) {
+    fn datagram(&mut self, flow: Flow, bytes: &[u8], arrived: Moment) {
         let view = self.config.directory.load();
         let lane = match view.as_ref().filter(|_| self.config.doors.count() > 1) {
             Some(view) => match sip::peek(&view.keys, bytes) {
@@ -267,8 +312,8 @@ impl Lane {
             None => 0,
         };
         if lane == self.config.board.lane {
-            self.message(self.config.clock.now_ms(), flow, bytes);
-        } else if !self.config.doors.hand_message(lane, flow, Bytes::copy_from_slice(bytes)) {
+            self.message(self.config.clock.now_ms(), flow, bytes, arrived);
+        } else if !self.config.doors.hand_message(lane, flow, Bytes::copy_from_slice(bytes), arrived) {
             self.config.board.metrics.datagrams_dropped.inc();
         }
     }
@@ -285,6 +330,7 @@ impl LaneConfig {
         let (host, port) = &self.advertised;
         let mut endpoint = EndpointConfig::new(view.secret, &view.realm, host, *port);
         endpoint.tls_port = self.tls_port.unwrap_or(*port);
+        endpoint.names = view.names();
         endpoint.incarnation = self.board.incarnation;
         endpoint.setup_wait_ms = self.gateway.setup_wait_ms;
         endpoint.limits.legs_max = self.gateway.limits.legs_max;
@@ -354,7 +400,7 @@ impl Wires for LaneWires {
     }
 
     fn has_room(&self, shard: u32) -> bool {
-        self.links.load().get(&shard).is_some_and(crate::link::Link::has_room)
+        self.links.load().get(&shard).is_some_and(Link::has_room)
     }
 
     fn ask(&mut self, shard: u32, ask: Ask) -> bool {

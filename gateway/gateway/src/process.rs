@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     legs_held: Arc<AtomicUsize>,
     media: MediaPlane,
     probe: Arc<Probe>,
+    trunks: SharedTrunks,
+    clock: Clock,
 }
 
 impl Shared {
@@ -88,6 +90,7 @@ impl Shared {
     pub(crate) fn gauge(&self) {
         let pending: usize = self.links.load().values().map(Link::pending).sum();
         self.metrics.commands_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.metrics.trunks(&lock(&self.trunks).standings(self.clock.now_ms()));
         self.metrics.media("open_legs", u64::try_from(self.media.open_legs()).unwrap_or(u64::MAX));
         Count::ALL.iter().for_each(|count| self.metrics.media(count.name(), self.media.count(*count)));
     }
@@ -154,6 +157,7 @@ impl Gateway {
             .collect::<Result<Vec<_>, _>>()?;
         let handles: Vec<Handle> = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
         let (doors, letterboxes) = Doors::new(runtimes.len(), config.limits.datagrams_queued_max);
+        let trunks = SharedTrunks::default();
         let shared = Arc::new(Shared {
             metrics: Arc::clone(&metrics),
             directory: Arc::new(ArcSwapOption::empty()),
@@ -161,6 +165,8 @@ impl Gateway {
             legs_held: Arc::new(AtomicUsize::new(0)),
             media: media.clone(),
             probe: Arc::clone(&probe),
+            trunks: Arc::clone(&trunks),
+            clock,
         });
         let reachable_ip = if sip.ip().is_unspecified() { config.rtp_ip } else { sip.ip() };
         let advertised = config.advertised.clone().unwrap_or_else(|| (reachable_ip.to_string(), sip.port()));
@@ -186,7 +192,6 @@ impl Gateway {
                 metrics: Arc::clone(&metrics),
             },
         );
-        let trunks = SharedTrunks::default();
         let own = Arc::new(Own {
             sip: Some(reachable_ip),
             listeners: [Some(grpc), http].into_iter().flatten().collect(),
@@ -229,8 +234,13 @@ impl Gateway {
         let (names, names_in) = watch::channel(Vec::new());
         match Resolver::system(sip.ip()) {
             Ok(resolver) => {
-                let (trunks, doors) = (Arc::clone(&trunks), doors.clone());
+                let (trunks, doors, tcp) = (Arc::clone(&trunks), doors.clone(), tcp.clone());
                 tasks.spawn(keep(resolver, names_in, move |name, hops| {
+                    // RFC 5922 7.1: the certificate must be for the name that was asked for, whatever DNS says.
+                    let secure = hops.iter().filter(|_| name.transport == sip::Transport::Tls);
+                    if !secure.map(|hop| tcp.name(hop.address, &name.host)).all(|told| told) {
+                        tracing::warn!(host = name.host, "its certificate cannot be asked for its name at present");
+                    }
                     lock(&trunks).set_resolved(clock.now_ms(), name, hops);
                     // It looks at what is due then.
                     doors.hand(0, Mail::DirectoryChanged);

@@ -54,7 +54,6 @@ impl TcpPort {
 
     /// Who is at this address must show a certificate for this name (RFC 5922 7.1) when TLS is spoken to it: to be said before
     /// the first message that is sent there. Without it the certificate must be for the address. False when too many wait.
-    #[expect(dead_code, reason = "for trunks and contacts that are names; who resolves them knows the name")]
     pub(crate) fn name(&self, remote: SocketAddr, name: &str) -> bool {
         self.outgoing.try_send(Outgoing::Name(canonical(remote), name.to_owned())).is_ok()
     }

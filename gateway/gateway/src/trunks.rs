@@ -94,6 +94,7 @@ struct Address {
 }
 
 impl Trunks {
+    #[cfg(test)]
     pub(crate) fn new(now_ms: u64, view: &Arc<View>) -> Self {
         let mut trunks = Self::default();
         trunks.set_view(now_ms, view);

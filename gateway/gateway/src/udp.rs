@@ -4,9 +4,13 @@ use std::{
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket as StdSocket},
     os::fd::AsRawFd as _,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use nix::sys::socket::{self, MsgFlags, SockaddrLike as _, SockaddrStorage, sockopt};
+use nix::sys::{
+    socket::{self, ControlMessageOwned, MsgFlags, SockaddrLike as _, SockaddrStorage, sockopt},
+    time::TimeSpec,
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
@@ -27,8 +31,38 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<StdSocket> {
     } else {
         socket::setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
     }
+    // So that what waited in the buffer is known to have waited.
+    socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// What datagrams are read into.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    control: Vec<u8>,
+}
+
+impl Inbox {
+    /// For datagrams up to this length.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes: vec![0; bytes_max], control: nix::cmsg_space!(TimeSpec) }
+    }
+
+    /// The datagram that was read last.
+    pub(crate) fn datagram(&self, length: usize) -> &[u8] {
+        &self.bytes[..length.min(self.bytes.len())]
+    }
+}
+
+/// Where a datagram came from, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) length: usize,
+    pub(crate) from: SocketAddr,
+    /// When the kernel had it.
+    pub(crate) arrived: Instant,
 }
 
 /// The port that all lanes send from and one lane reads.
@@ -50,16 +84,31 @@ impl UdpPort {
     }
 
     /// The next datagram; `None` when there is none.
-    pub(crate) fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    pub(crate) fn receive(&self, inbox: &mut Inbox) -> Option<Received> {
         for _ in 0..FAILURES_MAX {
-            match self.socket.try_recv_from(buffer) {
-                Ok((length, from)) => return Some((length, SocketAddr::new(from.ip().to_canonical(), from.port()))),
+            match self.socket.try_io(Interest::READABLE, || self.read(inbox)) {
+                Ok(Some(received)) => return Some(received),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 // An ICMP error of an earlier datagram; `failures` tells whose. Reading it has cleared it.
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         None
+    }
+
+    fn read(&self, inbox: &mut Inbox) -> io::Result<Option<Received>> {
+        let mut slices = [IoSliceMut::new(&mut inbox.bytes)];
+        let (control, flags) = (Some(inbox.control.as_mut_slice()), MsgFlags::MSG_DONTWAIT);
+        let message = socket::recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut slices, control, flags)?;
+        let stamps = message.cmsgs().into_iter().flatten();
+        let waited = stamps.filter_map(|it| match it {
+            ControlMessageOwned::ScmTimestampns(at) => Some(since(at)),
+            _ => None,
+        });
+        let now = Instant::now();
+        let arrived = waited.max().and_then(|waited| now.checked_sub(waited)).unwrap_or(now);
+        let from = message.address.as_ref().and_then(address_of);
+        Ok(from.map(|from| Received { length: message.bytes, from, arrived }))
     }
 
     /// Sends, or loses the datagram as the network may; false when it was lost here.
@@ -102,6 +151,12 @@ impl UdpPort {
     }
 }
 
+/// How long ago that was; a clock that was set back says: just now.
+fn since(at: TimeSpec) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from(at))
+}
+
 fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     address.family()?;
     let address = address
@@ -118,6 +173,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn what_waited_in_the_kernel_is_known_to_have_waited() {
+        let port = UdpPort::new(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let far = StdSocket::bind("127.0.0.1:0").unwrap();
+        let to = port.socket.local_addr().unwrap();
+        let before = Instant::now();
+        far.send_to(b"hello", to).unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        port.ready().await.unwrap();
+        let mut inbox = Inbox::new(16);
+        let received = port.receive(&mut inbox).unwrap();
+        assert_eq!((inbox.datagram(received.length), received.from), (b"hello".as_slice(), far.local_addr().unwrap()));
+        let waited = received.arrived.elapsed();
+        assert!(
+            waited >= Duration::from_millis(25) && waited <= before.elapsed() + Duration::from_millis(5),
+            "{waited:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_far_end_that_is_not_there_is_noticed_at_once_and_the_next_datagram_still_leaves() {
         let port = UdpPort::new(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
         let nobody = StdSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -130,7 +204,7 @@ mod tests {
                 if !failed.is_empty() {
                     return failed;
                 }
-                let _ = port.receive(&mut [0; 16]);
+                let _ = port.receive(&mut Inbox::new(16));
             }
         });
         assert_eq!(failed.await.unwrap(), [nobody]);

@@ -50,6 +50,8 @@ pub(crate) struct Offered {
     pub(crate) session_line: String,
     /// From another gateway, which may have answered already.
     pub(crate) adopted: bool,
+    /// Its shard has the call, and may give it to another gateway.
+    pub(crate) taken: bool,
     pub(crate) reliable: Reliable,
 }
 

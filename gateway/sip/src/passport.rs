@@ -340,5 +340,5 @@ fn open_early(early: Early, dialog: &Dialog, media: Option<RemoteMedia>) -> Resu
     }
     let (key, cseq, session_line) = (early.key, dialog.remote_cseq, early.session_line);
     let reliable = Reliable { wanted: early.reliable, ..Reliable::default() };
-    Ok(Box::new(Offered { key, cseq, echo, offer, alerted: false, session_line, adopted: true, reliable }))
+    Ok(Box::new(Offered { key, cseq, echo, offer, alerted: false, session_line, adopted: true, taken: true, reliable }))
 }

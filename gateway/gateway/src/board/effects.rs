@@ -1,8 +1,9 @@
 //! What happened on the SIP side, translated once into commands and media. One arm per effect.
 
+use bytes::Bytes;
 use media::{MediaKey, Remote, Srtp};
 use proto::v1::{self, command::Kind};
-use sip::{Effect, EndCause, LegId, LocalMedia, Millis, RegisterId, RegisterOutcome, RemoteMedia};
+use sip::{Effect, EndCause, Flow, LegId, LocalMedia, Millis, RegisterId, RegisterOutcome, RemoteMedia};
 
 use super::{Board, LegPhase, Stage, Standing, Stray, orders::CALLER};
 use crate::link::{Ticket, Urgency};
@@ -14,6 +15,8 @@ struct Offered {
     caller: String,
     caller_name: String,
     passport: Vec<u8>,
+    /// Its sound would go where nothing is sent.
+    deaf: bool,
 }
 
 /// A REFER as the endpoint tells it.
@@ -36,14 +39,12 @@ impl Board {
     pub(super) fn carry_out(&mut self, now_ms: u64) {
         while let Some(effect) = self.endpoint.poll() {
             match effect {
-                Effect::Send { flow, bytes } => {
-                    self.config.metrics.sip_out(&bytes);
-                    self.wires.send(flow, bytes);
-                }
-                Effect::Offered { leg, number, caller, caller_name, hidden, media: _, passport } => {
+                Effect::Send { flow, bytes } => self.send(now_ms, flow, bytes),
+                Effect::Offered { leg, number, caller, caller_name, hidden, media, passport } => {
                     // RFC 3323: who asks for privacy is nobody to agents, screens and records.
                     let (caller, caller_name) = if hidden { Default::default() } else { (caller, caller_name) };
-                    self.offered(now_ms, Offered { id: leg, number, caller, caller_name, passport });
+                    let deaf = media.is_some_and(|media| !self.may_hear(&media));
+                    self.offered(now_ms, Offered { id: leg, number, caller, caller_name, passport, deaf });
                 }
                 Effect::Ringing { leg } => self.rings_outside(key(leg)),
                 Effect::Answered { leg, media, passport } => self.answered(now_ms, leg, &media, passport),
@@ -52,7 +53,8 @@ impl Board {
                 Effect::Referred { leg, to, user, ours, replaces } => {
                     self.referred(now_ms, leg, Referred { to, user, ours, replaces });
                 }
-                Effect::Redirected { leg, contacts } => {
+                Effect::Redirected { leg, mut contacts } => {
+                    contacts.retain(|contact| self.may_call(contact));
                     if let Some(leg) = self.legs.get_mut(&key(leg)) {
                         leg.moved_to = Some(Box::new(contacts));
                     }
@@ -80,10 +82,11 @@ impl Board {
 
     /// A caller wants in: the shard decides.
     fn offered(&mut self, now_ms: u64, offered: Offered) {
-        let Offered { id, number, caller, caller_name, passport } = offered;
+        let Offered { id, number, caller, caller_name, passport, deaf } = offered;
         let key = key(id);
         let slot = self.place_of_source(now_ms);
-        let welcome = slot.is_ok()
+        let welcome = !deaf
+            && slot.is_ok()
             && self.stage == Stage::Serving
             && self.legs.len() < self.config.legs_max
             && self.wires.has_room(id.shard);
@@ -105,18 +108,61 @@ impl Board {
         let ticket = Ticket::Offer { call: id.call, birth };
         if welcome && self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent) {
             self.config.metrics.calls_offered.inc();
+            let reading = self.reading.as_mut().and_then(|reading| Some((reading.flow, reading.invite.take()?)));
+            self.invites.extend(reading.map(|invite| (key, invite)));
             return;
         }
         if let Some(leg) = self.legs.get_mut(&key) {
             leg.standing = Standing::Unknown;
         }
         self.config.metrics.calls_refused.inc();
-        self.end(now_ms, key, v1::EndCause::Failed, 503, "");
+        let (cause, status) = if deaf { (v1::EndCause::Media, 488) } else { (v1::EndCause::Failed, 503) };
+        self.end(now_ms, key, cause, status, "");
+    }
+
+    /// A request that goes to an address which somebody has named goes only where calls may go; what goes back by the
+    /// connection it came over goes to whom we have talked with.
+    fn send(&mut self, now_ms: u64, flow: Flow, bytes: Bytes) {
+        if flow.connection == 0 && !bytes.starts_with(b"SIP/2.0 ") && !self.egress.allows(flow.remote) {
+            self.config.metrics.egress_refused.inc();
+            tracing::debug!("a request is not sent where no calls go");
+            return self.endpoint.flow_failed(Millis(now_ms), flow);
+        }
+        self.config.metrics.sip_out(&bytes);
+        self.wires.send(flow, bytes);
+    }
+
+    /// Whether somebody may be called there whom a far end has named.
+    fn may_call(&self, uri: &str) -> bool {
+        let may = is_tel(uri) || self.egress.allows_uri(uri);
+        if !may {
+            self.config.metrics.egress_refused.inc();
+        }
+        may
+    }
+
+    /// Whether sound may be sent where this description says.
+    fn may_hear(&self, media: &RemoteMedia) -> bool {
+        let may = self.egress.allows_media(media.address);
+        if !may {
+            self.config.metrics.egress_refused.inc();
+        }
+        may
+    }
+
+    /// Sound goes to where the far end says that it listens, if it may.
+    pub(super) fn connect(&mut self, id: LegId, media: &RemoteMedia) {
+        if self.may_hear(media) {
+            self.media.connect(key(id), remote(media, self.endpoint.local_media(id)));
+        }
     }
 
     /// Somebody whom we rang has answered.
     fn answered(&mut self, now_ms: u64, id: LegId, media: &RemoteMedia, passport: Vec<u8>) {
         let key = key(id);
+        if !self.may_hear(media) {
+            return self.end(now_ms, key, v1::EndCause::Media, 488, "");
+        }
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.stands()) else { return };
         leg.answered = true;
         let (birth, tenure, parent) = (leg.birth, leg.tenure, leg.parent());
@@ -143,7 +189,7 @@ impl Board {
         let held = matches!(media.direction, sip::Direction::SendOnly | sip::Direction::Inactive);
         let (news, tenure, parent) = (held != leg.held && leg.answered && id.leg != CALLER, leg.tenure, leg.parent());
         leg.held = held;
-        self.media.connect(key(id), remote(media, self.endpoint.local_media(id)));
+        self.connect(id, media);
         if news {
             let command = Kind::HoldLeg(v1::HoldLeg { call: id.call, leg: id.leg, tenure, held });
             self.ask(id.shard, command, Urgency::Urgent, None, parent);
@@ -153,7 +199,12 @@ impl Board {
     /// An agent's phone wants its call transferred: the shard decides whether and whereto.
     fn referred(&mut self, now_ms: u64, id: LegId, referred: Referred) {
         let Referred { to, user, ours, replaces } = referred;
-        let kind = match ours || to.starts_with("tel:") {
+        if self.egress.is_own(&to) || !(ours || self.may_call(&to)) {
+            // The leg lives: it has just asked.
+            let _ = self.endpoint.answer_refer(Millis(now_ms), id, 603);
+            return;
+        }
+        let kind = match ours || is_tel(&to) {
             true => v1::target::Kind::Number(user),
             false => v1::target::Kind::Sip(to),
         };
@@ -172,6 +223,11 @@ impl Board {
     fn register(&mut self, now_ms: u64, registering: Registering) {
         let Registering { id, shard, binding } = registering;
         self.config.metrics.registrations.inc();
+        // Over a connection nothing else is called than that.
+        if !binding.flow && binding.expires_seconds > 0 && !self.may_call(first_hop(&binding)) {
+            return self.endpoint.answer_register(Millis(now_ms), id, RegisterOutcome::Refused);
+        }
+        self.attach(shard, &binding);
         let asked = self.wires.has_room(shard)
             && self.ask(shard, Kind::RegisterContact(binding), Urgency::Urgent, Some(Ticket::Register(id)), None);
         if !asked {
@@ -180,12 +236,24 @@ impl Board {
     }
 }
 
+/// Where an INVITE to a contact goes at first: what is behind another proxy is that proxy's to judge (RFC 3327).
+fn first_hop(binding: &v1::RegisterContact) -> &str {
+    match binding.path.split(',').next() {
+        Some(hop) if !hop.trim().is_empty() => hop.trim(),
+        _ => &binding.contact,
+    }
+}
+
+fn is_tel(uri: &str) -> bool {
+    uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"))
+}
+
 pub(super) fn key(id: LegId) -> MediaKey {
     MediaKey { call: id.call, leg: id.leg }
 }
 
 /// SIP's words for media in the media plane's.
-pub(super) fn remote(media: &RemoteMedia, local: Option<&LocalMedia>) -> Remote {
+fn remote(media: &RemoteMedia, local: Option<&LocalMedia>) -> Remote {
     Remote {
         address: media.address,
         codec: match media.codec {

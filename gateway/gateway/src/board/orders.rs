@@ -8,7 +8,6 @@ use sip::{Invite, LegId, LocalMedia, Millis};
 
 use super::{
     Board, Hears, LegPhase, Stage, Standing,
-    effects::remote,
     leg::{Saying, Want},
 };
 
@@ -60,6 +59,9 @@ impl Board {
             return;
         }
         let first = order.revision > leg.revision;
+        if leg.standing == Standing::Asked {
+            self.endpoint.taken(LegId { shard, call: key.call, leg: key.leg });
+        }
         leg.revision = order.revision;
         leg.standing = Standing::Known;
         if matches!(order.want, Some(Told::Yield(_))) {
@@ -271,8 +273,8 @@ impl Board {
             self.ended(key, v1::EndCause::Lost, 0);
             return false;
         }
-        if let Some(media) = self.endpoint.remote_media(id) {
-            self.media.connect(key, remote(media, self.endpoint.local_media(id)));
+        if let Some(media) = self.endpoint.remote_media(id).cloned() {
+            self.connect(id, &media);
         }
         if let Some(leg) = self.legs.get_mut(&key) {
             leg.answered = true;

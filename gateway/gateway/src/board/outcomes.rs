@@ -1,10 +1,11 @@
 //! The shard's answers to what this board asked.
 
+use bytes::Bytes;
 use media::MediaKey;
 use proto::v1::{self, RejectionCode};
-use sip::{LegId, Millis, RegisterOutcome};
+use sip::{Flow, LegId, Millis, RegisterOutcome};
 
-use super::{Board, Standing};
+use super::{Board, LegPhase, Standing, Stray};
 use crate::link::{Ticket, Verdict};
 
 impl Board {
@@ -31,24 +32,41 @@ impl Board {
 
     fn offer_outcome(&mut self, now_ms: u64, key: MediaKey, birth: u32, verdict: Verdict) {
         let Some(shard) = self.legs.get(&key).filter(|leg| leg.birth == birth).map(|leg| leg.shard) else { return };
+        let invite = self.invites.remove(&key);
         let epoch = self.epoch(shard);
         let Some(leg) = self.legs.get_mut(&key) else { return };
         match verdict {
             Verdict::Accepted => {
                 leg.standing = Standing::Known;
                 leg.seen = epoch;
+                self.endpoint.taken(LegId { shard, call: key.call, leg: key.leg });
                 if leg.revision == 0 {
                     self.limbo.push_back((now_ms + self.config.limbo_ms, key, birth));
                 }
             }
             // It has ended meanwhile, and the end travels behind the offer.
             Verdict::Rejected(_) if !leg.stands() => {}
+            // It has come here meanwhile, as its orders say.
+            Verdict::Rejected(RejectionCode::WrongState) if leg.revision > 0 => leg.standing = Standing::Known,
+            Verdict::Rejected(RejectionCode::WrongState) if invite.is_some() => {
+                leg.standing = Standing::Unknown;
+                self.elsewhere(key, shard, invite);
+            }
             Verdict::Rejected(code) => {
                 leg.standing = Standing::Unknown;
                 self.config.metrics.calls_refused.inc();
                 self.end(now_ms, key, v1::EndCause::Rejected, status_of(code), "");
             }
         }
+    }
+
+    /// Another gateway has the call, or it is over: the INVITE goes where it is, and is refused when it is nowhere.
+    fn elsewhere(&mut self, key: MediaKey, shard: u32, invite: Option<(Flow, Bytes)>) {
+        let Some((flow, bytes)) = invite else { return };
+        self.endpoint.forget(LegId { shard, call: key.call, leg: key.leg });
+        self.set_phase(key, LegPhase::Ended);
+        self.remove(key);
+        self.wires.locate(Stray { shard: Some(shard), call: key.call, flow, bytes });
     }
 
     /// Whether the transfer that a phone has asked for is under way.

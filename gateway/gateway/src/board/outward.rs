@@ -99,7 +99,8 @@ impl Board {
         let Some(outward) = leg.outward.take() else { return false };
         let failed = retry(cause, status, outward.rang);
         if failed {
-            lock(&self.config.trunks).call_failed(now_ms, outward.at, status, 0);
+            let rest_seconds = self.reading.as_ref().map_or(0, |reading| reading.retry_after_seconds);
+            lock(&self.config.trunks).call_failed(now_ms, outward.at, status, rest_seconds);
         } else if status != 0 && cause != EndCause::Ordered {
             lock(&self.config.trunks).call_went(outward.at);
         }
@@ -114,12 +115,19 @@ impl Board {
 
     /// The place of a call that comes in, on the trunk of whoever brings it; none without a trunk.
     pub(super) fn place_of_source(&self, now_ms: u64) -> Result<Option<Slot>, Full> {
-        let Some(source) = self.source else { return Ok(None) };
+        let Some(reading) = &self.reading else { return Ok(None) };
         let mut trunks = lock(&self.config.trunks);
-        match trunks.trunk_of(source) {
+        match trunks.trunk_of(reading.flow.remote.ip()) {
             Some(trunk) => trunks.begin(now_ms, &trunk).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// A call that stands already has its place on the trunk of its far end, however full that is.
+    pub(super) fn count_on_trunk(&mut self, key: MediaKey, id: LegId) {
+        let (Some(flow), Some(leg)) = (self.endpoint.flow(id), self.legs.get_mut(&key)) else { return };
+        let mut trunks = lock(&self.config.trunks);
+        leg.slot = trunks.trunk_of(flow.remote.ip()).and_then(|trunk| trunks.count(&trunk.name));
     }
 
     // -- what trunks send for themselves -----------------------------------------------------------------------
@@ -156,7 +164,8 @@ impl Board {
     }
 
     pub(super) fn pinged(&self, now_ms: u64, id: PingId, status: u16) {
-        lock(&self.config.trunks).pinged(now_ms, id.0, status, 0);
+        let rest_seconds = self.reading.as_ref().map_or(0, |reading| reading.retry_after_seconds);
+        lock(&self.config.trunks).pinged(now_ms, id.0, status, rest_seconds);
     }
 
     pub(super) fn bound(&self, now_ms: u64, id: BindingId, status: u16, expires_seconds: u32) {

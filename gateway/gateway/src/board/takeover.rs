@@ -7,7 +7,7 @@ use media::MediaKey;
 use proto::v1::{self, Order, RejectionCode, command::Kind, takeover::Rang};
 use sip::{Adopted, LegId, LocalMedia, Millis};
 
-use super::{Board, LegPhase, Standing, effects::remote, leg::Leg, leg::Want, orders::want_of};
+use super::{Board, LegPhase, Standing, leg::Leg, leg::Want, orders::want_of};
 use crate::link::{Ticket, Urgency, Verdict};
 
 /// Calls that come at once are taken over in portions, so that answers, sound and other calls are not kept waiting.
@@ -104,7 +104,11 @@ impl Board {
             };
             return self.endpoint.take_back(Millis(now_ms), id, invite, &takeover.former_sip);
         }
-        match self.endpoint.adopt(Millis(now_ms), id, &takeover.passport) {
+        let adopted = self.endpoint.adopt(Millis(now_ms), id, &takeover.passport);
+        if adopted.is_ok() {
+            self.count_on_trunk(key, id);
+        }
+        match adopted {
             Ok(Adopted::Offered) => self.set_phase(key, LegPhase::Offered),
             Ok(Adopted::Up) => self.anchor(now_ms, key, id),
             Err(error) => {
@@ -125,8 +129,8 @@ impl Board {
             }
         }
         let Some(media) = self.open(key) else { return self.end(now_ms, key, v1::EndCause::Media, 503, "") };
-        if let Some(media) = self.endpoint.remote_media(id) {
-            self.media.connect(key, remote(media, self.endpoint.local_media(id)));
+        if let Some(media) = self.endpoint.remote_media(id).cloned() {
+            self.connect(id, &media);
         }
         if self.endpoint.reoffer(Millis(now_ms), id, media).is_err() {
             self.ended(key, v1::EndCause::Lost, 0);
@@ -193,8 +197,12 @@ impl Board {
             && until_ms <= now_ms
         {
             self.limbo.pop_front();
-            let silent = |leg: &Leg| leg.birth == birth && leg.revision == 0 && leg.stands();
-            if self.legs.get(&key).is_some_and(silent) {
+            let silent = |leg: &&Leg| leg.birth == birth && leg.revision == 0 && leg.stands();
+            let Some(shard) = self.legs.get(&key).filter(silent).map(|leg| leg.shard) else { continue };
+            if self.doubted.contains(&shard) {
+                // It cannot have said anything.
+                self.limbo.push_back((now_ms + self.config.limbo_ms, key, birth));
+            } else {
                 self.doubt(key);
             }
         }

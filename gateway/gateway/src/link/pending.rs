@@ -42,7 +42,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) enum Settled {
     /// Final: tell who asked.
-    Final(Ask, Verdict),
+    Final(Box<Ask>, Verdict),
     /// The same command goes out again, with the same id.
     Again,
     /// The session is over; ask there.
@@ -155,7 +155,7 @@ impl Pending {
         if let Some(submitting) = entry.submitting {
             submitting.end(&verdict);
         }
-        Settled::Final(entry.ask, verdict)
+        Settled::Final(Box::new(entry.ask), verdict)
     }
 
     fn park(&mut self, number: u64) -> Settled {

@@ -8,7 +8,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::tcp::connection::Close;
+use crate::{admission::AdmissionCounts, tcp::connection::Close, trunks::Standing};
+
+mod trunks;
+
+use trunks::TrunkMetrics;
 
 type Labels = [(&'static str, &'static str); 1];
 
@@ -73,6 +77,8 @@ pub(crate) struct Metrics {
     pub(crate) calls_offered: Counter,
     pub(crate) calls_refused: Counter,
     pub(crate) registrations: Counter,
+    pub(crate) flows_lost: Counter,
+    pub(crate) egress_refused: Counter,
     pub(crate) orders: Counter,
     pub(crate) legs_lost: Counter,
     pub(crate) take_overs: Counter,
@@ -82,6 +88,7 @@ pub(crate) struct Metrics {
     pub(crate) datagrams_dropped: Counter,
     pub(crate) link_sessions: Counter,
     pub(crate) commands_pending: Gauge<i64, AtomicI64>,
+    pub(crate) admission_rate: Gauge<i64, AtomicI64>,
     pub(crate) connections_refused: Counter,
     pub(crate) certificate_reloads: Counter,
     connections: [Gauge<i64, AtomicI64>; TRANSPORTS.len()],
@@ -90,6 +97,8 @@ pub(crate) struct Metrics {
     outcomes: [Counter; OUTCOMES.len()],
     sip_in: [Counter; KINDS.len()],
     sip_out: [Counter; KINDS.len()],
+    trunks: TrunkMetrics,
+    admission: [Counter; AdmissionCounts::NAMES.len()],
     media: Family<Labels, Gauge<i64, AtomicI64>>,
 }
 
@@ -104,6 +113,8 @@ impl Metrics {
         let calls_offered = counter("calls_offered", "INVITEs that were put to a shard");
         let calls_refused = counter("calls_refused", "INVITEs refused because no shard could take them");
         let registrations = counter("registrations", "Authenticated REGISTERs");
+        let flows_lost = counter("flows_lost", "Contacts unbound because their connection was closed");
+        let egress_refused = counter("egress_refused", "Addresses named by far ends where nothing is sent");
         let orders = counter("orders", "Orders heard from shards");
         let legs_lost = counter("legs_lost", "Legs that only one side knew, ended");
         let take_overs = counter("take_overs", "Legs of other gateways that were gone on with here");
@@ -120,12 +131,16 @@ impl Metrics {
             gauge
         };
         let commands_pending = gauge("commands_pending", "Commands without an outcome");
+        let admission_rate = gauge("admission_rate", "New requests a second that all lanes together let in at present");
         let media = Family::default();
+        let trunks = TrunkMetrics::new(&mut registry);
         registry.register("media", "The media plane's own counts", media.clone());
         Self {
             calls_offered,
             calls_refused,
             registrations,
+            flows_lost,
+            egress_refused,
             orders,
             legs_lost,
             take_overs,
@@ -135,6 +150,8 @@ impl Metrics {
             datagrams_dropped,
             link_sessions,
             commands_pending,
+            admission_rate,
+            trunks,
             connections_refused,
             certificate_reloads,
             connections: gauges(
@@ -155,6 +172,13 @@ impl Metrics {
             outcomes: counters(&mut registry, "outcomes", "Outcomes of commands", "result", &OUTCOMES),
             sip_in: counters(&mut registry, "sip_in", "SIP messages received", "kind", &KINDS),
             sip_out: counters(&mut registry, "sip_out", "SIP messages sent", "kind", &KINDS),
+            admission: counters(
+                &mut registry,
+                "admission",
+                "SIP messages by whether they were let in, and why not",
+                "verdict",
+                &AdmissionCounts::NAMES,
+            ),
             media,
             registry,
         }
@@ -191,6 +215,20 @@ impl Metrics {
 
     pub(crate) fn sip_in(&self, bytes: &[u8]) {
         self.sip_in[kind(bytes)].inc();
+    }
+
+    /// All trunks as they are now.
+    pub(crate) fn trunks(&self, standings: &[Standing]) {
+        self.trunks.set(standings);
+    }
+
+    /// What a lane's admission has decided since it was last told.
+    pub(crate) fn admission(&self, before: &AdmissionCounts, now: &AdmissionCounts) {
+        for ((counter, before), now) in self.admission.iter().zip(before.all()).zip(now.all()) {
+            if now > before {
+                counter.inc_by(now - before);
+            }
+        }
     }
 
     pub(crate) fn sip_out(&self, bytes: &[u8]) {

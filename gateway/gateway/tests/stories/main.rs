@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod calls;
+mod egress;
 mod failures;
 mod operation;
+mod overload;
 mod peer;
 mod shard;
 mod takeover;

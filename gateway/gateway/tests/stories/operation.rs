@@ -139,6 +139,19 @@ fn md5(text: &str) -> String {
 }
 
 async fn register(peer: &mut Peer, agent: &str, password: &str) {
+    register_with(peer, agent, password, "").await;
+}
+
+/// Lets an agent register with the password `right`.
+pub fn enrol(cluster: &Cluster, agent: &str) {
+    let ha1_md5 = Md5::digest(format!("{agent}:cordboard:right")).to_vec();
+    cluster.directory(|view| {
+        view.credentials.push(Credential { agent: agent.into(), shard: 1, ha1_md5, ha1_sha256: vec![0; 32] });
+    });
+}
+
+/// Registers, with further header lines.
+pub async fn register_with(peer: &mut Peer, agent: &str, password: &str, more: &str) {
     peer.send(&peer.register(agent, 1, "")).await;
     let challenge = peer.expect("SIP/2.0 401").await;
     let challenges = challenge.headers("WWW-Authenticate");
@@ -152,7 +165,7 @@ async fn register(peer: &mut Peer, agent: &str, password: &str) {
     let response = md5(&format!("{ha1}:{nonce}:00000001:c:auth:{ha2}"));
     let authorization = format!(
         "Authorization: Digest username=\"{agent}\", realm=\"cordboard\", nonce=\"{nonce}\", uri=\"{uri}\", \
-         response=\"{response}\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"c\"\r\n"
+         response=\"{response}\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"c\"\r\n{more}"
     );
     peer.send(&peer.register(agent, 2, &authorization)).await;
 }
@@ -160,11 +173,7 @@ async fn register(peer: &mut Peer, agent: &str, password: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_registers_with_the_right_password_and_not_with_a_wrong_one() {
     let cluster = Cluster::start(1).await;
-    let ha1 = Md5::digest("agent7:cordboard:right").to_vec();
-    cluster.directory(|view| {
-        let credential = Credential { agent: "agent7".into(), shard: 1, ha1_md5: ha1, ha1_sha256: vec![0; 32] };
-        view.credentials.push(credential);
-    });
+    enrol(&cluster, "agent7");
     let gateway = gateway(&cluster).await;
     let mut phone = Peer::udp(gateway.sip()).await;
     register(&mut phone, "agent7", "wrong").await;
@@ -173,13 +182,13 @@ async fn an_agent_registers_with_the_right_password_and_not_with_a_wrong_one() {
     assert!(cluster.heard().is_empty(), "the shard is not bothered");
     let mut phone = Peer::udp(gateway.sip()).await;
     register(&mut phone, "agent7", "right").await;
+    phone.expect("SIP/2.0 200").await;
     let bound = cluster
         .wait("the binding", |kind| match kind {
             Kind::RegisterContact(bound) => Some(bound.clone()),
             _ => None,
         })
         .await;
-    phone.expect("SIP/2.0 200").await;
     assert_eq!((bound.agent.as_str(), bound.gateway.as_str(), bound.expires_seconds), ("agent7", "g1", 300));
     assert!(bound.contact.contains(&phone.address.to_string()), "{}", bound.contact);
     gateway.stop().await;

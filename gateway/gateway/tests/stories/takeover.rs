@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use gateway::Gateway;
-use proto::v1::{Alert, EndCause, Gone, Yield, command::Kind, order::Want};
+use proto::v1::{Alert, EndCause, Gone, RejectionCode, Yield, command::Kind, order::Want};
 
 use crate::{
     calls::{listen, ring, talk},
@@ -81,7 +81,7 @@ async fn a_talking_call_goes_on_at_another_gateway_and_the_former_one_forgets_it
     agent.send(&bye.response("200 OK", "", "")).await;
     let ended =
         |kind: &Kind| matches!(kind, Kind::EndLeg(e) if (e.call, e.leg, e.tenure) == (call, 2, 2)).then_some(());
-    cluster.wait("the end of the agent's leg", ended).await;
+    cluster.wait("the end of the leg, told by who has it", ended).await;
     first.stop().await;
     other.stop().await;
 }
@@ -159,6 +159,46 @@ async fn a_request_that_comes_to_the_wrong_gateway_reaches_the_one_that_has_the_
     caller.expect("SIP/2.0 481").await;
     first.stop().await;
     other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_asks_another_gateway_as_well_is_answered_by_the_one_that_has_the_call() {
+    let cluster = Cluster::start(1).await;
+    let first = crate::gateway(&cluster).await;
+    let mut caller = Peer::udp(first.sip()).await;
+    let invite = caller.invite("twice", "5000");
+    caller.send(&invite).await;
+    let call = cluster.offered().await.call;
+    cluster.order(call, 1, Want::Alert(Alert {}));
+    caller.expect("SIP/2.0 180").await;
+    cluster.keep(call, "g1");
+    let other = second(&cluster).await;
+    caller.gateway = other.sip();
+    cluster.reject(RejectionCode::WrongState);
+    caller.send(&invite.replace("branch=z9hG4bKinvtwice", "branch=z9hG4bKagain")).await;
+    let ringing = caller.expect("SIP/2.0 180").await;
+    assert!(ringing.header("Via").contains("z9hG4bKagain"), "{}", ringing.0);
+    assert_eq!(ringing.headers("Via").len(), 1, "the relay took its Via back");
+    cluster.order(call, 1, listen());
+    let ok = caller.expect("SIP/2.0 200").await;
+    assert!(ok.header("Via").contains("z9hG4bKagain") && ok.contact().contains(&first.sip().to_string()), "{}", ok.0);
+    caller.send(&caller.within("ACK", 1, "twice", &ok)).await;
+    confirmed(&cluster, call, 1, 1).await;
+    assert!(cluster.picked(|kind| matches!(kind, Kind::EndLeg(_)).then_some(())).is_empty(), "nothing ended");
+    first.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_over_is_refused_and_not_reported() {
+    let cluster = Cluster::start(1).await;
+    let gateway = crate::gateway(&cluster).await;
+    cluster.reject(RejectionCode::WrongState);
+    let mut caller = Peer::udp(gateway.sip()).await;
+    caller.send(&caller.invite("over", "5000")).await;
+    caller.expect("SIP/2.0 481").await;
+    assert!(cluster.picked(|kind| matches!(kind, Kind::EndLeg(_)).then_some(())).is_empty());
+    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

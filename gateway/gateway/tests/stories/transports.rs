@@ -287,6 +287,8 @@ async fn who_must_show_a_certificate_and_has_none_is_not_heard() {
     let (cluster, files) = (Cluster::start(1).await, Files::new());
     let mut config = secure(&cluster, &files);
     config.limits.probe_ms = 50;
+    // Nothing is ordered for the caller while others are closed.
+    config.limits.limbo_ms = 60_000;
     if let Some(tls) = &mut config.tls {
         tls.client_ca = Some(files.certificate());
     }
@@ -366,6 +368,26 @@ async fn closed(mut stream: impl Both) {
     let mut buffer = [0; 4_096];
     let all = async { while !matches!(stream.read(&mut buffer).await, Ok(0) | Err(_)) {} };
     timeout(PATIENCE, all).await.expect("the gateway closes it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_whose_connection_is_closed_is_registered_no_longer() {
+    let cluster = Cluster::start(1).await;
+    crate::operation::enrol(&cluster, "agent7");
+    let gateway = crate::gateway(&cluster).await;
+    let mut phone = Peer::tcp(gateway.sip()).await;
+    crate::operation::register_with(&mut phone, "agent7", "right", "").await;
+    phone.expect("SIP/2.0 200").await;
+    let bindings = |kind: &Kind| match kind {
+        Kind::RegisterContact(bound) => Some((bound.contact.clone(), bound.expires_seconds, bound.flow)),
+        _ => None,
+    };
+    let (contact, seconds, flow) = cluster.wait("the binding", bindings).await;
+    assert_eq!((seconds, flow), (300, true));
+    drop(phone);
+    let gone = |kind: &Kind| bindings(kind).filter(|(_, seconds, _)| *seconds == 0);
+    assert_eq!(cluster.wait("the end of the binding", gone).await.0, contact);
+    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use proto::v1::{self, EndCause, command::Kind, order::Want};
 
-use crate::{calls::listen, gateway, peer::Peer, shard::Cluster};
+use crate::{calls::listen, gateway, operation::get, peer::Peer, shard::Cluster};
 
 /// A trunk whose one host is this peer; a lower priority is tried first.
 fn trunk(name: &str, peer: &Peer, priority: u32) -> v1::TrunkRoute {
@@ -48,6 +48,26 @@ async fn a_number_leaves_by_the_next_trunk_when_the_first_is_overloaded_and_a_re
     let end = cluster.ended(call, 3).await;
     assert_eq!((end.cause(), end.sip_status), (EndCause::Busy, 486));
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_calls_is_believed_of_a_trunk_that_asserts_it_and_metrics_tell_of_trunks() {
+    for (asserts, caller) in [(true, "+4930"), (false, "ann")] {
+        let cluster = Cluster::start(1).await;
+        cluster.directory(|view| {
+            let addresses = vec!["127.0.0.1".to_owned()];
+            let trunk = v1::Trunk { name: "near".into(), addresses, assert_identity: asserts, ..v1::Trunk::default() };
+            view.routes = vec![v1::TrunkRoute { trunk: Some(trunk) }];
+        });
+        let gateway = gateway(&cluster).await;
+        let mut peer = Peer::udp(gateway.sip()).await;
+        let asserted = "P-Asserted-Identity: <sip:+4930@carrier.example>\r\nCSeq:";
+        peer.send(&peer.invite("who", "5000").replacen("CSeq:", asserted, 1)).await;
+        assert_eq!(cluster.offered().await.caller, caller);
+        let metrics = get(gateway.http().unwrap(), "/metrics").await;
+        assert!(metrics.contains(r#"cordboard_gateway_trunk_calls{trunk="near"} 1"#), "{metrics}");
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::dialog::Dialog;
 use crate::leg::{Audio, Leg, LegState, Offered, Up};
 use crate::message::Request;
 use crate::passport::{self, PassportError};
+use crate::relay;
 use crate::sdp::Origin;
 use crate::tag;
 use crate::timers::LegTimer;
@@ -94,7 +95,10 @@ impl Endpoint {
         let id = LegId { shard, call, leg: 1 };
         let Some(leg) = self.legs.get_mut(&id) else { return false };
         let LegState::Offered(offered) = &mut leg.state else { return false };
-        if !offered.adopted || !access.trunk_allows(flow.remote.ip()) {
+        // Or the caller asked another gateway, which has passed it on.
+        let relayed = relay::source(&self.core.keys, request);
+        let source = relayed.unwrap_or(flow).remote.ip();
+        if !(offered.adopted || relayed.is_some()) || !access.trunk_allows(source) {
             return false;
         }
         let Some(dialog) = Dialog::of_request(request, flow, &leg.token, limits.routes_max) else { return false };

@@ -24,6 +24,16 @@ impl Endpoint {
         }
     }
 
+    /// The shard has accepted this offer: from now on it may be another gateway's. Before, it is nobody else's, and a caller
+    /// whom nobody decides about is refused after `setup_wait_ms` also in doubt.
+    pub fn taken(&mut self, leg: LegId) {
+        if let Some(leg) = self.legs.get_mut(&leg)
+            && let LegState::Offered(offered) = &mut leg.state
+        {
+            offered.taken = true;
+        }
+    }
+
     /// Another gateway goes on with this leg: it is dropped with what it has under way, without a word to anybody and
     /// without `Ended`. What only repeats an ACK stays until its time is over.
     pub fn forget(&mut self, leg: LegId) {
@@ -43,6 +53,9 @@ impl Endpoint {
             return false;
         }
         let Some(leg) = self.legs.get_mut(&id) else { return false };
+        if matches!((&leg.state, timer), (LegState::Offered(offered), LegTimer::Setup) if !offered.taken) {
+            return false;
+        }
         // A 2xx that waits for its ACK was said before; only its end would be begun.
         let repeats = match (&leg.state, timer) {
             (LegState::Up(up), LegTimer::Ok) => up.unacked.as_ref().is_some_and(|unacked| now < unacked.until),

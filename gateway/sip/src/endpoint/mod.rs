@@ -32,7 +32,7 @@ use self::register::PendingRegister;
 use crate::config::EndpointConfig;
 use crate::leg::{Fate, Leg};
 use crate::timers::LEG_TIMERS;
-use crate::types::{BindingId, Effect, LegId, LocalMedia, Millis, PingId, RegisterId, RemoteMedia};
+use crate::types::{BindingId, Effect, Flow, LegId, LocalMedia, Millis, PingId, RegisterId, RemoteMedia};
 
 /// All SIP state of one lane.
 pub struct Endpoint {
@@ -66,6 +66,11 @@ impl Endpoint {
         }
     }
 
+    /// Which hosts are ours beside our own, from now on.
+    pub fn set_names(&mut self, names: Vec<String>) {
+        self.core.config.names = names;
+    }
+
     /// The next effect, in order.
     pub fn poll(&mut self) -> Option<Effect> {
         self.core.effects.pop_front()
@@ -93,6 +98,12 @@ impl Endpoint {
     #[must_use]
     pub fn passport(&self, leg: LegId) -> Option<Vec<u8>> {
         self.legs.get(&leg).and_then(|leg| self.core.passport(leg))
+    }
+
+    /// Where our requests to the far end of a leg go.
+    #[must_use]
+    pub fn flow(&self, leg: LegId) -> Option<Flow> {
+        self.legs.get(&leg).map(|leg| leg.dialog.flow)
     }
 
     /// All legs, in order.

@@ -103,6 +103,7 @@ impl Endpoint {
             session_line,
             reliable,
             adopted: false,
+            taken: false,
         };
         let state = LegState::Offered(Box::new(offered));
         let mut leg = Box::new(Leg { id, token, state, dialog, audio, session, wakes: ASLEEP });

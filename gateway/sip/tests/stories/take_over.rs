@@ -532,6 +532,7 @@ fn in_doubt_nothing_is_begun() {
     desk.endpoint.set_doubt(1, true);
     desk.hear(&invite());
     let caller = desk.offered();
+    desk.endpoint.taken(caller);
     let rings = LegId { shard: 1, call: 77, leg: 2 };
     desk.endpoint.invite(desk.now, rings, invite_to("sip:bob@192.0.2.50:5070"));
     desk.wait(60_000);
@@ -543,6 +544,17 @@ fn in_doubt_nothing_is_begun() {
     desk.says("SIP/2.0 503");
     assert!(desk.told.contains(&Effect::Ended { leg: caller, cause: EndCause::Failed, status: 503 }));
     assert!(desk.told.contains(&Effect::Ended { leg: rings, cause: EndCause::Unreachable, status: 408 }));
+}
+
+#[test]
+fn in_doubt_a_caller_whom_no_shard_has_is_refused_in_time() {
+    let mut desk = desk();
+    desk.endpoint.set_doubt(1, true);
+    desk.hear(&invite());
+    let caller = desk.offered();
+    desk.wait(60_000);
+    desk.says("SIP/2.0 503");
+    desk.ended(caller, EndCause::Failed, 503);
 }
 
 #[test]
