@@ -187,7 +187,8 @@ impl Floor {
     /// # Errors
     /// There is not one.
     pub fn call_id(&self) -> anyhow::Result<String> {
-        let list = self.cluster.ask_until(&["call", "list"], |list| list.as_array().is_some_and(|all| all.len() == 1))?;
+        let list =
+            self.cluster.ask_until(&["call", "list"], |list| list.as_array().is_some_and(|all| all.len() == 1))?;
         list[0]["call"].as_str().map(ToOwned::to_owned).context("a call has an id")
     }
 

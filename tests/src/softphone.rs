@@ -80,13 +80,7 @@ impl Softphone {
     ///
     /// # Errors
     /// It does not start.
-    pub fn start_by(
-        way: &Way,
-        ports: &Ports,
-        server: SocketAddr,
-        user: &str,
-        password: &str,
-    ) -> anyhow::Result<Self> {
+    pub fn start_by(way: &Way, ports: &Ports, server: SocketAddr, user: &str, password: &str) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("cb-phone-").tempdir_in("/tmp")?;
         // It hears SIP over TLS one port above.
         let (sip, keys, rtp) = (ports.run(2)?, ports.one()?, ports.run(20)?);

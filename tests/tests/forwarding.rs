@@ -195,8 +195,13 @@ fn a_circle_of_documents_is_refused_and_a_call_to_ourselves_is_a_loop() -> anyho
     ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let call = floor.dial("5001");
     floor.customer.phone.wait(&call, "the customer waits", |call| call.state == State::Up)?;
-    floor.cluster.ask_until(&["queue", "show", "back"], |queue| queue["calls_waiting"] == 1 || queue["calls_talking"] == 1)?;
-    ensure!(floor.cluster.ask(&["call", "list"])?.as_array().map(Vec::len) == Some(1), "one call, not one inside of another");
+    floor
+        .cluster
+        .ask_until(&["queue", "show", "back"], |queue| queue["calls_waiting"] == 1 || queue["calls_talking"] == 1)?;
+    ensure!(
+        floor.cluster.ask(&["call", "list"])?.as_array().map(Vec::len) == Some(1),
+        "one call, not one inside of another"
+    );
     floor.customer.phone.hang_up(&call);
     floor.cluster.ask_until(&["call", "list"], |list| list.as_array().is_some_and(Vec::is_empty))?;
     Ok(())

@@ -243,7 +243,8 @@ fn a_blind_transfer_that_rings_is_taken_back() -> anyhow::Result<()> {
 
 #[test]
 fn who_calls_and_who_was_called_before_is_told_as_the_documents_say() -> anyhow::Result<()> {
-    let away = "---\nkind: Forwarding\nname: away\nagent: boris\nrules: [{ when: always, to: { number: \"+493012345\" } }]\n";
+    let away =
+        "---\nkind: Forwarding\nname: away\nagent: boris\nrules: [{ when: always, to: { number: \"+493012345\" } }]\n";
     for (outside, assert) in [("caller", true), ("company", false), ("hidden", true), ("hidden", false)] {
         let centre = format!("---\nkind: Centre\nname: main\nnumber: \"+4930123\"\noutside: {outside}\n");
         let trunk = format!("assert_identity: {assert}\ndiversion: true\ndomain: example.net\n");
@@ -259,7 +260,10 @@ fn who_calls_and_who_was_called_before_is_told_as_the_documents_say() -> anyhow:
         ensure!(from.contains(shown), "{outside} {assert}: {}", seen.text);
         ensure!(field(&seen, "Privacy").concat().contains("id") == (outside == "hidden"), "{}", seen.text);
         ensure!(asserted.is_empty() != assert, "{outside} {assert}: {}", seen.text);
-        ensure!(outside != "hidden" || !from.contains("1234") && assert == asserted.contains("@example.net"), "{asserted}");
+        ensure!(
+            outside != "hidden" || !from.contains("1234") && assert == asserted.contains("@example.net"),
+            "{asserted}"
+        );
         ensure!(seen.text.starts_with("INVITE sip:+493012345@example.net SIP/2.0"), "{}", seen.text);
         let history = field(&seen, "History-Info").concat();
         ensure!(history.contains("boris@example.net>;index=1") && history.contains("index=1.1"), "{history}");

@@ -83,7 +83,22 @@ impl Line {
         let (calls, out, repeats) = (BTreeMap::new(), VecDeque::new(), Vec::new());
         let (own_media, their_media) = (BTreeMap::new(), BTreeMap::new());
         let (options, options_heard, door, begun, counter) = (200, 0, None, 0, 0);
-        Self { rule, options, options_heard, door, own, media, own_media, their_media, laws, calls, begun, counter, out, repeats }
+        Self {
+            rule,
+            options,
+            options_heard,
+            door,
+            own,
+            media,
+            own_media,
+            their_media,
+            laws,
+            calls,
+            begun,
+            counter,
+            out,
+            repeats,
+        }
     }
 
     pub(super) fn call(&mut self, gateway: SocketAddr, number: &str, caller: &str) -> String {
