@@ -74,17 +74,20 @@ pub(crate) fn is_token(user: &[u8]) -> bool {
     user.starts_with(PREFIX.as_bytes())
 }
 
-/// The token in a Route value at `host`, ours by its looks.
-pub(crate) fn of_route<'a>(value: &'a [u8], host: &str) -> Option<&'a [u8]> {
+/// The token in a Route value at one of our places (`host:port`), ours by its looks. Another port of our address is another
+/// gateway.
+pub(crate) fn of_route<'a>(value: &'a [u8], places: [&str; 2]) -> Option<&'a [u8]> {
     let start = value.iter().position(|&b| b == b'<').map_or(0, |at| at + 1);
     let uri = value[start..].split(|&b| b == b'>').next()?;
     let rest = uri.strip_prefix(b"sip:").or_else(|| uri.strip_prefix(b"sips:"))?;
     let at = rest.iter().position(|&b| b == b'@')?;
     let (token, place) = (&rest[..at], &rest[at + 1..]);
-    let place = place.strip_prefix(host.as_bytes())?;
-    // The port, or nothing.
-    let ends = place.first().is_none_or(|b| matches!(b, b';' | b':'));
-    (ends && is_token(token)).then_some(token)
+    let place = place.split(|b| matches!(b, b';' | b'?')).next()?;
+    let ours = places.iter().any(|own| {
+        let host = own.rsplit_once(':').map_or(*own, |(host, _)| host);
+        place == own.as_bytes() || place == host.as_bytes()
+    });
+    (ours && is_token(token)).then_some(token)
 }
 
 #[cfg(test)]
@@ -115,9 +118,11 @@ mod tests {
             assert_eq!(Life { host_port: "192.0.2.2:5060".to_owned(), ..life(1) }.flow(token.as_bytes()), None);
             assert_eq!(Life { keys: Keys::new(&[8; 32]), ..life(1) }.flow(token.as_bytes()), None);
             let route = life(1).route(flow, ";transport=tcp");
-            assert_eq!(of_route(route.as_bytes(), "192.0.2.1"), Some(token.as_bytes()), "{route}");
-            assert_eq!(of_route(route.as_bytes(), "192.0.2.2"), None);
-            assert_eq!(of_route(route.as_bytes(), "192.0.2"), None);
+            let of = |place| of_route(route.as_bytes(), ["192.0.2.9:5060", place]);
+            assert_eq!(of("192.0.2.1:5060"), Some(token.as_bytes()), "{route}");
+            assert_eq!([of("192.0.2.1:5061"), of("192.0.2.2:5060"), of("192.0.2:5060")], [None; 3]);
+            let short = route.replace(":5060", "");
+            assert_eq!(of_route(short.as_bytes(), ["192.0.2.1:5060", ""]), Some(token.as_bytes()), "{short}");
         }
     }
 

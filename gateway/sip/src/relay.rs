@@ -46,8 +46,6 @@ pub enum Passage {
 /// Passes messages on. Holds no state: any lane of any gateway can have one.
 pub struct Relay {
     life: Life,
-    /// Host as a URI has it.
-    host: String,
     secure_host_port: String,
     limits: Limits,
 }
@@ -63,8 +61,7 @@ impl Relay {
     #[must_use]
     pub fn new(config: &EndpointConfig) -> Self {
         let life = life(config);
-        let host = life.host_port.rsplit_once(':').map_or("", |(host, _)| host).to_owned();
-        Self { life, host, secure_host_port: write::secure_host_port(config), limits: config.limits }
+        Self { life, secure_host_port: write::secure_host_port(config), limits: config.limits }
     }
 
     /// Which messages are not for the endpoint: responses to what passed here, and requests whose top Route is a flow token
@@ -111,11 +108,15 @@ impl Relay {
         Passage::Answer { flow: echo.flow, bytes: write::finish(echo.response(status, &tag)) }
     }
 
+    fn places(&self) -> [&str; 2] {
+        [&self.life.host_port, &self.secure_host_port]
+    }
+
     /// The flow token in the top Route, ours by its looks.
     fn top_token<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let mut fields = raw::fields(bytes).take(self.limits.headers_max);
         let (_, value) = fields.find(|(name, _)| name.eq_ignore_ascii_case(b"Route"))?;
-        flow_token::of_route(&value[..raw::list_end(value)], &self.host)
+        flow_token::of_route(&value[..raw::list_end(value)], self.places())
     }
 
     /// Whether the Request-URI is a Contact of a gateway of ours.
@@ -190,7 +191,7 @@ impl Relay {
     fn strip<'a>(&self, mut value: &'a [u8]) -> &'a [u8] {
         while !value.is_empty() {
             let end = raw::list_end(value);
-            if flow_token::of_route(value[..end].trim_ascii(), &self.host).is_none() {
+            if flow_token::of_route(value[..end].trim_ascii(), self.places()).is_none() {
                 break;
             }
             value = value.get(end + 1..).unwrap_or_default().trim_ascii();

@@ -153,7 +153,8 @@ impl Shard {
         let (caller, caller_name) = match shown {
             Presentation::Caller => (call.caller.to_string(), call.caller_name.to_string()),
             Presentation::Company => (company.to_owned(), String::new()),
-            Presentation::Hidden => (String::new(), String::new()),
+            // Who is asked may know it all the same: of those whom the gateway trusts (RFC 3325).
+            Presentation::Hidden => (company.to_owned(), String::new()),
         };
         let hidden = shown == Presentation::Hidden;
         let history = call.history.clone();

@@ -122,7 +122,7 @@ pub struct Saying {
 pub struct Dial {
     /// Number or SIP URI.
     pub target: String,
-    /// Shown; empty when hidden.
+    /// Shown; when hidden only told to those who are trusted (RFC 3325).
     pub caller: String,
     /// Shown; empty when hidden.
     pub caller_name: String,

@@ -214,6 +214,9 @@ impl Board {
         let command = Kind::ReferLeg(v1::ReferLeg { call: id.call, leg: id.leg, tenure, target, replaces });
         let ticket = Ticket::Refer { call: id.call, leg: id.leg, birth };
         let asked = self.wires.has_room(id.shard) && self.ask(id.shard, command, Urgency::Urgent, Some(ticket), parent);
+        if let Some(leg) = self.legs.get_mut(&key(id)) {
+            leg.referring = asked;
+        }
         if !asked {
             // The leg lives: it has just asked.
             let _ = self.endpoint.answer_refer(Millis(now_ms), id, 503);

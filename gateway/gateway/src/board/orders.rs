@@ -13,6 +13,8 @@ use super::{
 
 /// Says which queue an offered call comes from.
 const QUEUE_HEADER: &str = "X-Cordboard-Queue";
+/// Reason of a leg that goes because its transfer was accepted.
+const TRANSFERRED: &str = "transferred";
 /// The leg that every call begins with.
 pub(super) const CALLER: u32 = 1;
 
@@ -183,7 +185,7 @@ impl Board {
                 }
             }
             Some(Want::Gone { status, reason }) => {
-                self.conclude_refer(now_ms, key);
+                self.conclude_refer(now_ms, key, &reason);
                 self.end(now_ms, key, v1::EndCause::Ordered, status, &reason);
             }
         }
@@ -244,12 +246,16 @@ impl Board {
     }
 
     /// The phone that asked for a transfer hears that it is done, before it is hung up.
-    fn conclude_refer(&mut self, now_ms: u64, key: MediaKey) {
+    fn conclude_refer(&mut self, now_ms: u64, key: MediaKey, reason: &str) {
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.referring) else { return };
         leg.referring = false;
-        let id = LegId { shard: leg.shard, call: key.call, leg: key.leg };
-        // It may have hung up in the same moment.
-        let _ = self.endpoint.refer_ended(Millis(now_ms), id, 200);
+        // The order and the answer to what was asked come by different streams, and the order may be first.
+        if reason == TRANSFERRED {
+            let id = LegId { shard: leg.shard, call: key.call, leg: key.leg };
+            // It may have hung up in the same moment; who was answered already is not answered again.
+            let _ = self.endpoint.answer_refer(Millis(now_ms), id, 202);
+            let _ = self.endpoint.refer_ended(Millis(now_ms), id, 200);
+        }
     }
 
     fn hear(&mut self, key: MediaKey, hears: Hears) {

@@ -73,7 +73,7 @@ impl Board {
     fn refer_outcome(&mut self, now_ms: u64, key: MediaKey, birth: u32, verdict: Verdict) {
         let Some(leg) = self.legs.get_mut(&key).filter(|leg| leg.birth == birth && leg.stands()) else { return };
         let id = LegId { shard: leg.shard, call: key.call, leg: key.leg };
-        leg.referring = verdict == Verdict::Accepted;
+        leg.referring &= verdict == Verdict::Accepted;
         let status = match verdict {
             Verdict::Accepted => 202,
             Verdict::Rejected(RejectionCode::UnknownAgent | RejectionCode::UnknownNumber) => 404,

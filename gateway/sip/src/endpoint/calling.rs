@@ -89,8 +89,10 @@ impl Endpoint {
     pub(super) fn way_out<'a>(&self, invite: &'a Invite) -> Option<(Uri, Flow, &'a [String])> {
         let target = Uri::parse(invite.target.as_bytes()).filter(Uri::is_sip)?;
         let first = invite.route.first().and_then(|route| Uri::of_value(route.as_bytes()));
-        let host = self.core.host_port.rsplit_once(':').map_or("", |(host, _)| host);
-        let own = invite.route.first().and_then(|route| flow_token::of_route(route.as_bytes(), host));
+        let own = invite.route.first().and_then(|route| {
+            let secure = write::secure_host_port(&self.core.config);
+            flow_token::of_route(route.as_bytes(), [&self.core.host_port, &secure])
+        });
         let (flow, route) = match (invite.destination, own, &first) {
             (Some(flow), ..) => (flow, &invite.route[..]),
             // The phone's connection is here, or was in a former life.
