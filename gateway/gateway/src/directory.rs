@@ -140,10 +140,6 @@ impl sip::Access for View {
     fn credential(&self, agent: &str) -> Option<sip::Ha1> {
         self.credentials.get(agent).cloned()
     }
-
-    fn trusts_identity(&self, ip: IpAddr) -> bool {
-        self.sources.get(ip).is_some_and(|trunk| trunk.assert_identity)
-    }
 }
 
 #[cfg(test)]

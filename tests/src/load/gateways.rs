@@ -150,6 +150,10 @@ pub(super) fn setting_up(plan: &Plan) -> anyhow::Result<Value> {
         "connected": up,
         "refused": refused,
         "hanging": callers.count(|call| call.state == State::Calling),
+        // Of those: only 100, so that nobody but the gateway can have known of them.
+        "hanging_after_100": callers.count(|call| {
+            call.state == State::Calling && call.answers.iter().all(|(_, status)| *status == 100)
+        }),
         "agents_talking": talking,
         "all_decided_after_ms": round(took.as_secs_f64() * 1e3),
     }))
