@@ -19,7 +19,7 @@ use recent::{Recent, Seen};
 use sources::{Key, Sources};
 
 /// Bounds of one lane's admission, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionLimits {
     /// New requests a second that are let in when nothing says less.
     pub rate_max: u32,

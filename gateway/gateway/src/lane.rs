@@ -80,7 +80,7 @@ impl Lane {
         let reads_udp = config.board.lane == 0;
         let inbox = if reads_udp { Inbox::new(config.gateway.limits.message_bytes_max) } else { Inbox::default() };
         let lanes = u32::try_from(config.doors.count()).unwrap_or(u32::MAX);
-        let limits = AdmissionLimits { lanes, ..config.gateway.limits.admission.clone() };
+        let limits = AdmissionLimits { lanes, ..config.gateway.limits.admission };
         // Different for each life, so that nobody outside can choose whom it takes for whom.
         let seed = config.board.incarnation ^ config.board.lane as u64;
         let admission = Admission::new(limits, seed, config.clock.now_us());

@@ -237,8 +237,8 @@ impl Gateway {
                 let (trunks, doors, tcp) = (Arc::clone(&trunks), doors.clone(), tcp.clone());
                 tasks.spawn(keep(resolver, names_in, move |name, hops| {
                     // RFC 5922 7.1: the certificate must be for the name that was asked for, whatever DNS says.
-                    let secure = hops.iter().filter(|_| name.transport == sip::Transport::Tls);
-                    if !secure.map(|hop| tcp.name(hop.address, &name.host)).all(|told| told) {
+                    let secure = name.transport == sip::Transport::Tls;
+                    if secure && !hops.iter().all(|hop| tcp.name(hop.address, &name.host)) {
                         tracing::warn!(host = name.host, "its certificate cannot be asked for its name at present");
                     }
                     lock(&trunks).set_resolved(clock.now_ms(), name, hops);

@@ -21,7 +21,7 @@ pub(crate) enum Role {
     /// Hosts replicas of shards: queues, agents and calls, replicated by Raft.
     Node(NodeArgs),
     /// Faces SIP and RTP; holds nothing that cannot be rebuilt from the shards.
-    Gateway(GatewayArgs),
+    Gateway(Box<GatewayArgs>),
     /// All of it on this machine, as real child processes.
     Dev(DevArgs),
     /// Callers and agents who play in the demo centre; `cordboard dev --demo` starts it.

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     end_with_any_thread();
     let outcome = match Args::parse().role {
         Role::Node(args) => run_async(args.threads, node::run(args.into(), stop_signal())),
-        Role::Gateway(args) => run_async(args.threads, gateway::run(args.into(), stop_signal())),
+        Role::Gateway(args) => run_async(args.threads, gateway::run((*args).into(), stop_signal())),
         Role::Demo(args) => run_async(1, demo::run(args, stop_signal())),
         Role::Dev(args) => match args.command {
             Some(DevCommand::Restart { id, dir }) => run_async(1, dev::restart(dir, id)),

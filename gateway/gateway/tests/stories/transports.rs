@@ -287,8 +287,6 @@ async fn who_must_show_a_certificate_and_has_none_is_not_heard() {
     let (cluster, files) = (Cluster::start(1).await, Files::new());
     let mut config = secure(&cluster, &files);
     config.limits.probe_ms = 50;
-    // Nothing is ordered for the caller while others are closed.
-    config.limits.limbo_ms = 60_000;
     if let Some(tls) = &mut config.tls {
         tls.client_ca = Some(files.certificate());
     }
@@ -450,6 +448,8 @@ async fn a_websocket_of_another_language_or_page_is_refused_and_too_large_a_fram
     config.limits.message_bytes_max = 4_096;
     config.limits.ws_ping_ms = 1_000;
     config.limits.probe_ms = 50;
+    // Nothing is ordered for the caller while others are closed.
+    config.limits.limbo_ms = 60_000;
     let gateway = ready_gateway(config).await;
     let address = gateway.transport(Transport::Ws).unwrap();
     let refused = |outcome: Result<_, Error>| match outcome {
