@@ -253,7 +253,7 @@ impl World {
         self.events.insert((self.now + delay, self.sequence), event);
     }
 
-    fn say(&mut self, what: String) {
+    fn say(&mut self, what: &str) {
         self.story.push(format!("{:>8.3} {what}", (self.now - START_MS) as f64 / 1e3));
     }
 
@@ -305,7 +305,7 @@ impl World {
             Event::Thaw { at } => self.thaw(at),
             Event::Drained { at, undo } => {
                 let (gateway, incarnation) = (Gateway::name(at), self.gateways[at].life);
-                self.say(format!("-- g{} is drained, undo {undo}", at + 1));
+                self.say(&format!("-- g{} is drained, undo {undo}", at + 1));
                 let _ = self.apply(Command::DrainGateway { gateway, incarnation, undo, by: "boss".into() });
             }
             Event::Answer { .. } | Event::HangUp { .. } if self.still => {}

@@ -22,7 +22,7 @@ impl World {
         self.dialled += 1;
         let leg = LegId { shard: FAR_SHARD, call: self.dialled, leg: 1 };
         let target = format!("sip:5000@127.0.0.1:{}", 5060 + at);
-        self.say(format!("c{} dials g{}", self.dialled, at + 1));
+        self.say(&format!("c{} dials g{}", self.dialled, at + 1));
         self.invite(
             CALLERS,
             leg,
@@ -75,7 +75,7 @@ impl World {
 
     fn over(&mut self, end: usize, leg: LegId, why: &str) {
         let Some(pair) = self.pair_of(|pair| pair.theirs == Some((end, leg))).copied() else { return };
-        self.say(format!("far end {end} {leg:?} is over: {why}"));
+        self.say(&format!("far end {end} {leg:?} is over: {why}"));
         let Some(ours) = pair.ours.filter(|_| pair.established && !pair.left) else { return };
         let wanted = self.gone.contains(&ours) || self.shard.call(ours.call).is_none();
         if !wanted {
@@ -98,7 +98,7 @@ impl World {
         if let Some(pair) = self.pair_of(|pair| pair.theirs == Some((end, leg))) {
             pair.left = true;
         }
-        self.say(format!("far end {end} {leg:?} hangs up"));
+        self.say(&format!("far end {end} {leg:?} hangs up"));
         let _ = self.ends[end].end(Millis(self.now), leg, 486, "enough");
         self.drain(end, "");
     }

@@ -79,7 +79,7 @@ impl World {
         let (life, stream) = (self.gateways[at].life, self.gateways[at].stream);
         match self.dice.u32(0..3) {
             0 => {
-                self.say(format!("-- g{} vanishes", at + 1));
+                self.say(&format!("-- g{} vanishes", at + 1));
                 self.gateways[at].lives = false;
                 self.gateways[at].attached = false;
                 self.schedule(DEAD_MS, Event::Lose { at, life, stream });
@@ -87,7 +87,7 @@ impl World {
                 self.schedule(back, Event::Start { at });
             }
             1 => {
-                self.say(format!("-- g{} stands still", at + 1));
+                self.say(&format!("-- g{} stands still", at + 1));
                 self.gateways[at].frozen = true;
                 let back = self.dice.u64(300..6_000);
                 if back > SILENT_MS {
@@ -107,14 +107,14 @@ impl World {
         if self.gateways[at].life != life || self.gateways[at].stream != stream {
             return;
         }
-        self.say(format!("g{} is lost", at + 1));
+        self.say(&format!("g{} is lost", at + 1));
         self.gateways[at].attached = false;
         let _ = self.apply(Command::LoseGateway { gateway: Gateway::name(at), incarnation: life });
         self.gateways[at].stream += 1;
     }
 
     pub(super) fn start(&mut self, at: usize) {
-        self.say(format!("g{} starts", at + 1));
+        self.say(&format!("g{} starts", at + 1));
         self.ends[at] = Endpoint::new(config(at));
         let gateway = &mut self.gateways[at];
         let (life, stream, adopted) = (gateway.life + 1, gateway.stream, std::mem::take(&mut gateway.adopted));
@@ -127,7 +127,7 @@ impl World {
         if !self.gateways[at].lives {
             return;
         }
-        self.say(format!("g{} goes on", at + 1));
+        self.say(&format!("g{} goes on", at + 1));
         self.gateways[at].frozen = false;
         if !self.gateways[at].attached {
             self.ends[at].set_doubt(SHARD, true);
@@ -224,7 +224,7 @@ impl World {
         if self.gateways[at].frozen {
             return self.schedule(100, Event::Down { at, stream, orders, whole });
         }
-        let told: BTreeSet<LegId> = orders.iter().map(|order| leg_of(order)).collect();
+        let told: BTreeSet<LegId> = orders.iter().map(leg_of).collect();
         orders.into_iter().for_each(|order| self.order(at, order));
         if whole {
             let legs = self.gateways[at].legs.iter();
@@ -259,14 +259,14 @@ impl World {
             self.gateways[at].legs.insert(leg, row);
             if let Some(Want::Ring(ring)) = &takeover.rang {
                 self.played.taken_back += 1;
-                self.say(format!("g{} takes back {leg:?}", at + 1));
+                self.say(&format!("g{} takes back {leg:?}", at + 1));
                 self.ends[at].take_back(now, leg, Invite::to(&ring.contact, media(at)), &takeover.former_sip);
                 return self.drain(at, "");
             }
             self.played.adopted += 1;
             self.gateways[at].adopted.insert(leg);
             let adopted = self.ends[at].adopt(now, leg, &takeover.passport);
-            self.say(format!("g{} adopts {leg:?}: {adopted:?}, {:?}", at + 1, order.want));
+            self.say(&format!("g{} adopts {leg:?}: {adopted:?}, {:?}", at + 1, order.want));
             match adopted {
                 Ok(Adopted::Up) if !matches!(order.want, Want::Gone { .. }) => {
                     let _ = self.ends[at].reoffer(now, leg, media(at));
@@ -355,7 +355,7 @@ impl World {
     }
 
     fn ended(&mut self, at: usize, leg: LegId, cause: sip::EndCause, status: u16) {
-        self.say(format!("g{} {leg:?} has ended: {cause:?} {status}", at + 1));
+        self.say(&format!("g{} {leg:?} has ended: {cause:?} {status}", at + 1));
         let tenure = self.tenure(at, leg);
         self.row(at, leg, |row| row.over = true);
         let held = self.shard.holder(leg.call).is_some_and(|(gateway, _)| gateway == Gateway::name(at));

@@ -1,7 +1,7 @@
 //! Invariants 1, 8 and 9 as the log shows them: one record for each call, an end when it is asked for, one call for
 //! each INVITE.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use proto::v1::{CallOutcome, EndCause, command::Kind, record};
 
@@ -84,8 +84,8 @@ impl Calls {
         for call in self.records.iter().filter(|(_, count)| **count == 0).map(|(call, _)| *call) {
             if step.shard.holder(call).is_some() {
                 self.homeless.remove(&call);
-            } else if !self.homeless.contains_key(&call) {
-                self.homeless.insert(call, step.shard.now());
+            } else if let Entry::Vacant(vacant) = self.homeless.entry(call) {
+                vacant.insert(step.shard.now());
                 self.homeless_sums.0 += 1;
             }
         }
