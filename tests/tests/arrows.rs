@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("gateway", &["sip", "media", "proto"]),
     ("cordctl", &["documents", "people", "proto"]),
     ("cordboard", &["node", "gateway", "sip", "media", "proto"]),
-    ("sim", &["node", "cluster", "acd", "proto"]),
+    ("sim", &["node", "cluster", "acd", "proto", "sip"]),
     ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway"]),
 ];
 

@@ -178,7 +178,6 @@ impl Gateway {
             caller_name: caller.clone(),
             caller,
             passport: vec![EARLY; 8],
-            ..OfferCall::default()
         };
         self.link.ask(Kind::OfferCall(offer), ticket);
     }

@@ -3,6 +3,7 @@
 //!
 //! [`run`] plays one scenario. [`shrink`] makes a failing one small. What each invariant is: [`Invariant`].
 
+pub mod dialogs;
 mod gateway;
 mod judge;
 mod link;

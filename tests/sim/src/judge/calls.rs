@@ -1,7 +1,7 @@
 //! Invariants 1, 8 and 9 as the log shows them: one record for each call, an end when it is asked for, one call for
 //! each INVITE.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use proto::v1::{CallOutcome, EndCause, command::Kind, record};
 
@@ -28,9 +28,13 @@ impl Calls {
         if let (Some(Kind::OfferCall(offer)), true) = (step.kind, step.done) {
             let count = self.records.entry(offer.call).or_insert(0);
             // The same INVITE after the call was over, as when its gateway was lost meanwhile, begins another life of it.
-            // It may be refused in the same step: then only its age says that it is another one.
-            let anew = |call: acd::view::CallDetail| call.record.is_none() || call.info.age_ms == 0;
-            if *count == 1 && step.shard.call(offer.call).is_some_and(anew) {
+            // It may be refused in the same step: then it has the record of this step.
+            let recorded = step
+                .output
+                .records
+                .iter()
+                .any(|record| matches!(&record.kind, Some(record::Kind::Call(call)) if call.call == offer.call));
+            if *count == 1 && step.shard.call(offer.call).is_some_and(|call| recorded || call.record.is_none()) {
                 *count = 0;
             }
             let call = *self.invites.entry(offer.caller_name.clone()).or_insert(offer.call);
@@ -80,8 +84,8 @@ impl Calls {
         for call in self.records.iter().filter(|(_, count)| **count == 0).map(|(call, _)| *call) {
             if step.shard.holder(call).is_some() {
                 self.homeless.remove(&call);
-            } else if !self.homeless.contains_key(&call) {
-                self.homeless.insert(call, step.shard.now());
+            } else if let Entry::Vacant(vacant) = self.homeless.entry(call) {
+                vacant.insert(step.shard.now());
                 self.homeless_sums.0 += 1;
             }
         }

@@ -88,7 +88,8 @@ pub(super) fn check(picture: &Picture, decision: &DecisionRecord, mixed: bool) -
         return Ok(());
     }
     // Of all that this agent could take, nobody has a better claim.
-    for other in picture.lines.iter().filter(|other| other.stage == Stage::Waiting && can_take(picture, agent, other)) {
+    let waits = |other: &&Line| other.stage == Stage::Waiting && other.homeless_ms.is_none();
+    for other in picture.lines.iter().filter(waits).filter(|other| can_take(picture, agent, other)) {
         let (mine, theirs) = (claim(picture, agent, line), claim(picture, agent, other));
         let (queue, other) = (&other.queue, other.call);
         let claims = format!("{mine:?} against {theirs:?}");

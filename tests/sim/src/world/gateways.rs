@@ -163,6 +163,12 @@ impl World {
         if let Sense::Done { agent, number, accepted: true } = sense {
             self.watch.wish_done(agent, *number, self.now_us);
         }
+        if let Sense::Over(leg) = sense
+            && !self.judge.gone.contains(leg)
+        {
+            let other = self.others_leg(at, *leg);
+            hold!(!other, TakeOver, "g{} ends leg {} of call {:x}, which another gateway has", at + 1, leg.1, leg.0);
+        }
         match sense {
             Sense::Over(leg) => _ = self.judge.gone.insert(*leg),
             // Hung up while nobody was there to hear it: the far end answers that it knows of no such dialog.
@@ -175,6 +181,15 @@ impl World {
         }
         self.people.sense(self.now_us, sense);
         Ok(())
+    }
+
+    /// Another gateway goes on with the leg, and it is to live.
+    fn others_leg(&self, at: usize, leg: LegKey) -> bool {
+        let shard = self.judge.shard();
+        let elsewhere = shard.holder(leg.0).is_some_and(|(gateway, _)| gateway != format!("g{}", at + 1));
+        let answered =
+            |call: acd::view::CallDetail| call.legs.iter().any(|known| known.leg == leg.1 && known.state == "answered");
+        elsewhere && shard.call(leg.0).is_some_and(answered)
     }
 
     fn wake_gateway_later(&mut self, at: usize) {
