@@ -209,7 +209,7 @@ fn all(fault: Fault) -> anyhow::Result<()> {
     let mut stage = Stage::open()?;
     for moment in [Moment::Ringing, Moment::Waiting, Moment::Talking, Moment::Reinvite, Moment::Refer, Moment::Bye] {
         let told = stage.play(moment, fault).with_context(|| format!("{moment:?}, {fault:?}"))?;
-        println!("| {moment:?} | {fault:?} | {told} |");
+        eprintln!("| {moment:?} | {fault:?} | {told} |");
     }
     Ok(())
 }
