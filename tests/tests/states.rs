@@ -238,7 +238,7 @@ fn all(fault: Fault) -> anyhow::Result<()> {
     let rest = [Moment::Ringing, Moment::Waiting, Moment::Talking, Moment::Reinvite, Moment::Refer, Moment::Bye];
     for moment in first.into_iter().chain(rest) {
         let told = stage.play(moment, fault).with_context(|| format!("{moment:?}, {fault:?}"))?;
-        println!("| {moment:?} | {fault:?} | {told} |");
+        eprintln!("| {moment:?} | {fault:?} | {told} |");
     }
     Ok(())
 }
