@@ -262,6 +262,11 @@ impl Shard {
             self.drop_call_without_legs(key);
             return Ok(Accepted);
         }
+        let moved_to = match ended.want {
+            LegWant::Dial { .. } => self.not_at_our_cost(moved_to),
+            _ => moved_to,
+        };
+        let call = &self.calls[key];
         match &call.state {
             CallState::Waiting | CallState::Asking { .. } if leg == caller => self.caller_left(key, cause, out),
             CallState::Offered(_) if leg == caller => self.caller_left(key, cause, out),

@@ -106,6 +106,16 @@ impl Shard {
         }
     }
 
+    /// Somebody outside may send a call to a number of ours or to a SIP address, but not have us dial numbers: that is how
+    /// strangers telephone on a company's bill.
+    pub(crate) fn not_at_our_cost(&self, mut places: Vec<(Target, u64)>) -> Vec<(Target, u64)> {
+        places.retain(|(target, _)| match target {
+            Target::Number(number) => self.numbers.get(number.as_str()).is_some_and(|row| !row.removed),
+            Target::Agent(_) | Target::Queue(_) | Target::Sip(_) => true,
+        });
+        places
+    }
+
     /// What of a 3xx can be called, best first.
     pub(crate) fn moved_to(&self, places: &[String]) -> Vec<(Target, u64)> {
         let target = |place: &String| {

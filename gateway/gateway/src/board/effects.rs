@@ -54,7 +54,8 @@ impl Board {
                     self.referred(now_ms, leg, Referred { to, user, ours, replaces });
                 }
                 Effect::Redirected { leg, mut contacts } => {
-                    contacts.retain(|contact| self.may_call(contact));
+                    // What has no scheme is a number or a name of ours (`sip`, redirects).
+                    contacts.retain(|contact| !contact.contains(':') || self.may_call(contact));
                     if let Some(leg) = self.legs.get_mut(&key(leg)) {
                         leg.moved_to = Some(Box::new(contacts));
                     }
