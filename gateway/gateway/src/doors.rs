@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     board::Stray,
-    link::{Ticket, Verdict},
+    link::{Ticket, Verdict, Whereabouts},
 };
 
 /// What a lane is handed.
@@ -31,8 +31,8 @@ pub(crate) enum Mail {
     Media(MediaEvent),
     /// There is a directory view to look at.
     DirectoryChanged,
-    /// Where the call of a stray message is: gateway and SIP address, none when nobody holds it.
-    Located { stray: Stray, holder: Option<(String, String)> },
+    /// Where the call of a stray message is.
+    Located { stray: Stray, holder: Whereabouts },
     /// A shard wants this gateway empty, or no longer.
     Draining { shard: u32, draining: bool },
     /// No new calls.

@@ -21,7 +21,7 @@ use crate::{
     config::GatewayConfig,
     directory::{Directory, View},
     doors::{Doors, Letterbox, Mail},
-    link::{Ask, Link},
+    link::{Ask, Link, Whereabouts},
     process::Links,
     refuse::{refuse, refuse_for},
     tcp::TcpPort,
@@ -271,13 +271,15 @@ impl Lane {
     }
 
     /// A stray message goes to the gateway that holds its call, as a stateless proxy passes it on (RFC 3261 16.11).
-    fn located(&mut self, now_ms: u64, stray: &Stray, holder: Option<(String, String)>) {
+    fn located(&mut self, now_ms: u64, stray: &Stray, holder: Whereabouts) {
         let Some(board) = self.board.as_mut() else { return };
         match holder {
-            None => board.nobody_has(now_ms, stray.flow, &stray.bytes),
+            Whereabouts::Nobody => board.nobody_has(now_ms, stray.flow, &stray.bytes),
+            // 481 would end a call of which nothing is known: the far end repeats itself until there is a leader.
+            Whereabouts::Unknown => {}
             // It is ours, and on its way to this board: the far end repeats itself.
-            Some((gateway, _)) if gateway == self.config.gateway.id => {}
-            Some((_, sip)) => {
+            Whereabouts::Held { gateway, .. } if gateway == self.config.gateway.id => {}
+            Whereabouts::Held { sip, .. } => {
                 let Ok(remote) = sip.parse::<SocketAddr>() else { return };
                 let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
                 if let Some(passage) = self.relay.as_ref().map(|relay| relay.forward(&stray.bytes, stray.flow, flow)) {
@@ -387,12 +389,9 @@ impl Wires for LaneWires {
         let links = self.links.load_full();
         let (doors, lane) = (self.doors.clone(), self.lane);
         tokio::spawn(async move {
-            let mut holder = None;
+            let mut holder = Whereabouts::Nobody;
             for (_, link) in links.iter().filter(|(shard, _)| stray.shard.is_none_or(|wanted| wanted == **shard)) {
-                holder = link.locate(stray.call).await;
-                if holder.is_some() {
-                    break;
-                }
+                holder = holder.or(link.locate(stray.call).await);
             }
             drop(permit);
             doors.hand(lane, Mail::Located { stray, holder });

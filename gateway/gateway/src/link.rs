@@ -54,6 +54,35 @@ pub(crate) enum Ticket {
     Register(sip::RegisterId),
 }
 
+/// Where a call is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// This gateway holds it, at this SIP address.
+    Held { gateway: String, sip: String },
+    /// The leader knows of no such call.
+    Nobody,
+    /// No leader could be asked: nothing may be concluded.
+    Unknown,
+}
+
+impl Whereabouts {
+    fn of(reply: v1::LocateReply) -> Self {
+        match reply {
+            v1::LocateReply { not_leader: Some(_), .. } => Self::Unknown,
+            v1::LocateReply { gateway, .. } if gateway.is_empty() => Self::Nobody,
+            v1::LocateReply { gateway, sip, .. } => Self::Held { gateway, sip },
+        }
+    }
+
+    /// Of two shards' answers the one that says more.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Held { .. }, _) | (Self::Unknown, Self::Nobody | Self::Unknown) => self,
+            _ => other,
+        }
+    }
+}
+
 /// One command asked of the shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
@@ -161,14 +190,16 @@ impl Link {
     }
 
     /// The gateway that holds a call, as the leader knows: its id and its SIP address.
-    pub(crate) async fn locate(&self, call: u64) -> Option<(String, String)> {
-        let leader = self.state.leader.load_full()?;
+    pub(crate) async fn locate(&self, call: u64) -> Whereabouts {
+        let Some(leader) = self.state.leader.load_full() else { return Whereabouts::Unknown };
         let request = v1::LocateRequest { shard: self.shard, call };
         let asked = timeout(Duration::from_millis(LOCATE_MS_MAX), async move {
             ShardClient::new(Channel::clone(&leader)).locate(request).await
         });
-        let reply = asked.await.ok()?.ok()?.into_inner();
-        (!reply.gateway.is_empty()).then_some((reply.gateway, reply.sip))
+        match asked.await {
+            Ok(Ok(reply)) => Whereabouts::of(reply.into_inner()),
+            Ok(Err(_)) | Err(_) => Whereabouts::Unknown,
+        }
     }
 
     /// Whether the whole set of orders has been told by the present leader.

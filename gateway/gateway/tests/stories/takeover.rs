@@ -266,3 +266,25 @@ async fn a_gateway_that_is_drained_sends_new_callers_elsewhere_until_that_is_und
     tokio::time::timeout(crate::PATIENCE, served).await.expect("it serves again at last");
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_leader_nobody_is_told_that_a_call_does_not_exist() {
+    let cluster = Cluster::start(1).await;
+    let first = crate::gateway(&cluster).await;
+    let (mut caller, _agent, call) = talk(&cluster, first.sip(), "unsure").await;
+    cluster.keep(call, "g1");
+    let other = second(&cluster).await;
+    let ok = caller.last_ok.clone().expect("an answer");
+    caller.gateway = other.sip();
+    cluster.lead(None);
+    until("the other gateway has no leader", || (!other.is_ready()).then_some(())).await;
+    let bye = caller.within("BYE", 2, "unsure", &ok);
+    caller.send(&bye).await;
+    caller.expect_none("SIP/2.0 481", A_MOMENT).await;
+    cluster.lead(Some(0));
+    until("there is a leader again", || other.is_ready().then_some(())).await;
+    caller.send(&bye).await;
+    assert!(caller.expect("SIP/2.0 200").await.header("CSeq").ends_with("BYE"));
+    first.stop().await;
+    other.stop().await;
+}
