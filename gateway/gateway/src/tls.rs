@@ -66,6 +66,7 @@ impl Tls {
                     tracing::info!("the TLS certificate has been read again");
                 }
                 Err(error) => {
+                    metrics.certificate_failures.inc();
                     let error = format!("{error:#}");
                     tracing::error!(error, "the changed TLS files cannot be used; what was loaded stays");
                 }

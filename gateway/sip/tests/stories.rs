@@ -11,6 +11,8 @@ mod caller;
 mod caller_edges;
 #[path = "stories/dialogue.rs"]
 mod dialogue;
+#[path = "stories/doubt.rs"]
+mod doubt;
 #[path = "stories/hardening.rs"]
 mod hardening;
 #[path = "stories/identity.rs"]
@@ -30,6 +32,10 @@ mod reliable;
 mod secure;
 #[path = "stories/sessions.rs"]
 mod sessions;
+#[path = "stories/stray.rs"]
+mod stray;
+#[path = "stories/take_back.rs"]
+mod take_back;
 #[path = "stories/take_over.rs"]
 mod take_over;
 

@@ -91,6 +91,7 @@ pub(crate) struct Metrics {
     pub(crate) admission_rate: Gauge<i64, AtomicI64>,
     pub(crate) connections_refused: Counter,
     pub(crate) certificate_reloads: Counter,
+    pub(crate) certificate_failures: Counter,
     connections: [Gauge<i64, AtomicI64>; TRANSPORTS.len()],
     connections_closed: [Counter; CLOSES.len()],
     legs: [Gauge<i64, AtomicI64>; PHASES.len()],
@@ -123,6 +124,7 @@ impl Metrics {
         let media_ports_missing = counter("media_ports_missing", "Legs ended because no RTP port was free");
         let datagrams_dropped = counter("datagrams_dropped", "Datagrams lost because a lane or the socket was full");
         let connections_refused = counter("sip_connections_refused", "Connections over a limit");
+        let certificate_failures = counter("certificate_failures", "Changed TLS files that were refused");
         let certificate_reloads = counter("certificate_reloads", "How often changed TLS files were loaded");
         let link_sessions = counter("link_sessions", "How often a leader was found and in sync");
         let mut gauge = |name: &str, help: &str| {
@@ -154,6 +156,7 @@ impl Metrics {
             trunks,
             connections_refused,
             certificate_reloads,
+            certificate_failures,
             connections: gauges(
                 &mut registry,
                 "sip_connections",

@@ -120,10 +120,26 @@ async fn a_stopping_gateway_refuses_new_calls_and_hangs_up_the_others_in_bounded
     let sip = gateway.sip();
     let began = Instant::now();
     let stopping = tokio::spawn(gateway.stop());
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let mut late = Peer::udp(sip).await;
-    late.send(&late.invite("late", "5000")).await;
-    assert!(!late.expect("SIP/2.0 503").await.header("Retry-After").is_empty());
+    // Whoever comes before the stop has begun is offered as ever.
+    let refused = async {
+        for turn in 0.. {
+            late.send(&late.invite(&format!("late{turn}"), "5000")).await;
+            let own = format!("late{turn}@test");
+            let answer = loop {
+                let answer = late.expect("SIP/2.0 ").await;
+                if answer.header("Call-ID") == own {
+                    break answer;
+                }
+            };
+            if answer.0.starts_with("SIP/2.0 503") {
+                return answer;
+            }
+        }
+        unreachable!("the turns do not end")
+    };
+    let answer = tokio::time::timeout(crate::PATIENCE, refused).await.expect("it refuses at last");
+    assert!(!answer.header("Retry-After").is_empty());
     for peer in [&mut caller, &mut agent] {
         let bye = peer.expect("BYE").await;
         peer.send(&bye.response("200 OK", "", "")).await;

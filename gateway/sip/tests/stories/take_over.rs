@@ -3,18 +3,19 @@
 use sip::{Adopted, Direction, Effect, EndCause, LegId, LocalMedia};
 
 use super::peer::*;
+use super::take_back::RUNG;
 
-const THEIRS: LocalMedia = LocalMedia { port: 31_000, ..MEDIA };
+pub(super) const THEIRS: LocalMedia = LocalMedia { port: 31_000, ..MEDIA };
 
 /// The gateway that goes on.
-fn other() -> Desk {
+pub(super) fn other() -> Desk {
     let mut desk = desk_with(|config| config.host = "192.0.2.2".to_owned());
     desk.wait(10_000);
     desk
 }
 
 /// A caller offered to a gateway that dies then, and the gateway that has adopted it.
-fn waiting(text: &str) -> (LegId, Desk) {
+pub(super) fn waiting(text: &str) -> (LegId, Desk) {
     let mut former = desk();
     former.hear(text);
     former.says("SIP/2.0 100");
@@ -27,13 +28,13 @@ fn waiting(text: &str) -> (LegId, Desk) {
     (leg, desk)
 }
 
-fn cancel(invite: &str) -> String {
+pub(super) fn cancel(invite: &str) -> String {
     let head = crlf(invite).split("Contact").next().unwrap().to_owned();
     with_body(&head.replace("INVITE sip", "CANCEL sip").replace("1 INVITE", "1 CANCEL"), "", "")
 }
 
 /// The far end says yes to a re-INVITE of ours, and is acknowledged.
-fn agree(desk: &mut Desk, leg: LegId, again: &str) {
+pub(super) fn agree(desk: &mut Desk, leg: LegId, again: &str) {
     desk.hear(&response_with(again, "200 OK", "", "Contact: <sip:491234@192.0.2.77:5060>\n", OFFER));
     desk.says("ACK ");
     let Effect::MediaChanged { leg: heard, .. } = desk.tells() else { panic!() };
@@ -224,7 +225,7 @@ fn over_a_stream_answers_leave_by_a_new_connection() {
 }
 
 /// An answered caller, and the gateway that has adopted it; `ok` is the former's.
-fn talking(held: bool) -> (LegId, String, Desk) {
+pub(super) fn talking(held: bool) -> (LegId, String, Desk) {
     let mut former = desk();
     let (leg, ok) = former.talking();
     if held {
@@ -409,245 +410,6 @@ fn nothing_that_is_no_passport_is_adopted() {
         }
     }
     assert!(adopted > 0);
-}
-
-const RUNG: LegId = LegId { shard: 1, call: 77, leg: 2 };
-
-/// What the former had sent to an agent's phone.
-fn rung() -> String {
-    let mut former = desk();
-    former.endpoint.invite(former.now, RUNG, invite_to("sip:bob@192.0.2.50:5070"));
-    former.drain();
-    former.says("INVITE ")
-}
-
-#[test]
-fn an_agent_whom_the_former_rings_is_cancelled_in_its_name() {
-    let invite = rung();
-    let mut desk = other();
-    desk.endpoint.take_back(desk.now, RUNG, invite_to("sip:bob@192.0.2.50:5070"), "192.0.2.1:5060");
-    desk.drain();
-    let (flow, cancel) = desk.says_to("CANCEL sip:bob@192.0.2.50:5070 SIP/2.0\r\n");
-    assert_eq!(flow.remote, address("192.0.2.50:5070"));
-    for name in ["Via", "From", "To", "Call-ID"] {
-        assert_eq!(field(&cancel, name), field(&invite, name), "{name}");
-    }
-    assert_eq!(field(&cancel, "CSeq"), "1 CANCEL");
-    desk.ended(RUNG, EndCause::Ordered, 0);
-    // Lost: again. Told again: nothing more.
-    desk.wait(500);
-    assert_eq!(desk.says("CANCEL "), cancel);
-    desk.endpoint.take_back(desk.now, RUNG, invite_to("sip:bob@192.0.2.50:5070"), "192.0.2.1:5060");
-    desk.drain();
-    desk.silent();
-    desk.told.clear();
-    desk.hear(&response(&cancel, "200 OK", "b1", ""));
-    desk.wait(32_000);
-    desk.silent();
-    desk.forgets_everything();
-    // It has answered: hung up, as often as it says so, and nothing is kept.
-    for _ in 0..2 {
-        desk.hear(&response(&invite, "200 OK", "b1", ANSWER));
-        let ack = desk.says("ACK sip:bob@192.0.2.50:5070 ");
-        let bye = desk.says("BYE sip:bob@192.0.2.50:5070 ");
-        assert_eq!((field(&ack, "CSeq").as_str(), field(&bye, "CSeq").as_str()), ("1 ACK", "2 BYE"));
-        assert!(field(&bye, "To").ends_with(";tag=b1"));
-    }
-    desk.tells_nothing();
-    assert_eq!(desk.endpoint.transactions(), 0);
-}
-
-#[test]
-fn an_answer_to_nobodys_invite_is_noise() {
-    let invite = rung();
-    let mut desk = other();
-    let answer = response(&invite, "200 OK", "b1", ANSWER);
-    let tag = field(&invite, "From").split("tag=").nth(1).unwrap().to_owned();
-    desk.hear(&answer.replace(&tag, "cb1.1.000000000000004d.2.0123456789abcdef"));
-    desk.hear(&answer.replace("z9hG4bK", "z9hG4bKx"));
-    desk.hear(&response(&invite, "180 Ringing", "b1", ""));
-    desk.hear(&response(&invite, "486 Busy", "b1", ""));
-    desk.hear(&answer.replace("1 INVITE", "1 BYE"));
-    desk.silent();
-    desk.tells_nothing();
-}
-
-#[test]
-fn an_answer_again_to_a_leg_that_is_up_here_is_acknowledged_only() {
-    let mut former = desk();
-    let (leg, invite) = former.agent_talking();
-    let passport = former.endpoint.passport(leg).unwrap();
-    let mut desk = other();
-    desk.endpoint.adopt(desk.now, leg, &passport).unwrap();
-    desk.hear(&response(&invite, "200 OK", "b1", ANSWER));
-    desk.says("ACK ");
-    desk.silent();
-    // Another phone of the same agent.
-    desk.hear(&response(&invite, "200 OK", "b2", ANSWER));
-    desk.says("ACK ");
-    desk.says("BYE ");
-    assert_eq!(desk.endpoint.legs().collect::<Vec<_>>(), [leg]);
-    // A re-INVITE of the former's, answered late: its dialog may live.
-    former.endpoint.reoffer(former.now, leg, THEIRS).unwrap();
-    former.drain();
-    let again = former.says("INVITE ");
-    former.endpoint.forget(leg);
-    former.hear(&response(&again, "200 OK", "", ANSWER));
-    former.says("ACK ");
-    former.silent();
-    former.tells_nothing();
-}
-
-#[test]
-fn who_is_forgotten_hears_nothing() {
-    let mut desk = desk();
-    desk.hear(&invite());
-    let waiting = desk.offered();
-    desk.endpoint.forget(waiting);
-    let (talks, _) = desk.agent_talking();
-    desk.endpoint.reoffer(desk.now, talks, THEIRS).unwrap();
-    desk.drain();
-    desk.says("INVITE ");
-    desk.endpoint.forget(talks);
-    desk.endpoint.forget(talks);
-    let rings = LegId { leg: 3, ..talks };
-    desk.endpoint.invite(desk.now, rings, invite_to("sip:eve@192.0.2.51:5070"));
-    desk.drain();
-    let invite = desk.says("INVITE ");
-    desk.endpoint.forget(rings);
-    desk.wait(100_000);
-    desk.silent();
-    desk.tells_nothing();
-    desk.forgets_everything();
-    // But who answers it is not left alone.
-    desk.hear(&response(&invite, "200 OK", "e1", ANSWER));
-    desk.says("ACK ");
-    desk.says("BYE ");
-}
-
-#[test]
-fn in_doubt_nothing_is_begun() {
-    // A caller nobody decided about, an answer without ACK, an agent who does not answer.
-    let mut desk = desk();
-    desk.endpoint.set_doubt(1, true);
-    desk.hear(&invite());
-    let caller = desk.offered();
-    desk.endpoint.taken(caller);
-    let rings = LegId { shard: 1, call: 77, leg: 2 };
-    desk.endpoint.invite(desk.now, rings, invite_to("sip:bob@192.0.2.50:5070"));
-    desk.wait(60_000);
-    assert!(desk.sent.iter().all(|(_, text)| text.starts_with("INVITE ")));
-    desk.sent.clear();
-    desk.tells_nothing();
-    desk.endpoint.set_doubt(1, false);
-    desk.wait(500);
-    desk.says("SIP/2.0 503");
-    assert!(desk.told.contains(&Effect::Ended { leg: caller, cause: EndCause::Failed, status: 503 }));
-    assert!(desk.told.contains(&Effect::Ended { leg: rings, cause: EndCause::Unreachable, status: 408 }));
-}
-
-#[test]
-fn in_doubt_a_caller_whom_no_shard_has_is_refused_in_time() {
-    let mut desk = desk();
-    desk.endpoint.set_doubt(1, true);
-    desk.hear(&invite());
-    let caller = desk.offered();
-    desk.wait(60_000);
-    desk.says("SIP/2.0 503");
-    desk.ended(caller, EndCause::Failed, 503);
-}
-
-#[test]
-fn in_doubt_a_session_does_not_expire_and_an_answer_is_repeated_no_longer_than_ever() {
-    let mut desk = desk();
-    desk.hear(&invite_with("Session-Expires: 90\nSupported: timer\n", OFFER));
-    let leg = desk.offered();
-    desk.endpoint.answer(desk.now, leg, MEDIA).unwrap();
-    desk.drain();
-    desk.endpoint.set_doubt(1, true);
-    desk.wait(200_000);
-    assert!(desk.sent.iter().all(|(_, text)| text.starts_with("SIP/2.0 200")));
-    assert_eq!(desk.sent.len(), 11);
-    desk.sent.clear();
-    desk.tells_nothing();
-    desk.endpoint.set_doubt(2, false);
-    desk.endpoint.set_doubt(1, false);
-    desk.wait(500);
-    desk.says("BYE ");
-    desk.ended(leg, EndCause::Failed, 408);
-}
-
-#[test]
-fn in_doubt_the_far_end_is_put_off_but_may_leave() {
-    let mut desk = desk();
-    let (leg, ok) = desk.talking();
-    desk.endpoint.reoffer(desk.now, leg, THEIRS).unwrap();
-    desk.drain();
-    let again = desk.says("INVITE ");
-    desk.endpoint.set_doubt(1, true);
-    for (cseq, method) in [(2, "INVITE"), (3, "UPDATE")] {
-        desk.hear(&in_dialog_with(method, cseq, &ok, "", "application/sdp", OFFER));
-        assert_eq!(field(&desk.says("SIP/2.0 500"), "Retry-After"), "1");
-    }
-    desk.hear(&in_dialog("BYE", 4, &ok, ""));
-    desk.says("SIP/2.0 200");
-    desk.ended(leg, EndCause::Hangup, 200);
-    let _ = again;
-    // Who forgot the call is not told so.
-    let mut desk = super::peer::desk();
-    let (leg, _) = desk.talking();
-    desk.endpoint.reoffer(desk.now, leg, THEIRS).unwrap();
-    desk.drain();
-    let again = desk.says("INVITE ");
-    desk.endpoint.set_doubt(1, true);
-    desk.hear(&response(&again, "481 Gone", "", ""));
-    desk.says("ACK ");
-    desk.silent();
-    desk.ended(leg, EndCause::Failed, 481);
-}
-
-#[test]
-fn requests_of_calls_that_are_elsewhere_are_told() {
-    let mut holder = desk();
-    let (leg, ok) = holder.talking();
-    let mut desk = other();
-    for (cseq, method) in [(1, "ACK"), (2, "INFO"), (3, "INVITE"), (4, "BYE"), (5, "CANCEL")] {
-        let text = in_dialog(method, cseq, &ok, "");
-        desk.hear(&text);
-        desk.silent();
-        let Effect::Stray { shard, call, flow, bytes } = desk.tells() else { panic!() };
-        assert_eq!((shard, call, flow, bytes.as_ref()), (Some(1), leg.call, desk.from, text.as_bytes()));
-        // Nobody has it.
-        desk.endpoint.answer_stray(desk.now, flow, &bytes);
-        desk.drain();
-        if method == "ACK" {
-            desk.silent();
-        } else {
-            assert_eq!(field(&desk.says("SIP/2.0 481"), "CSeq"), format!("{cseq} {method}"));
-        }
-    }
-    desk.tells_nothing();
-    assert_eq!(desk.endpoint.transactions(), 0);
-}
-
-#[test]
-fn a_cancel_of_a_call_that_is_elsewhere_is_told() {
-    let mut desk = desk();
-    desk.hear(&cancel(&invite()));
-    desk.silent();
-    let Effect::Stray { shard, call, .. } = desk.tells() else { panic!() };
-    desk.hear(&invite());
-    let leg = desk.offered();
-    assert_eq!((shard, call), (Some(leg.shard), leg.call));
-    // From nowhere, or for nobody's number: refused at once.
-    desk.hear_from(udp("203.0.113.66:5060"), &cancel(&invite()).replace("z9hG4bKa1", "z9hG4bKq"));
-    desk.says("SIP/2.0 481");
-    desk.hear(&cancel(&invite()).replace("z9hG4bKa1", "z9hG4bKq").replace("CANCEL sip:5000@", "CANCEL sip:5001@"));
-    desk.says("SIP/2.0 481");
-    // For another transaction of a call that is here.
-    desk.hear(&cancel(&invite()).replace("z9hG4bKa1", "z9hG4bKq"));
-    desk.says("SIP/2.0 481");
-    desk.tells_nothing();
 }
 
 #[test]
