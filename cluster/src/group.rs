@@ -334,7 +334,7 @@ fn encode(shard: u32, counters: &mut HostCounters, out: &mut Vec<(u64, PeerMessa
         counters.messages_out += 1;
         // Writing to memory cannot fail; a message without required fields could, and eraftpb has none.
         if let Ok(bytes) = message.write_to_bytes() {
-            out.push((message.to, PeerMessage { shard, raft: Bytes::from(bytes) }));
+            out.push((message.to, PeerMessage { shard, raft: Bytes::from(bytes), ..PeerMessage::default() }));
         }
     }
 }

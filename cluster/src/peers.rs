@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use proto::v1::peer_server::{Peer, PeerServer};
-use proto::v1::{PeerBatch, PeerClosed};
+use proto::v1::{PeerBatch, PeerClosed, SnapshotPiece, SnapshotTaken};
 use tonic::{Request, Response, Status, Streaming};
 
 pub use client::{PeerClient, PeerConfig, PeerCounters};
@@ -95,5 +95,9 @@ where
             }
         }
         Ok(Response::new(PeerClosed {}))
+    }
+
+    async fn send_snapshot(&self, _: Request<Streaming<SnapshotPiece>>) -> Result<Response<SnapshotTaken>, Status> {
+        Err(Status::unimplemented("snapshots come with the other messages"))
     }
 }

@@ -287,8 +287,8 @@ fn a_stranger_is_refused_with_a_reason() {
             ("ours", 1, 3, "this is node n2, not n3"),
             ("ours", 2, 2, "another node calls itself n2"),
         ] {
-            let messages = vec![PeerMessage { shard: 1, raft: vec![1, 2, 3].into() }];
-            let batch = proto::v1::PeerBatch { cluster: cluster.into(), from, to, messages };
+            let messages = vec![PeerMessage { shard: 1, raft: vec![1, 2, 3].into(), ..PeerMessage::default() }];
+            let batch = proto::v1::PeerBatch { cluster: cluster.into(), from, to, messages, seal: 0 };
             let refusal = stub.exchange(tokio_stream::iter([batch])).await.expect_err("it is refused");
             assert!(refusal.message().contains(word), "{refusal}");
         }

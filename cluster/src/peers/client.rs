@@ -206,7 +206,8 @@ impl Link {
 
     /// Waits for a burst and takes what else is queued into the same batch.
     async fn next_batch(&mut self) -> Option<PeerBatch> {
-        let mut batch = PeerBatch { cluster: self.cluster.clone(), from: self.from, to: self.to, messages: Vec::new() };
+        let mut batch =
+            PeerBatch { cluster: self.cluster.clone(), from: self.from, to: self.to, messages: Vec::new(), seal: 0 };
         let mut bytes = 0;
         loop {
             if self.carried.is_none() {

@@ -303,7 +303,7 @@ impl World {
                 _ => {}
             }
         }
-        PeerMessage { shard: message.shard, raft: raft.into() }
+        PeerMessage { shard: message.shard, raft: raft.into(), ..PeerMessage::default() }
     }
 
     fn is_saving(&self, at: usize) -> bool {

@@ -165,7 +165,7 @@ impl From<Record> for Written {
             Some(record::Kind::Call(ended)) => What::Call(ended.into()),
             Some(record::Kind::Transfer(transfer)) => What::Transfer(transfer.into()),
             Some(record::Kind::Interval(interval)) => What::Interval(Box::new(interval.into())),
-            None => What::Unknown,
+            Some(record::Kind::Audit(_)) | None => What::Unknown,
         };
         Self { at_ms: record.at_ms, what }
     }

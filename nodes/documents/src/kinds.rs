@@ -54,7 +54,11 @@ pub(super) fn read(node: Node, notes: &mut Notes<'_>) -> Option<Sourced<Document
     }
     let lines = std::mem::take(&mut notes.lines);
     let source = Source { file: notes.file.into(), line, lines };
-    Some(Sourced { document: Document { kind: Some(document) }, key: Key { kind, name }, source })
+    Some(Sourced {
+        document: Document { kind: Some(document), ..Document::default() },
+        key: Key { kind, name },
+        source,
+    })
 }
 
 fn number(name: String, fields: &mut Fields, notes: &mut Notes<'_>) -> Number {

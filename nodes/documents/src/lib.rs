@@ -149,6 +149,7 @@ pub fn key(document: &Document) -> Option<Key> {
         document::Kind::Caller(caller) => ("Caller", &caller.name),
         document::Kind::Forwarding(forwarding) => ("Forwarding", &forwarding.name),
         document::Kind::Centre(centre) => ("Centre", &centre.name),
+        document::Kind::TenantItself(tenant) => ("Tenant", &tenant.name),
     };
     Some(Key { kind, name: name.clone() })
 }

@@ -72,7 +72,11 @@ pub(super) fn references(document: &Document) -> Vec<Reference<'_>> {
             found.target("transfer_failed", centre.transfer_failed.as_ref(), false);
         }
         Some(
-            document::Kind::Trunk(_) | document::Kind::Skill(_) | document::Kind::Schedule(_) | document::Kind::Zone(_),
+            document::Kind::Trunk(_)
+            | document::Kind::Skill(_)
+            | document::Kind::Schedule(_)
+            | document::Kind::Zone(_)
+            | document::Kind::TenantItself(_),
         )
         | None => {}
     }

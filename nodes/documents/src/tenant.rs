@@ -35,6 +35,8 @@ pub fn for_shard(document: v1::Document) -> Option<Document> {
             rules: from.rules.into_iter().filter_map(forward_rule).collect(),
         }),
         Kind::Centre(from) => Document::Centre(centre(from)),
+        // The directory's own business.
+        Kind::TenantItself(_) => return None,
     })
 }
 

@@ -31,6 +31,7 @@ fn written(document: &document::Kind) -> Option<Printed> {
         document::Kind::Caller(caller) => written_caller(caller),
         document::Kind::Forwarding(forwarding) => written_forwarding(forwarding),
         document::Kind::Centre(centre) => written_centre(centre),
+        document::Kind::TenantItself(tenant) => Page::of("Tenant", &tenant.name).text("placement", &tenant.placement),
         document::Kind::Zone(_) => return None,
     };
     Some(page.done())

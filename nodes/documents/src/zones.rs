@@ -42,7 +42,7 @@ pub(super) fn named<'a>(documents: impl Iterator<Item = &'a Document>) -> impl I
 pub(super) fn of<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Document> {
     let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
     let zones = names.into_iter().filter_map(zone);
-    zones.map(|zone| Document { kind: Some(document::Kind::Zone(zone)) }).collect()
+    zones.map(|zone| Document { kind: Some(document::Kind::Zone(zone)), ..Document::default() }).collect()
 }
 
 /// Whether the database has a zone of exactly this name; the error says what would be right.

@@ -156,7 +156,7 @@ impl Answers {
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             id: own_id,
         };
-        NodeDescription { info: Some(info), shards }
+        NodeDescription { info: Some(info), shards, ..NodeDescription::default() }
     }
 
     /// Queues of a replica as far as it has applied, by name, the first `limit` of them.

@@ -48,7 +48,7 @@ impl Directory {
         match entry.kind {
             Some(directory_entry::Kind::Found(found)) => self.found(found),
             Some(directory_entry::Kind::PutDocuments(put)) => self.put(put),
-            None => Err(refuse(RejectionCode::Invalid, "an entry without a command")),
+            _ => Err(refuse(RejectionCode::Invalid, "an entry without a command")),
         }
     }
 
@@ -135,7 +135,8 @@ impl Directory {
                     | document::Kind::Schedule(_)
                     | document::Kind::Zone(_)
                     | document::Kind::Caller(_)
-                    | document::Kind::Forwarding(_),
+                    | document::Kind::Forwarding(_)
+                    | document::Kind::TenantItself(_),
                 )
                 | None => {}
             }
@@ -193,6 +194,7 @@ pub fn kind_of(document: &Document) -> &'static str {
         Some(document::Kind::Caller(_)) => "Caller",
         Some(document::Kind::Forwarding(_)) => "Forwarding",
         Some(document::Kind::Centre(_)) => "Centre",
+        Some(document::Kind::TenantItself(_)) => "Tenant",
         None => "",
     }
 }
@@ -211,6 +213,7 @@ pub fn name_of(document: &Document) -> &str {
         Some(document::Kind::Caller(caller)) => &caller.name,
         Some(document::Kind::Forwarding(forwarding)) => &forwarding.name,
         Some(document::Kind::Centre(centre)) => &centre.name,
+        Some(document::Kind::TenantItself(tenant)) => &tenant.name,
         None => "",
     }
 }
@@ -227,6 +230,7 @@ fn key_of(document: &Document) -> Option<Key> {
         document::Kind::Caller(_) => 7,
         document::Kind::Forwarding(_) => 8,
         document::Kind::Centre(_) => 9,
+        document::Kind::TenantItself(_) => 10,
     };
     Some(Key(order, name_of(document).to_owned()))
 }
@@ -250,6 +254,7 @@ mod tests {
                 secret: vec![7; 32],
                 realm: "cordboard".into(),
                 shards: vec![1],
+                rules: 0,
             })),
         }
     }
@@ -260,13 +265,8 @@ mod tests {
     }
 
     fn number(name: &str) -> Document {
-        Document {
-            kind: Some(document::Kind::Number(Number {
-                name: name.into(),
-                queue: "support".into(),
-                ..Number::default()
-            })),
-        }
+        let number = Number { name: name.into(), queue: "support".into(), ..Number::default() };
+        Document { kind: Some(document::Kind::Number(number)), ..Document::default() }
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
             ..Centre::default()
         };
         let kinds = [document::Kind::Trunk(outward), document::Kind::Trunk(inward), document::Kind::Centre(centre)];
-        let documents = kinds.map(|kind| Document { kind: Some(kind) }).to_vec();
+        let documents = kinds.map(|kind| Document { kind: Some(kind), ..Document::default() }).to_vec();
         directory.apply(put(1, documents)).expect("put");
         let view = directory.view(&[]).expect("founded");
         let access: Vec<_> = view.trunks.iter().map(|trunk| (trunk.name.as_str(), trunk.addresses.len())).collect();
@@ -323,7 +323,10 @@ mod tests {
     fn a_snapshot_restores_the_whole_directory() {
         let mut directory = Directory::default();
         directory.apply(found()).expect("founded");
-        let queue = Document { kind: Some(document::Kind::Queue(Queue { name: "5000".into(), ..Queue::default() })) };
+        let queue = Document {
+            kind: Some(document::Kind::Queue(Queue { name: "5000".into(), ..Queue::default() })),
+            ..Document::default()
+        };
         directory.apply(put(1, vec![number("5000"), queue])).expect("put");
         assert_eq!(Directory::restore(&directory.save()).expect("restored"), directory);
         let removal = PutDocuments {

@@ -224,7 +224,7 @@ mod tests {
     fn entry(at_ms: u64, kind: command::Kind) -> Vec<u8> {
         let command = Some(Command { kind: Some(kind) });
         let id = Some(CommandId { sender: 3, number: at_ms });
-        Batch { at_ms, commands: vec![Logged { id, command, ..Logged::default() }] }.encode_to_vec()
+        Batch { at_ms, commands: vec![Logged { id, command, ..Logged::default() }], ..Batch::default() }.encode_to_vec()
     }
 
     fn nobody(at_ms: u64) -> Vec<u8> {

@@ -268,7 +268,7 @@ fn tag_of(record: &Record) -> Vec<u8> {
         Some(Kind::Decision(decision)) => decision.call,
         Some(Kind::Transfer(transfer)) => transfer.call,
         Some(Kind::Interval(interval)) => return interval_tag(interval.from_ms),
-        None => 0,
+        Some(Kind::Audit(_)) | None => 0,
     };
     if call == 0 { Vec::new() } else { call.to_be_bytes().to_vec() }
 }

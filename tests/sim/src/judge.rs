@@ -148,7 +148,7 @@ impl Judge {
     fn step(&mut self, index: u64, at_ms: u64, logged: Option<&Logged>) -> Check {
         self.commands += 1;
         let commands = logged.cloned().into_iter().collect();
-        let data = Batch { at_ms, commands }.encode_to_vec();
+        let data = Batch { at_ms, commands, ..Batch::default() }.encode_to_vec();
         // Each command of a batch needs a number of its own, should a mutant make ids of it.
         let Output::Tenant(output) = self.machine.apply(index * 1_000 + self.commands % 1_000, &data) else {
             return Ok(());

@@ -141,7 +141,7 @@ impl Coat {
                     let id = Some(CommandId { sender: 0xbad, number: at_ms * 1_000 + at });
                     let command = Some(Command { kind: Some(Kind::MakeAgentReady(MakeAgentReady { agent })) });
                     let commands = vec![Logged { id, settled_below: 0, trace: None, command }];
-                    let more = self.plainly(index, &Batch { at_ms, commands });
+                    let more = self.plainly(index, &Batch { at_ms, commands, ..Batch::default() });
                     output.orders.extend(more.orders);
                     output.records.extend(more.records);
                 }
@@ -189,7 +189,7 @@ impl Machine for Coat {
             let id = Some(CommandId { sender: 0xbad, number: 1 });
             let command = Some(Command { kind: Some(Kind::LogOutAgent(LogOutAgent { agent: "a1".into() })) });
             let commands = vec![Logged { id, settled_below: 0, trace: None, command }];
-            self.plainly(0, &Batch { at_ms: 0, commands });
+            self.plainly(0, &Batch { at_ms: 0, commands, ..Batch::default() });
         }
         Ok(())
     }

@@ -109,7 +109,7 @@ impl Reference {
             record::Kind::Call(call) => self.picture.lines.retain(|line| line.call != call.call),
             record::Kind::Agent(change) => self.changed(change)?,
             record::Kind::Decision(decision) => self.decided(decision)?,
-            record::Kind::Interval(_) | record::Kind::Transfer(_) => {}
+            record::Kind::Interval(_) | record::Kind::Transfer(_) | record::Kind::Audit(_) => {}
         }
         Ok(())
     }

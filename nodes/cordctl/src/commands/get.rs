@@ -67,6 +67,7 @@ fn row(document: &Document) -> Option<[String; 3]> {
             ("Forwarding", &forwarding.name, format!("of {}, {} rules", forwarding.agent, forwarding.rules.len()))
         }
         document::Kind::Centre(centre) => ("Centre", &centre.name, format!("zone {}", centre.zone)),
+        document::Kind::TenantItself(tenant) => ("Tenant", &tenant.name, tenant.placement.clone()),
         // Made by the directory, not by people.
         document::Kind::Zone(_) => return None,
     };

@@ -16,7 +16,9 @@ use super::{Centre, Fake, centre_of, cordctl, err, out};
 fn records(count: u64) -> Vec<Record> {
     let change =
         |at| AgentRecord { agent: format!("a{at}"), from: "ready".into(), to: "reserved".into(), ..Default::default() };
-    (0..count).map(|at| Record { at_ms: at * 1000, kind: Some(record::Kind::Agent(change(at))) }).collect()
+    (0..count)
+        .map(|at| Record { at_ms: at * 1000, kind: Some(record::Kind::Agent(change(at))), ..Record::default() })
+        .collect()
 }
 
 fn centre(count: u64) -> Centre {

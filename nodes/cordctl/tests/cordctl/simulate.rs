@@ -226,7 +226,11 @@ fn documents_and_records_may_come_from_the_cluster() {
         waited_ms: 9_000,
         ..CallRecord::default()
     };
-    let records = (0..5).map(|at| Record { at_ms: call(at).ended_ms, kind: Some(record::Kind::Call(call(at))) });
+    let records = (0..5).map(|at| Record {
+        at_ms: call(at).ended_ms,
+        kind: Some(record::Kind::Call(call(at))),
+        ..Record::default()
+    });
     let centre = centre_of(Fake {
         records: records.collect(),
         breaks_after: Some(1),

@@ -389,7 +389,7 @@ impl Dice {
             8 => document::Kind::Trunk(self.trunk()),
             _ => document::Kind::Skill(Skill { name: self.name() }),
         };
-        Document { kind: Some(kind) }
+        Document { kind: Some(kind), ..Document::default() }
     }
 }
 
@@ -465,7 +465,7 @@ fn documents_that_nobody_could_have_written_are_printed_all_the_same() {
             ..Forwarding::default()
         }),
     ];
-    let documents: Vec<_> = odd.into_iter().map(|kind| Document { kind: Some(kind) }).collect();
+    let documents: Vec<_> = odd.into_iter().map(|kind| Document { kind: Some(kind), ..Document::default() }).collect();
     let yaml = to_yaml(&documents);
     assert!(check(&[], &[file("f", &yaml)]).is_err(), "{yaml}");
     assert_eq!(zones(&documents), [], "an unknown zone is left out");

@@ -31,7 +31,7 @@ codecs: pcma
         (login.ha1_md5.clone(), login.ha1_sha256.clone()),
         values::hash_password("4930", "example.net", "geheim")
     );
-    let yaml = to_yaml(&[Document { kind: Some(document::Kind::Trunk(read.clone())) }]);
+    let yaml = to_yaml(&[Document { kind: Some(document::Kind::Trunk(read.clone())), ..Document::default() }]);
     assert!(!yaml.contains("geheim") && yaml.contains("ha1_md5"), "{yaml}");
     assert_eq!(trunk(&yaml), read);
 }

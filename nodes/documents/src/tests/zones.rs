@@ -6,9 +6,9 @@ use super::*;
 
 fn zone(name: &str) -> Zone {
     let schedule = Schedule { name: "s".to_owned(), zone: name.to_owned(), ..Schedule::default() };
-    let documents = zones(&[Document { kind: Some(document::Kind::Schedule(schedule)) }]);
+    let documents = zones(&[Document { kind: Some(document::Kind::Schedule(schedule)), ..Document::default() }]);
     match documents.as_slice() {
-        [Document { kind: Some(document::Kind::Zone(zone)) }] => zone.clone(),
+        [Document { kind: Some(document::Kind::Zone(zone)), .. }] => zone.clone(),
         other => panic!("{other:?}"),
     }
 }

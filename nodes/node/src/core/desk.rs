@@ -327,7 +327,10 @@ impl Desk {
         }
         self.in_flight += 1;
         self.proposed_us = now_us;
-        Some(Proposal { data: Batch { at_ms: now_us / 1_000, commands: taken }.encode_to_vec(), commands })
+        Some(Proposal {
+            data: Batch { at_ms: now_us / 1_000, commands: taken, ..Batch::default() }.encode_to_vec(),
+            commands,
+        })
     }
 
     /// How many of the waiting commands go into one entry: bounded in number and in bytes, but one at least.

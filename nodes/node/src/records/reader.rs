@@ -38,6 +38,7 @@ impl Kinds {
             Some(Kind::Decision(_)) => "decision",
             Some(Kind::Interval(_)) => "interval",
             Some(Kind::Transfer(_)) => "transfer",
+            Some(Kind::Audit(_)) => "audit",
             // Of a later release: wanted by whoever wants all.
             None => "",
         };

@@ -19,11 +19,19 @@ fn open(dir: &Path, records_per_shard_max: u64) -> Records {
 }
 
 fn call(call: u64) -> Record {
-    Record { at_ms: 1_000 * call, kind: Some(Kind::Call(CallRecord { call, ended_ms: call, ..CallRecord::default() })) }
+    Record {
+        at_ms: 1_000 * call,
+        kind: Some(Kind::Call(CallRecord { call, ended_ms: call, ..CallRecord::default() })),
+        ..Record::default()
+    }
 }
 
 fn agent(call: u64) -> Record {
-    Record { at_ms: 1_000 * call, kind: Some(Kind::Agent(AgentRecord { call, ..AgentRecord::default() })) }
+    Record {
+        at_ms: 1_000 * call,
+        kind: Some(Kind::Agent(AgentRecord { call, ..AgentRecord::default() })),
+        ..Record::default()
+    }
 }
 
 fn reader(records: &Records, cursor: &str, kinds: &[&str], batch_max: u32) -> Reader {
@@ -153,7 +161,7 @@ fn an_interval_is_found_by_its_time_and_only_as_far_as_it_was_applied() {
     let interval = |from_ms: u64, offered| {
         let counts = Some(Counts { offered, ..Counts::default() });
         let kind = Kind::Interval(IntervalRecord { from_ms, counts, ..IntervalRecord::default() });
-        Record { at_ms: from_ms, kind: Some(kind) }
+        Record { at_ms: from_ms, kind: Some(kind), ..Record::default() }
     };
     let quarter = acd::limits::INTERVAL_MS;
     records.put(SHARD, 1, vec![call(1), interval(quarter, 5), interval(2 * quarter, 6)]);

@@ -168,7 +168,7 @@ mod tests {
 
     fn put(records: &Records, index: u64) {
         let kind = Some(Kind::Call(CallRecord { call: index, ..CallRecord::default() }));
-        records.put(1, index, vec![Record { at_ms: index, kind }]);
+        records.put(1, index, vec![Record { at_ms: index, kind, ..Record::default() }]);
     }
 
     fn follow(streams: &Streams) -> Result<Batches, Status> {

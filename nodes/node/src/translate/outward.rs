@@ -202,5 +202,5 @@ pub fn record(record: acd::Record) -> v1::Record {
             result: transfer.result.to_owned(),
         }),
     };
-    v1::Record { at_ms: record.at, kind: Some(kind) }
+    v1::Record { at_ms: record.at, kind: Some(kind), ..v1::Record::default() }
 }

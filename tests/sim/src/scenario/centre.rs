@@ -22,7 +22,7 @@ pub(super) fn first(dice: &mut Rng, agents: usize) -> (Vec<Document>, usize) {
     for at in 0..agents {
         documents.push(Kind::Agent(agent(dice, at, queues)));
     }
-    (documents.into_iter().map(|kind| Document { kind: Some(kind) }).collect(), queues)
+    (documents.into_iter().map(|kind| Document { kind: Some(kind), ..Document::default() }).collect(), queues)
 }
 
 /// The configuration after a change that the number stands for.

@@ -333,7 +333,7 @@ impl Admin for Fake {
             target: "ben".to_owned(),
             result: "done".to_owned(),
         };
-        let record = |at_ms, kind| Record { at_ms, kind: Some(kind) };
+        let record = |at_ms, kind| Record { at_ms, kind: Some(kind), ..Record::default() };
         Ok(Response::new(CallExplanation {
             info: Some(call("ended")),
             records: vec![
@@ -379,7 +379,7 @@ impl Admin for Fake {
         let documents = if !self.documents.is_empty() {
             self.documents.clone()
         } else if ["", "5000"].contains(&request.name.as_str()) {
-            vec![Document { kind: Some(document::Kind::Number(number)) }]
+            vec![Document { kind: Some(document::Kind::Number(number)), ..Document::default() }]
         } else {
             Vec::new()
         };

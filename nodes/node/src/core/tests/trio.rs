@@ -81,7 +81,10 @@ impl Trio {
                 id: Some(CommandId::default()),
                 ..Logged::default()
             };
-            machine.apply(1, &Batch { at_ms: START_US / 1_000, commands: vec![logged] }.encode_to_vec());
+            machine.apply(
+                1,
+                &Batch { at_ms: START_US / 1_000, commands: vec![logged], ..Batch::default() }.encode_to_vec(),
+            );
             machine
         })
     }
@@ -288,7 +291,7 @@ impl Trio {
                 ..Agent::default()
             })
         }));
-        let documents = kinds.into_iter().map(|kind| Document { kind: Some(kind) }).collect();
+        let documents = kinds.into_iter().map(|kind| Document { kind: Some(kind), ..Document::default() }).collect();
         self.do_now(command::Kind::Configure(Configure { version, documents }));
     }
 
