@@ -156,7 +156,7 @@ impl World {
                     assert!(!shard.voters.contains(node), "n{node} is wanted no more, but votes: {:?}", self.picture);
                 }
             }
-            assert!(staying.is_empty() || shard.voters.iter().any(|voter| staying.contains(voter)));
+            assert!(living.is_empty() || shard.voters.iter().any(|voter| staying.contains(voter)));
         }
     }
 }

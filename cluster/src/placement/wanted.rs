@@ -96,14 +96,15 @@ fn of_one(
 }
 
 fn target(picture: &Picture, limits: &Limits, number: u32, shard: &Shard) -> usize {
-    let known = picture.nodes.keys().chain(&shard.voters).collect::<BTreeSet<_>>();
-    let staying = known.into_iter().filter(|node| picture.wish(**node) == Wish::Stay).count();
+    let known: BTreeSet<u64> = picture.nodes.keys().chain(&shard.voters).copied().collect();
+    let staying = known.iter().filter(|node| picture.wish(**node) == Wish::Stay).count();
+    let few = staying.min(limits.replicas);
     if number != 0 {
-        return staying.min(limits.replicas);
+        return few;
     }
-    let most = staying.min(limits.directory_voters);
+    let most = known.iter().filter(|node| picture.may_keep(**node, limits)).count().min(limits.directory_voters);
     // A fourth voter makes more wait and none safer.
-    if most > 2 && most % 2 == 0 { most - 1 } else { most }
+    few.max(if most % 2 == 0 { most.saturating_sub(1) } else { most })
 }
 
 /// One move that makes zones or loads more even, when nothing else is to be done.
