@@ -8,6 +8,7 @@ mod tenants;
 
 use std::collections::BTreeMap;
 
+pub use nodes::disk_refusal;
 use prost::Message as _;
 use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
