@@ -2,6 +2,8 @@
 //! end (linearizability). Wing and Gong's search with Lowe's memory of what was tried. Knows no cluster, no clock, no IO and
 //! nothing but `std`, so that other suites include it by path.
 
+#![allow(unreachable_pub, dead_code, reason = "a module of several suites, of which each uses a part")]
+
 pub mod register;
 
 use std::collections::{BTreeMap, HashSet};
