@@ -1,23 +1,36 @@
 //! Raft messages between nodes over gRPC, as bytes in batches over all shards. Looks into none of them.
 //!
-//! One stream per ordered pair of nodes. Delivery is not promised; order within a stream is kept.
+//! One stream per ordered pair of nodes, and one more for each snapshot. Delivery is not promised; order within a stream
+//! is kept.
 
 mod client;
 mod connect;
+mod incoming;
+mod outgoing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use proto::v1::peer_server::{Peer, PeerServer};
 use proto::v1::{PeerBatch, PeerClosed, SnapshotPiece, SnapshotTaken};
 use tonic::{Request, Response, Status, Streaming};
 
+use incoming::Incoming;
+
 pub use client::{PeerClient, PeerConfig, PeerCounters, PeerEvent};
+pub use incoming::{SNAPSHOTS_IN_BYTES_MAX, SNAPSHOTS_IN_MAX};
 
-use crate::{PeerMessage, SNAPSHOT_BYTES_MAX};
+use crate::PeerMessage;
 
-/// The largest batch on the wire: one snapshot and what goes with it. Larger ones are refused by both ends.
-pub const BATCH_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX + (4 << 20);
+/// The largest snapshot in one message, as releases without pieces send and take them.
+const INLINE_SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+/// The largest batch on the wire: such a snapshot and what goes with it. Larger ones are refused by both ends.
+pub const BATCH_BYTES_MAX: usize = INLINE_SNAPSHOT_BYTES_MAX + (4 << 20);
+/// Bytes of a snapshot in one piece.
+pub const SNAPSHOT_PIECE_BYTES: usize = 256 << 10;
+/// A snapshot of which no further piece is taken or comes for so long is given up, by both ends.
+const SNAPSHOT_STALL_MAX: Duration = Duration::from_secs(10);
 
 /// The receiving end: the gRPC service `Peer` of one node.
 pub struct PeerService<F> {
@@ -25,10 +38,19 @@ pub struct PeerService<F> {
     node: u64,
     deliver: F,
     known_seal: KnownSeal,
+    incoming: Arc<Incoming>,
     counters: Arc<ServiceCounters>,
 }
 
 type KnownSeal = Box<dyn Fn(u64) -> Option<u64> + Send + Sync>;
+
+/// Who a peer says it is, and whom it speaks to.
+struct Claim<'a> {
+    cluster: &'a str,
+    from: u64,
+    to: u64,
+    seal: u64,
+}
 
 /// What has come in, for metrics.
 #[derive(Debug, Default)]
@@ -41,6 +63,10 @@ pub struct ServiceCounters {
     pub messages: AtomicU64,
     /// Batches refused: another cluster's, or for another node.
     pub refused: AtomicU64,
+    /// Snapshots received in pieces.
+    pub snapshots: AtomicU64,
+    /// Snapshots refused, damaged or broken off.
+    pub snapshots_failed: AtomicU64,
 }
 
 impl<F> PeerService<F>
@@ -54,7 +80,14 @@ where
     where
         S: Fn(u64) -> Option<u64> + Send + Sync + 'static,
     {
-        Self { cluster, node, deliver, known_seal: Box::new(known_seal), counters: Arc::default() }
+        Self {
+            cluster,
+            node,
+            deliver,
+            known_seal: Box::new(known_seal),
+            incoming: Arc::default(),
+            counters: Arc::default(),
+        }
     }
 
     /// What has come in so far.
@@ -67,7 +100,13 @@ where
         PeerServer::new(self).max_decoding_message_size(BATCH_BYTES_MAX)
     }
 
-    fn check(&self, batch: &PeerBatch) -> Result<(), Status> {
+    /// Bytes of snapshots that are not whole yet.
+    pub fn snapshot_bytes(&self) -> impl Fn() -> u64 + Send + Sync + use<F> {
+        let incoming = Arc::clone(&self.incoming);
+        move || incoming.bytes()
+    }
+
+    fn check(&self, batch: Claim<'_>) -> Result<(), Status> {
         if batch.cluster != self.cluster {
             let text = format!("this node belongs to cluster {:?}, not {:?}", self.cluster, batch.cluster);
             return Err(Status::permission_denied(text));
@@ -97,7 +136,8 @@ where
         let mut batches = request.into_inner();
         self.counters.streams.fetch_add(1, Relaxed);
         while let Some(batch) = batches.message().await? {
-            if let Err(refusal) = self.check(&batch) {
+            let claim = Claim { cluster: &batch.cluster, from: batch.from, to: batch.to, seal: batch.seal };
+            if let Err(refusal) = self.check(claim) {
                 self.counters.refused.fetch_add(1, Relaxed);
                 return Err(refusal);
             }
@@ -110,7 +150,23 @@ where
         Ok(Response::new(PeerClosed {}))
     }
 
-    async fn send_snapshot(&self, _: Request<Streaming<SnapshotPiece>>) -> Result<Response<SnapshotTaken>, Status> {
-        Err(Status::unimplemented("snapshots come with the other messages"))
+    async fn send_snapshot(
+        &self,
+        request: Request<Streaming<SnapshotPiece>>,
+    ) -> Result<Response<SnapshotTaken>, Status> {
+        let check = |first: &SnapshotPiece| {
+            self.check(Claim { cluster: &first.cluster, from: first.from, to: first.to, seal: first.seal })
+        };
+        match incoming::take(&self.incoming, request.into_inner(), check).await {
+            Ok((from, message)) => {
+                self.counters.snapshots.fetch_add(1, Relaxed);
+                (self.deliver)(from, vec![message]);
+                Ok(Response::new(SnapshotTaken {}))
+            }
+            Err(refusal) => {
+                self.counters.snapshots_failed.fetch_add(1, Relaxed);
+                Err(refusal)
+            }
+        }
     }
 }
