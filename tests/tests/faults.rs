@@ -10,12 +10,8 @@ use tests::faults::{
 #[test]
 fn faults_under_load_hurt_nobody() -> anyhow::Result<()> {
     let mut story = Story::open(Binaries::own()?, Load::default())?;
-    story.play("leader killed", scenarios::leader_killed)?;
-    story.play("leader stopped", scenarios::leader_stopped)?;
-    story.play("leader in the minority", scenarios::leader_in_minority)?;
-    story.play("leader deaf", scenarios::leader_deaf)?;
-    story.play("disk full", scenarios::disk_full)?;
-    story.play("node wiped", scenarios::node_wiped)?;
-    story.play("all nodes killed", scenarios::all_nodes_killed)?;
+    for scenario in scenarios::ALL.iter().filter(|scenario| scenario.short) {
+        story.play(scenario.name, scenario.play)?;
+    }
     story.close().map(drop)
 }

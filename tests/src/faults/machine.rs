@@ -105,10 +105,12 @@ impl Machine {
     pub fn start(&mut self, net: &Net) -> anyhow::Result<()> {
         ensure!(!self.runs(), "{} runs", self.id);
         let said = fs::File::options().create(true).append(true).open(&self.log)?;
-        let mut command = net.command(&self.id, self.binary.as_os_str());
-        command.args(&self.arguments).env_remove("CORDBOARD_OTLP").env("NO_COLOR", "1");
+        // Not our own environment: what is loaded before the program must not be loaded before `ip`.
+        let mut command = net.command(&self.id, "env".as_ref());
+        command.args(self.environment.iter().map(|(name, value)| format!("{name}={value}")));
+        command.arg(&self.binary).args(&self.arguments).env_remove("CORDBOARD_OTLP").env("NO_COLOR", "1");
         // It ends with us, however we end.
-        command.env("CORDBOARD_WITH_PARENT", "1").envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.env("CORDBOARD_WITH_PARENT", "1");
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
         self.child = Some(command.spawn().with_context(|| format!("cannot start {}", self.id))?);
         Ok(())

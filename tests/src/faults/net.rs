@@ -145,6 +145,12 @@ impl Net {
         run(&[&["ip", "netns", "exec", &self.name(id), "nft"], words].concat())
     }
 
+    /// The name of a machine's namespace.
+    #[must_use]
+    pub fn space(&self, id: &str) -> String {
+        self.name(id)
+    }
+
     fn address(&self, place: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 201, self.number, place)
     }

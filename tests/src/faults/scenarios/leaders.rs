@@ -1,36 +1,9 @@
-//! The faults, one function each: breaks something under load, proves that it is broken, sees the others go on, mends it.
+//! Leaders that die, stop, or are cut off in one direction or both; and all nodes at once.
 
-use std::{fs, io::Write as _, time::Instant};
+use anyhow::ensure;
 
-use anyhow::{Context as _, ensure};
-
-use super::story::{Proof, Story};
-use crate::patience::wait_for;
-
-/// How a node ends whose disk failed.
-const DISK_FAILED: i32 = 74;
-
-/// The nodes beside this one.
-fn others(story: &Story, than: &str) -> Vec<String> {
-    story.site.nodes().into_iter().filter(|id| id != than).collect()
-}
-
-/// Until another one than `former` leads; what changed, and how long it took.
-fn succession(story: &mut Story, former: &str, term: u64) -> anyhow::Result<String> {
-    let began = Instant::now();
-    let rest = others(story, former);
-    let next = story.site.leader_among(&rest)?;
-    let seconds = began.elapsed().as_secs_f64();
-    let now = story.site.shard_metric(&next, "shard_term", 1)?;
-    ensure!(now > term, "{next} leads in term {now}, before it was {term}");
-    Ok(format!("{next} leads in term {now} after {former} in {term}, seen after {seconds:.1} s"))
-}
-
-fn leader_and_term(story: &mut Story) -> anyhow::Result<(String, u64)> {
-    let leader = story.site.leader()?;
-    let term = story.site.shard_metric(&leader, "shard_term", 1)?;
-    Ok((leader, term))
-}
+use super::{leader_and_term, others, succession};
+use crate::faults::story::{Proof, Story};
 
 /// `kill -9` of the leader of the tenant's shard.
 ///
@@ -135,53 +108,19 @@ pub fn all_nodes_killed(story: &mut Story) -> anyhow::Result<Proof> {
     Ok(Proof(format!("pids {} gone at once", pids.join(", "))))
 }
 
-/// The disk of the last node is full: it must stop with a clear word, and the others go on.
+/// Every node is told to stop by SIGTERM and started again, one after the other: a rolling restart.
 ///
 /// # Errors
 /// As every scenario.
-pub fn disk_full(story: &mut Story) -> anyhow::Result<Proof> {
-    let id = story.site.nodes().pop().context("there are nodes")?;
-    let ballast = story.site.machine(&id)?.dir.join("ballast");
-    let mut file = fs::File::create(&ballast)?;
-    let piece = vec![0x5a; 1 << 16];
-    // Until the disk says no; then byte by byte what is left of a page.
-    while file.write_all(&piece).is_ok() {}
-    while file.write_all(&[0]).is_ok() {}
-    drop(file);
-    let free = nix::sys::statvfs::statvfs(&story.site.machine(&id)?.dir)?.blocks_available();
-    ensure!(free == 0, "{free} blocks are still free on {id}");
-    let status = story.site.machine(&id)?.ended()?;
-    ensure!(status.code() == Some(DISK_FAILED), "{id} ended with {status}");
-    let said = story.site.machine(&id)?.said();
-    ensure!(said.contains("the disk failed"), "{id} did not say why it stopped:\n{said}");
-    story.flows()?;
-    fs::remove_file(&ballast)?;
-    story.site.start_machine(&id)?;
-    Ok(Proof(format!("0 blocks free on {id}, which ended with {DISK_FAILED} and said why")))
-}
-
-/// A node's disk is replaced by an empty one while it is away.
-///
-/// # Errors
-/// As every scenario.
-pub fn node_wiped(story: &mut Story) -> anyhow::Result<Proof> {
-    let leader = story.site.leader()?;
-    let id = others(story, &leader).into_iter().next().context("there are followers")?;
-    let before = story.site.shard_metric(&id, "shard_applied_index", 1)?;
-    story.site.machine(&id)?.kill()?;
-    story.site.machine(&id)?.wipe()?;
-    ensure!(fs::read_dir(&story.site.machine(&id)?.dir)?.next().is_none(), "{id} still has data");
-    story.wiped.insert(id.clone());
-    story.flows()?;
-    story.site.start_machine(&id)?;
-    // Then restarted twice: what it was given must be on its disk.
-    for _ in 0..2 {
-        let caught_up = wait_for(&format!("{id} has what it had"), || {
-            story.site.shard_metric(&id, "shard_applied_index", 1).ok().filter(|index| *index > before)
-        });
-        caught_up.with_context(|| story.site.said())?;
-        story.site.machine(&id)?.kill()?;
+pub fn nodes_restarted(story: &mut Story) -> anyhow::Result<Proof> {
+    let mut ended = Vec::new();
+    for id in story.site.nodes() {
+        let status = story.site.machine(&id)?.terminate()?;
+        ensure!(status.success(), "{id} ended with {status}");
+        story.flows()?;
         story.site.start_machine(&id)?;
+        story.site.whole()?;
+        ended.push(format!("{id} {status}"));
     }
-    Ok(Proof(format!("{id} emptied at index {before}, came back, and was killed twice more")))
+    Ok(Proof(ended.join(", ")))
 }
