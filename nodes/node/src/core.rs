@@ -3,6 +3,7 @@
 //! [`Effects`]. It never looks inside a call.
 
 mod desk;
+mod replicas;
 
 use std::{collections::BTreeMap, mem};
 
@@ -88,6 +89,8 @@ pub struct Core<M: Replica = ShardMachine> {
     host: Host<M>,
     desks: BTreeMap<u32, Desk>,
     members: Members,
+    sender: u64,
+    limits: Limits,
     effects: Effects,
     now_us: u64,
 }
@@ -97,7 +100,7 @@ impl<M: Replica> Core<M> {
     #[must_use]
     pub fn new(host: Host<M>, shards: &[u32], members: Members, sender: u64, limits: Limits) -> Self {
         let desks = shards.iter().map(|&shard| (shard, Desk::new(shard, sender ^ u64::from(shard), limits))).collect();
-        Self { host, desks, members, effects: Effects::default(), now_us: 0 }
+        Self { host, desks, members, sender, limits, effects: Effects::default(), now_us: 0 }
     }
 
     /// Moves the time of all later inputs; it never goes backwards.
@@ -339,10 +342,9 @@ impl<M: Replica> Core<M> {
 
 fn not_leader<M: Replica>(host: &Host<M>, members: &Members, shard: u32) -> NotLeader {
     let leader = host.status(shard).and_then(|status| status.leader);
-    leader.and_then(|number| members.get(number)).map_or_else(NotLeader::default, |member| NotLeader {
-        leader: member.id.clone(),
-        endpoint: member.endpoint.clone(),
-    })
+    leader
+        .and_then(|number| members.get(number))
+        .map_or_else(NotLeader::default, |member| NotLeader { leader: member.id, endpoint: member.endpoint })
 }
 
 fn outcome_of(id: Option<proto::v1::CommandId>, shard: u32, result: outcome::Result) -> Outcome {
