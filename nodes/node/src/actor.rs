@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     clock::now_us,
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
+    homes::Homes,
     machine::ShardMachine,
     members::Members,
     metrics::Metrics,
@@ -37,6 +38,8 @@ pub struct Shell {
     pub members: Members,
     /// What was written down.
     pub records: Records,
+    /// Where tenants live.
+    pub homes: Homes,
     /// Followers of the directory.
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
@@ -172,8 +175,8 @@ impl ShardActor {
             self.shell.records.put(shard, index, records);
         }
         for (shard, index) in restored {
-            if let Some(tenant) = self.core.machine(*shard).and_then(ShardMachine::tenant) {
-                self.shell.records.restored(*shard, *index, tenant.now());
+            if let Some(tenants) = self.core.tenants(*shard) {
+                self.shell.records.restored(*shard, *index, tenants.now());
             }
         }
         for (shard, index, records) in after {
@@ -183,6 +186,9 @@ impl ShardActor {
 
     fn publish_directory(&self) {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
+        if let Some(directory) = directory {
+            self.shell.homes.set(directory.homes());
+        }
         if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
             self.shell.directory.send_replace(Some(Arc::new(view)));
         }

@@ -7,20 +7,21 @@ use std::{
 
 use actix::Addr;
 
-use crate::actor::ShardActor;
+use crate::{actor::ShardActor, homes::Homes};
 
 /// The node's actors; shard `s` belongs to the one at `s` modulo their count. All clones share it.
 #[derive(Clone)]
 pub struct Owners {
     actors: Vec<Addr<ShardActor>>,
     shards: Arc<RwLock<BTreeSet<u32>>>,
+    homes: Homes,
 }
 
 impl Owners {
     /// At least one actor; `shards` are those that this node has replicas of.
     #[must_use]
-    pub fn new(actors: Vec<Addr<ShardActor>>, shards: Vec<u32>) -> Self {
-        Self { actors, shards: Arc::new(RwLock::new(shards.into_iter().collect())) }
+    pub fn new(actors: Vec<Addr<ShardActor>>, shards: Vec<u32>, homes: Homes) -> Self {
+        Self { actors, shards: Arc::new(RwLock::new(shards.into_iter().collect())), homes }
     }
 
     /// Which actor of `count` owns a shard.
@@ -50,6 +51,25 @@ impl Owners {
     /// A replica has gone.
     pub fn remove(&self, shard: u32) {
         self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard);
+    }
+
+    /// Where tenants live.
+    #[must_use]
+    pub const fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
+    /// The owner of the shard on which a tenant lives, if there is a replica here.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: u32) -> Option<Addr<ShardActor>> {
+        self.of(self.homes.of(tenant)?)
+    }
+
+    /// Whatever belongs to tenants, handed to the owner of each one's shard.
+    #[must_use]
+    pub fn split_by_tenant<T>(&self, items: Vec<T>, tenant: impl Fn(&T) -> u32) -> Vec<(Addr<ShardActor>, Vec<T>)> {
+        let homes = self.homes.now();
+        self.split(items, |item| homes.of(tenant(item)).unwrap_or(0))
     }
 
     /// Whatever belongs to shards, handed to the owner of each. An unknown shard's goes to the actor of its number, which
