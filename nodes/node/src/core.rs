@@ -3,6 +3,7 @@
 //! [`Effects`]. It never looks inside a call.
 
 mod desk;
+mod replicas;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -458,10 +459,9 @@ fn living<M: Replica>(host: &Host<M>, shard: u32, tenant: u32) -> Option<&acd::S
 
 fn not_leader<M: Replica>(host: &Host<M>, members: &Members, shard: u32) -> NotLeader {
     let leader = host.status(shard).and_then(|status| status.leader);
-    leader.and_then(|number| members.get(number)).map_or_else(NotLeader::default, |member| NotLeader {
-        leader: member.id.clone(),
-        endpoint: member.endpoint.clone(),
-    })
+    leader
+        .and_then(|number| members.get(number))
+        .map_or_else(NotLeader::default, |member| NotLeader { leader: member.id, endpoint: member.endpoint })
 }
 
 fn outcome_of(id: Option<proto::v1::CommandId>, shard: u32, result: outcome::Result) -> Outcome {

@@ -208,7 +208,11 @@ fn start_actors(
         &PeerConfig {
             cluster: config.cluster.clone(),
             node: own,
-            peers: members.iter().map(|(number, member)| (number, format!("http://{}", member.endpoint))).collect(),
+            peers: members
+                .all()
+                .into_iter()
+                .map(|(number, member)| (number, format!("http://{}", member.endpoint)))
+                .collect(),
             seal: 0,
         },
         &tokio::runtime::Handle::current(),
