@@ -212,6 +212,11 @@ fn from_machine(machine: &ShardMachine, about: About, now_ms: u64) -> Answer {
                     cluster: identity.map(|identity| identity.cluster.clone()).unwrap_or_default(),
                     shards: identity.map(|identity| identity.shards.clone()).unwrap_or_default(),
                     documents: directory.documents().cloned().collect(),
+                    rules: directory.rules(),
+                    nodes: directory.nodes().cloned().collect(),
+                    shard_rows: directory.shard_rows().cloned().collect(),
+                    tenants: directory.tenants().cloned().collect(),
+                    changes: directory.view_version() - directory.version(),
                 })
             }
             _ => nothing(),
