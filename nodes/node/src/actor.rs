@@ -235,7 +235,8 @@ Drain {} }
 message! { /// A batch window has closed.
 Wake {} }
 message! { /// From peers.
-Step { /// Raft messages.
+Step { /// The node.
+    from: u64, /// Raft messages.
     messages: Vec<PeerMessage> } }
 message! { /// From the log writer.
 Durable { /// What.
@@ -243,6 +244,14 @@ Durable { /// What.
 message! { /// From the transport.
 Unreachable { /// Node number.
     node: u64 } }
+message! { /// From the transport: what became of a snapshot.
+SnapshotDone { /// The shard.
+    shard: u32, /// The node it was for.
+    to: u64, /// Whether it is there.
+    ok: bool } }
+message! { /// Whether idle shards may sleep.
+SetSleep { /// Every node of the cluster knows it.
+    may_sleep: bool } }
 message! { /// Commands of one Submit stream.
 Submit { /// The stream.
     client: ClientKey, /// Where its outcomes go.
@@ -296,9 +305,11 @@ macro_rules! on {
     };
 }
 
-on!(Step, |actor, step| actor.core.step(step.messages));
+on!(Step, |actor, step| actor.core.step(step.from, step.messages));
 on!(Durable, |actor, durable| actor.core.persisted(durable.done));
 on!(Unreachable, |actor, unreachable| actor.core.unreachable(unreachable.node));
+on!(SnapshotDone, |actor, done| actor.core.snapshot_done(done.shard, done.to, done.ok));
+on!(SetSleep, |actor, set| actor.core.set_sleep(set.may_sleep));
 on!(Submit, |actor, submit| {
     actor.clients.entry(submit.client).or_insert(submit.replies);
     actor.core.submit(submit.client, submit.submissions);

@@ -114,11 +114,21 @@ impl<M: Replica> Core<M> {
         }
     }
 
-    /// Messages from peers.
-    pub fn step(&mut self, messages: Vec<PeerMessage>) {
+    /// Messages from a peer, by its number.
+    pub fn step(&mut self, from: u64, messages: Vec<PeerMessage>) {
         for message in messages {
-            self.host.step(&message);
+            self.host.step_from(from, &message);
         }
+    }
+
+    /// What became of a snapshot for a node.
+    pub fn snapshot_done(&mut self, shard: u32, to: u64, ok: bool) {
+        self.host.snapshot_done(shard, to, ok);
+    }
+
+    /// Whether idle shards may sleep: every node of the cluster must know it.
+    pub fn set_sleep(&mut self, may_sleep: bool) {
+        self.host.set_sleep(may_sleep);
     }
 
     /// The log writer has made a batch durable.
@@ -190,9 +200,10 @@ impl<M: Replica> Core<M> {
     pub fn propose_directory(&mut self, mut entry: DirectoryEntry) -> Result<(), NotLeader> {
         entry.at_ms = self.now_us / 1_000;
         self.host.propose(0, entry.encode_to_vec()).map_err(|error| match error {
-            ProposeError::NotLeader { .. } | ProposeError::Busy | ProposeError::UnknownShard => {
-                not_leader(&self.host, &self.members, 0)
-            }
+            ProposeError::NotLeader { .. }
+            | ProposeError::Busy
+            | ProposeError::UnknownShard
+            | ProposeError::Senseless => not_leader(&self.host, &self.members, 0),
         })
     }
 
