@@ -83,8 +83,8 @@ fn check(table: Table, path: &str, caller: Option<&Caller>) -> Result<(), Status
     let may: Vec<&str> = Role::ALL.into_iter().filter(|role| roles.has(*role)).map(Role::word).collect();
     match &caller.identity {
         None => {
-            let words = "this cluster asks for a certificate of its own authority, and none was shown: give --tls-ca, \
-                         --tls-certificate and --tls-key";
+            let words = "this cluster asks for a certificate of its own authority, and none was shown: give \
+                         --cluster-ca, --cluster-certificate and --cluster-key";
             Err(Status::unauthenticated(words))
         }
         Some(identity) => {

@@ -87,7 +87,7 @@ async fn each_role_may_what_the_table_says_and_strangers_only_what_is_for_all() 
     let open = endpoint(address).connect().await.expect("connected");
     let refused = call(open.clone()).await.expect_err("a stranger");
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
-    assert!(refused.message().contains("--tls-certificate"), "{refused:?}");
+    assert!(refused.message().contains("--cluster-certificate"), "{refused:?}");
     watch(open).await.expect("health is for everybody");
 }
 

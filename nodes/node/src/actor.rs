@@ -172,8 +172,8 @@ impl ShardActor {
             self.shell.records.put(shard, index, records);
         }
         for (shard, index) in restored {
-            if let Some(tenant) = self.core.machine(*shard).and_then(ShardMachine::tenant) {
-                self.shell.records.restored(*shard, *index, tenant.now());
+            if let Some(machine) = self.core.machine(*shard) {
+                self.shell.records.restored(*shard, *index, machine.now_ms());
             }
         }
         for (shard, index, records) in after {

@@ -219,6 +219,7 @@ fn from_machine(machine: &ShardMachine, about: About, now_ms: u64) -> Answer {
                     changes: directory.view_version() - directory.version(),
                 })
             }
+            About::Audit(wanted) => Answer::Audit(directory.audit_list(&wanted)),
             _ => nothing(),
         },
         ShardMachine::Tenant(shard) => from_tenant(shard, about, now_ms),
@@ -255,7 +256,7 @@ fn from_tenant(shard: &acd::Shard, about: About, now_ms: u64) -> Answer {
             Answer::Gateways(GatewayList { gateways })
         }
         About::Totals(_) => Answer::Totals(translate::totals(shard)),
-        About::Call(_) | About::Explain(_) | About::Documents(_) => nothing(),
+        About::Call(_) | About::Explain(_) | About::Documents(_) | About::Audit(_) => nothing(),
     }
 }
 

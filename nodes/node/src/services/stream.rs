@@ -16,6 +16,7 @@ use crate::{
         cursor::Cursor,
         reader::{Kinds, Reader},
     },
+    roles::is_of_a_node,
     shards::FROM_NODE,
 };
 
@@ -37,14 +38,13 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Of the tenants' shards among `shards`; what is not here is read `elsewhere`.
+    /// Of all `shards`; what is not here is read `elsewhere`.
     pub(super) fn new(records: Records, shards: &[u32], elsewhere: Elsewhere) -> Self {
-        let shards = shards.iter().copied().filter(|&shard| shard != 0).collect();
-        Self { records, shards, elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
+        Self { records, shards: shards.to_vec(), elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
     pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
-        let of_a_node = request.metadata().contains_key(FROM_NODE);
+        let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
         let cursor = self.cursor(&request.cursor)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
