@@ -114,7 +114,12 @@ impl PeerClient {
     ///
     /// # Errors
     /// When an endpoint is not a URI.
-    pub fn start_with<F>(config: &PeerConfig, trust: Trust, runtime: &Handle, told: F) -> Result<Self, tonic::transport::Error>
+    pub fn start_with<F>(
+        config: &PeerConfig,
+        trust: Trust,
+        runtime: &Handle,
+        told: F,
+    ) -> Result<Self, tonic::transport::Error>
     where
         F: Fn(PeerEvent) + Send + Sync + 'static,
     {

@@ -13,7 +13,9 @@ pub(crate) fn run(command: &CertsCommand) -> anyhow::Result<()> {
         CertsCommand::Ca { cluster, dir } => {
             Authority::begin(dir, cluster)?;
             let dir = dir.display();
-            println!("{dir}/ca.pem is for everybody of cluster {cluster}; {dir}/ca.key makes certificates: keep it safe");
+            println!(
+                "{dir}/ca.pem is for everybody of cluster {cluster}; {dir}/ca.key makes certificates: keep it safe"
+            );
             Ok(())
         }
         CertsCommand::Node(certificate) => issue(certificate, Role::Node),

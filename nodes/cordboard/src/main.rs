@@ -22,7 +22,9 @@ fn main() -> ExitCode {
     end_with_any_thread();
     let outcome = match Args::parse().role {
         Role::Node(args) => run_async(args.threads, async { node::run(args.try_into()?, stop_signal()).await }),
-        Role::Gateway(args) => run_async(args.threads, async { gateway::run((*args).try_into()?, stop_signal()).await }),
+        Role::Gateway(args) => {
+            run_async(args.threads, async { gateway::run((*args).try_into()?, stop_signal()).await })
+        }
         Role::Certs(command) => certs::run(&command),
         Role::Demo(args) => run_async(1, demo::run(args, stop_signal())),
         Role::Dev(args) => match args.command {

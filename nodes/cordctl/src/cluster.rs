@@ -63,7 +63,8 @@ impl Cluster {
                 .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_timeout(KEEP_ALIVE);
-            let client = AdminClient::new(trust.connect_lazily(&endpoint, Far::AnyNode)).max_decoding_message_size(ANSWER_BYTES_MAX);
+            let client = AdminClient::new(trust.connect_lazily(&endpoint, Far::AnyNode))
+                .max_decoding_message_size(ANSWER_BYTES_MAX);
             Ok((address, client))
         });
         Ok(Self { nodes: nodes.collect::<Result<_, Failure>>()?, timeout })

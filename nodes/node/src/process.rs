@@ -83,8 +83,8 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
 
     let peers = members.numbers().len();
     let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
-    let ways = Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?)
-        .with_trust(config.trust.clone());
+    let ways =
+        Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?).with_trust(config.trust.clone());
     let pump = Pump {
         shards: ways.clone(),
         owners: owners.clone(),

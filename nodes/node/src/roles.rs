@@ -80,7 +80,6 @@ pub const TABLE: &[(&str, Roles)] = &[
     ("AgentChooser/Choose", Roles::NONE),
     ("/grpc.health.v1.Health/Check", ALL),
     ("/grpc.health.v1.Health/Watch", ALL),
-    ("/grpc.health.v1.Health/List", ALL),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", USERS),
 ];
 
@@ -129,7 +128,9 @@ mod tests {
     #[test]
     fn a_path_is_found_only_whole() {
         assert!(of("/cordboard.v1.Admin/Apply").is_some_and(|roles| roles.has(Admin) && !roles.has(Viewer)));
-        for path in ["", "/", "Admin", "/cordboard.v1.Admin/Appl", "/cordboard.v2.Admin/Apply", "//cordboard.v1.Admin/Apply"] {
+        for path in
+            ["", "/", "Admin", "/cordboard.v1.Admin/Appl", "/cordboard.v2.Admin/Apply", "//cordboard.v1.Admin/Apply"]
+        {
             assert!(of(path).is_none(), "{path}");
         }
     }

@@ -57,7 +57,8 @@ impl Node {
         let admin = node.certificate("root", Role::Admin);
         let up = async {
             loop {
-                let status = async { AdminClient::new(node.connect(&admin).await?).get_status(GetStatusRequest {}).await };
+                let status =
+                    async { AdminClient::new(node.connect(&admin).await?).get_status(GetStatusRequest {}).await };
                 if status.await.is_ok_and(|status| !status.get_ref().cluster.is_empty()) {
                     return;
                 }
@@ -111,7 +112,8 @@ fn every_method_has_a_row_and_every_row_a_method() {
     assert!(methods.len() > 40, "{}", methods.len());
     let without: Vec<_> = methods.iter().filter(|method| roles::of(method).is_none()).collect();
     assert!(without.is_empty(), "give these a row in roles.rs: {without:?}");
-    let known: BTreeSet<&str> = methods.iter().map(|path| path.strip_prefix("/cordboard.v1.").unwrap_or(path)).collect();
+    let known: BTreeSet<&str> =
+        methods.iter().map(|path| path.strip_prefix("/cordboard.v1.").unwrap_or(path)).collect();
     let idle: Vec<_> = roles::TABLE.iter().filter(|(method, _)| !known.contains(method)).collect();
     assert!(idle.is_empty(), "there is no such method: {idle:?}");
 }
@@ -156,7 +158,11 @@ async fn every_role_may_call_exactly_what_the_table_says() {
     // What is not known at all is refused to the mightiest.
     let admin = node.connect(&node.certificate("root", Role::Admin)).await.expect("connected");
     for path in ["/cordboard.v1.Admin/DropEverything", "/cordboard.v1.Nobody/Knows", "/"] {
-        assert_eq!(refused(admin.clone(), path).await.map(|status| status.code()), Some(Code::PermissionDenied), "{path}");
+        assert_eq!(
+            refused(admin.clone(), path).await.map(|status| status.code()),
+            Some(Code::PermissionDenied),
+            "{path}"
+        );
     }
     node.stop().await;
 }
@@ -166,7 +172,8 @@ async fn nobody_speaks_in_the_name_of_another() {
     let node = Node::start().await;
     let g1 = node.connect(&node.certificate("g1", Role::Gateway)).await.expect("connected");
     let mut shard = ShardClient::new(g1);
-    let watch = |gateway: &str| WatchRequest { shard: 1, gateway: gateway.into(), incarnation: 1, sip: "127.0.0.1:1".into() };
+    let watch =
+        |gateway: &str| WatchRequest { shard: 1, gateway: gateway.into(), incarnation: 1, sip: "127.0.0.1:1".into() };
     let refusal = shard.watch(watch("g2")).await.expect_err("as g2");
     assert_eq!(refusal.code(), Code::PermissionDenied, "{refusal:?}");
     let refusal = shard.follow(FollowRequest { gateway: "g2".into() }).await.expect_err("as g2");

@@ -45,9 +45,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
 /// Health is for everybody, what is served here for every person; what is not named here, for nobody.
 fn roles(path: &str) -> Option<Roles> {
     match path {
-        "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch" | "/grpc.health.v1.Health/List" => {
-            Some(Roles::of(&Role::ALL))
-        }
+        "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch" => Some(Roles::of(&Role::ALL)),
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" => Some(Roles::of(&Role::OF_USERS)),
         _ => None,
     }

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use proto::v1::{Audit, AuditLine, AuditList, AuditRecord, DirectorySnapshot, ListAuditRequest, Rejection, RejectionCode};
+use proto::v1::{
+    Audit, AuditLine, AuditList, AuditRecord, DirectorySnapshot, ListAuditRequest, Rejection, RejectionCode,
+};
 use trust::chain::Link;
 
 use super::{Directory, refuse};
@@ -72,8 +74,7 @@ impl Directory {
             _ => records.truncate(limit),
         }
         let fits = |pair: &[&AuditRecord]| pair[1].before == pair[0].hash && pair[1].number == pair[0].number + 1;
-        let chain_whole =
-            records.windows(2).all(fits) && records.iter().all(|record| record.hash == hash(record));
+        let chain_whole = records.windows(2).all(fits) && records.iter().all(|record| record.hash == hash(record));
         AuditList { lines: records.into_iter().map(line).collect(), chain_whole }
     }
 
@@ -151,7 +152,8 @@ mod tests {
         write(&mut directory, 13, 79, done).expect("written");
         let list = directory.audit_list(&ListAuditRequest::default());
         assert!(list.chain_whole);
-        let told: Vec<_> = list.lines.iter().map(|line| (line.number, line.who.as_str(), line.of, line.at_ms)).collect();
+        let told: Vec<_> =
+            list.lines.iter().map(|line| (line.number, line.who.as_str(), line.of, line.at_ms)).collect();
         assert_eq!(told, [(1, "anna", 0, 10), (2, "bert", 0, 11), (3, "anna", 1, 13)]);
         assert!(list.lines[0].before.is_empty() && list.lines[2].before == list.lines[1].hash);
         assert_eq!(directory.version(), 1, "no new configuration");
