@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     clock::now_us,
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
+    homes::Homes,
     machine::ShardMachine,
     members::Members,
     metrics::Metrics,
@@ -37,6 +38,8 @@ pub struct Shell {
     pub members: Members,
     /// What was written down.
     pub records: Records,
+    /// Where tenants live.
+    pub homes: Homes,
     /// Followers of the directory.
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
@@ -183,6 +186,9 @@ impl ShardActor {
 
     fn publish_directory(&self) {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
+        if let Some(directory) = directory {
+            self.shell.homes.set(directory.homes());
+        }
         if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
             self.shell.directory.send_replace(Some(Arc::new(view)));
         }

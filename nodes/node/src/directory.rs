@@ -8,11 +8,14 @@ mod tenants;
 
 use std::collections::BTreeMap;
 
+pub use nodes::disk_refusal;
 use prost::Message as _;
 use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
     PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute, directory_entry, document,
 };
+
+use crate::tenancy::MAIN;
 
 /// The tenant shard that new documents belong to. One tenant lives in this release; a `Tenant` document will name more.
 pub const DEFAULT_SHARD: u32 = 1;
@@ -157,6 +160,12 @@ impl Directory {
     /// All documents, by kind and name.
     pub fn documents(&self) -> impl Iterator<Item = &Document> {
         self.documents.values()
+    }
+
+    /// The shard of each tenant.
+    #[must_use]
+    pub fn homes(&self) -> BTreeMap<u32, u32> {
+        BTreeMap::from([(MAIN, DEFAULT_SHARD)])
     }
 
     /// What gateways need to know, or None before the cluster is founded.

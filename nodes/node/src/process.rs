@@ -36,6 +36,7 @@ use crate::{
     clock::now_us,
     config::NodeConfig,
     core::Core,
+    homes::Homes,
     http,
     machine::ShardMachine,
     members::Members,
@@ -79,7 +80,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let metrics = Arc::new(Metrics::default());
     let shards: Vec<u32> = (0..=config.tenant_shards).collect();
     let (parts, told) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
-    let owners = Owners::new(parts.actors.clone(), shards);
+    let owners = Owners::new(parts.actors.clone(), shards, parts.homes.clone());
 
     let peers = members.numbers().len();
     let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
@@ -185,6 +186,7 @@ struct Parts {
     writer: LogWriter,
     records: Records,
     directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    homes: Homes,
     counters: Arc<cluster::WriterCounters>,
 }
 
@@ -244,6 +246,7 @@ fn start_actors(
     )?;
     let peers = Arc::new(peers);
     let (directory, followed) = watch::channel(None);
+    let homes = Homes::default();
     let (gained, gains) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
     let mut actors = Vec::new();
@@ -255,13 +258,15 @@ fn start_actors(
             .filter(|slot| slot.as_ref().is_some_and(|(shard, _)| owned.contains(shard)))
             .filter_map(Option::take)
             .collect();
-        let core = core_of(config, members, (own, host, cores), &owned, mine)?;
+        let mut core = core_of(config, members, (own, host, cores), mine)?;
+        core.set_homes(homes.clone());
         let shell = Shell {
             host,
             writer: writer.handle(),
             peers: Arc::clone(&peers),
             members: members.clone(),
             records: records.clone(),
+            homes: homes.clone(),
             directory: directory.clone(),
             gained: gained.clone(),
             asks: asks.clone(),
@@ -275,7 +280,7 @@ fn start_actors(
     let _ = addresses.set(started.clone());
     let counters = writer.counters();
     Ok((
-        Parts { actors: started, system, threads, writer, records, directory: followed, counters },
+        Parts { actors: started, system, threads, writer, records, directory: followed, homes, counters },
         Told { gained: gains, asks: asked },
     ))
 }
@@ -293,7 +298,6 @@ fn core_of(
     config: &NodeConfig,
     members: &Members,
     (own, host, hosts): (u64, usize, usize),
-    owned: &[u32],
     recovered: Vec<(u32, Recovered)>,
 ) -> anyhow::Result<Core> {
     let mut host = Host::new(HostConfig {
@@ -306,7 +310,7 @@ fn core_of(
     for (shard, recovered) in recovered {
         host.add(shard, ShardMachine::new(shard), recovered)?;
     }
-    let mut core = Core::new(host, owned, members.clone(), random()?, config.limits);
+    let mut core = Core::new(host, members.clone(), random()?, config.limits);
     core.set_now(now_us());
     Ok(core)
 }
