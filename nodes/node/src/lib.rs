@@ -20,6 +20,7 @@ pub mod owners;
 mod process;
 mod pump;
 pub mod records;
+pub mod roles;
 pub mod services;
 pub mod shards;
 pub mod telemetry;
