@@ -6,11 +6,16 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::store::StoreError;
 
 /// Memory for sled's page cache; what lives here is written often and read at start.
 const CACHE_BYTES: u64 = 8 << 20;
+
+/// How long another one who has the database open may take to let go of it.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// One database in one folder.
 #[derive(Clone)]
@@ -41,17 +46,32 @@ impl Change {
 }
 
 impl Vault {
+    /// Opens or begins a database. While one begins, a mark stands beside it: sled refuses for ever what a power cut
+    /// leaves of its beginning, in which nothing was promised yet.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let io = |source| StoreError::Io { path: path.to_owned(), source };
+        let (mark, parent) = (path.with_extension("begun"), path.parent().unwrap_or(path));
+        if mark.exists() && path.exists() {
+            fs::remove_dir_all(path).map_err(io)?;
+        }
+        let begins = !path.exists();
+        if begins {
+            File::create(&mark).and_then(|file| file.sync_all()).map_err(io)?;
+            sync_file(parent)?;
+        }
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
             .mode(sled::Mode::HighThroughput);
-        let db = config.open().map_err(|error| failed(path, &error))?;
-        if let Some(parent) = path.parent() {
+        let vault = Self { db: open(&config, path)?, path: Arc::new(path.to_owned()) };
+        if begins {
+            vault.sync()?;
             sync_file(parent)?;
+            fs::remove_file(&mark).map_err(io)?;
         }
-        Ok(Self { db, path: Arc::new(path.to_owned()) })
+        sync_file(parent)?;
+        Ok(vault)
     }
 
     pub(crate) fn drawer(&self, name: &str) -> Result<Drawer, StoreError> {
@@ -104,6 +124,21 @@ impl Drawer {
         let path = Arc::clone(&self.path);
         self.tree.iter().keys().map(move |key| key.map(|key| key.to_vec()).map_err(|error| failed(&path, &error)))
     }
+}
+
+/// A database that was just closed, here or in a process that ends, keeps its lock for a moment.
+fn open(config: &sled::Config, path: &Path) -> Result<sled::Db, StoreError> {
+    let began = Instant::now();
+    loop {
+        match config.open() {
+            Err(error) if is_locked(&error) && began.elapsed() < LOCK_WAIT_MAX => thread::sleep(LOCK_WAIT_MAX / 100),
+            outcome => return outcome.map_err(|error| failed(path, &error)),
+        }
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 fn failed(path: &Path, error: &sled::Error) -> StoreError {

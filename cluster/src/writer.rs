@@ -49,10 +49,12 @@ pub struct WriterCounters {
 #[error("the log writer has stopped")]
 pub struct WriterStopped;
 
+type Work = Box<dyn FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send>;
+
 enum Job {
     Write(usize, WriteBatch),
     /// Something rare, in its turn.
-    Do(Box<dyn FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send>),
+    Do(Work),
     Stop,
 }
 
