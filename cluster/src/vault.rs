@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::guard::stored;
 use crate::store::StoreError;
 
 /// Memory for sled's page cache; what lives here is written often and read at start.
@@ -81,7 +82,7 @@ impl Vault {
 
     /// Returns when everything put before is on the disk.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(|error| failed(&self.path, &error))?;
+        stored(|| self.db.flush().map_err(|error| failed(&self.path, &error)))?;
         sync_tree(&self.path)
     }
 }
@@ -130,11 +131,29 @@ impl Drawer {
 fn open(config: &sled::Config, path: &Path) -> Result<sled::Db, StoreError> {
     let began = Instant::now();
     loop {
-        match config.open() {
+        remove_unfinished(path)?;
+        match stored(|| Ok(config.open()))? {
             Err(error) if is_locked(&error) && began.elapsed() < LOCK_WAIT_MAX => thread::sleep(LOCK_WAIT_MAX / 100),
             outcome => return outcome.map_err(|error| failed(path, &error)),
         }
     }
+}
+
+/// Removes what sled was writing when the power went in the middle of an opening: it would believe that this is its last
+/// word and find it damaged, for ever. The one before is whole. Not while somebody else has the database open.
+fn remove_unfinished(path: &Path) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io { path: path.to_owned(), source };
+    let Ok(lock) = File::open(path.join("db")) else { return Ok(()) };
+    if lock.try_lock().is_err() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(io)? {
+        let unfinished = entry.map_err(io)?.path();
+        if unfinished.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(&unfinished).map_err(io)?;
+        }
+    }
+    Ok(())
 }
 
 fn is_locked(error: &sled::Error) -> bool {

@@ -21,6 +21,11 @@ use life::{Life, Promised};
 #[ignore = "started by the others as a process of its own"]
 fn the_one_who_is_cut_off() {
     let Some(folder) = std::env::var_os("POWER_DIR") else { return };
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::exit(if cluster::is_disk_panic(panic) { 74 } else { 101 });
+    }));
     let (seed, rounds) = (setting("POWER_SEED", 0), setting("POWER_ROUNDS", 0));
     let mut told = |line: String| {
         // In one write each, for a cut may come between two.
@@ -116,10 +121,11 @@ fn cuts(seed: u64, lies: bool) -> Result<u64, String> {
     Ok(done)
 }
 
-/// More of it: `POWER_SEEDS=100 POWER_GENERATIONS=4 POWER_ROUNDS=500 POWER_CUTS=300`.
+/// More of it: `POWER_SEED=7 POWER_SEEDS=100 POWER_GENERATIONS=4 POWER_ROUNDS=500 POWER_CUTS=300`.
 #[test]
 fn nothing_acknowledged_is_lost_by_a_power_cut() {
-    for seed in 0..setting("POWER_SEEDS", 3) {
+    let first = setting("POWER_SEED", 0);
+    for seed in first..first + setting("POWER_SEEDS", 3) {
         let done = cuts(seed, false).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!(done, setting("POWER_GENERATIONS", 2) * setting("POWER_CUTS", 50));
     }
@@ -129,4 +135,55 @@ fn nothing_acknowledged_is_lost_by_a_power_cut() {
 fn a_disk_that_does_not_sync_what_it_says_is_found_out() {
     let wrong = cuts(1, true).expect_err("every second sync is a lie");
     assert!(wrong.contains("acknowledged") || wrong.contains("life") || wrong.contains("remembered"), "{wrong}");
+}
+
+/// Whoever says that something failed says it with 74 and an explanation; what was promised before is there afterwards, on
+/// the disk as it stands and after a power cut on top.
+fn fails(kind: &str, errno: i32, count: usize) {
+    let folder = folder();
+    let shim = journal::build_shim(folder.path());
+    let disk_path = folder.path().join("disk");
+    let mut dice = Rng::with_seed(5);
+    let begin = || {
+        let _ = fs::remove_dir_all(&disk_path);
+        fs::create_dir_all(&disk_path).expect("a folder");
+    };
+    let day = |fault| Day { rounds: 15, seed: 5, fault };
+    begin();
+    let (output, steps) = run(folder.path(), &shim, &day(None));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let calls = steps.iter().filter(|step| if kind == "sync" { step.is_sync() } else { step.is_write() }).count();
+    for number in 0..count {
+        // The first ones are those of a disk that begins.
+        let at = if number < count / 4 { number * 2 + 1 } else { dice.usize(1..calls) };
+        begin();
+        let fault = Some(("POWER_FAIL", format!("{kind}:{at}:{errno}")));
+        let (output, steps) = run(folder.path(), &shim, &day(fault));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(74), "{kind} {at} of {calls}: {said}");
+        assert!(!said.trim().is_empty(), "it says why");
+        let (mut promised, mut disk) = (Promised::default(), Disk::of(Path::new("/nowhere")).expect("empty"));
+        for step in &steps {
+            disk.take(step);
+            step.mark().into_iter().for_each(|words| promised.hear(words));
+        }
+        let image = folder.path().join("image");
+        let _ = fs::remove_dir_all(&image);
+        disk.cut(&image, [0.0, 0.5][number % 2], &mut dice).expect("written");
+        for left in [&image, &disk_path] {
+            promised.check(left).unwrap_or_else(|wrong| panic!("{kind} {at}, {}: {wrong}", left.display()));
+        }
+    }
+}
+
+#[test]
+fn a_failed_fsync_ends_the_node_and_nothing_acknowledged_is_lost() {
+    const EIO: i32 = 5;
+    fails("sync", EIO, setting("POWER_FAULTS", 24) as usize);
+}
+
+#[test]
+fn a_full_disk_ends_the_node_and_nothing_acknowledged_is_lost() {
+    const ENOSPC: i32 = 28;
+    fails("write", ENOSPC, setting("POWER_FAULTS", 24) as usize);
 }

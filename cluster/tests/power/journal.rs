@@ -49,6 +49,11 @@ impl Step {
         matches!(self.kind, 5 | 6)
     }
 
+    /// Whether bytes were written.
+    pub(crate) fn is_write(&self) -> bool {
+        self.kind == 3
+    }
+
     fn path(&self) -> PathBuf {
         PathBuf::from(String::from_utf8_lossy(&self.a).into_owned())
     }

@@ -24,5 +24,6 @@ pub mod shards;
 pub mod telemetry;
 pub mod translate;
 
+pub use cluster::is_disk_panic;
 pub use config::NodeConfig;
-pub use process::run;
+pub use process::{DISK_FAILED, is_disk_failure, run};
