@@ -3,6 +3,7 @@
 //! [`Effects`]. It never looks inside a call.
 
 mod desk;
+mod replicas;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -147,11 +148,21 @@ impl<M: Replica> Core<M> {
         }
     }
 
-    /// Messages from peers.
-    pub fn step(&mut self, messages: Vec<PeerMessage>) {
+    /// Messages from a peer, by its number.
+    pub fn step(&mut self, from: u64, messages: Vec<PeerMessage>) {
         for message in messages {
-            self.host.step(&message);
+            self.host.step_from(from, &message);
         }
+    }
+
+    /// What became of a snapshot for a node.
+    pub fn snapshot_done(&mut self, shard: u32, to: u64, ok: bool) {
+        self.host.snapshot_done(shard, to, ok);
+    }
+
+    /// Whether idle shards may sleep: every node of the cluster must know it.
+    pub fn set_sleep(&mut self, may_sleep: bool) {
+        self.host.set_sleep(may_sleep);
     }
 
     /// The log writer has made a batch durable.
@@ -224,9 +235,10 @@ impl<M: Replica> Core<M> {
     pub fn propose_directory(&mut self, mut entry: DirectoryEntry) -> Result<(), NotLeader> {
         entry.at_ms = self.now_us / 1_000;
         self.host.propose(0, entry.encode_to_vec()).map_err(|error| match error {
-            ProposeError::NotLeader { .. } | ProposeError::Busy | ProposeError::UnknownShard => {
-                not_leader(&self.host, &self.members, 0)
-            }
+            ProposeError::NotLeader { .. }
+            | ProposeError::Busy
+            | ProposeError::UnknownShard
+            | ProposeError::Senseless => not_leader(&self.host, &self.members, 0),
         })
     }
 
@@ -384,11 +396,18 @@ impl<M: Replica> Core<M> {
     }
 
     fn role_changed(&mut self, role: &RoleChange) {
-        if role.is_leader || !self.led.remove(&role.shard) {
+        if !role.is_leader {
+            self.lose(role.shard);
+        }
+    }
+
+    /// Somebody else leads the shard, or nobody; those who wait for it are told.
+    fn lose(&mut self, shard: u32) {
+        if !self.led.remove(&shard) {
             return;
         }
-        let next = not_leader(&self.host, &self.members, role.shard);
-        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == role.shard) {
+        let next = not_leader(&self.host, &self.members, shard);
+        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == shard) {
             desk.lose_lead(&next, &mut self.effects);
         }
     }
@@ -447,10 +466,9 @@ fn living<M: Replica>(host: &Host<M>, shard: u32, tenant: u32) -> Option<&acd::S
 
 fn not_leader<M: Replica>(host: &Host<M>, members: &Members, shard: u32) -> NotLeader {
     let leader = host.status(shard).and_then(|status| status.leader);
-    leader.and_then(|number| members.get(number)).map_or_else(NotLeader::default, |member| NotLeader {
-        leader: member.id.clone(),
-        endpoint: member.endpoint.clone(),
-    })
+    leader
+        .and_then(|number| members.get(number))
+        .map_or_else(NotLeader::default, |member| NotLeader { leader: member.id, endpoint: member.endpoint })
 }
 
 fn outcome_of(id: Option<proto::v1::CommandId>, shard: u32, result: outcome::Result) -> Outcome {

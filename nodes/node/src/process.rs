@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use cluster::{
     DiskConfig, DiskStore, Host, HostConfig, Identity, LogWriter, Outbox, OutboxLimits, PeerMessage, Persisted,
     Recovered, Store as _, StoreError,
-    peers::{PeerClient, PeerConfig, PeerService},
+    peers::{PeerClient, PeerConfig, PeerEvent, PeerService},
 };
 use proto::v1::{Ask, DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
 use tokio::{
@@ -30,7 +30,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 
 use crate::{
-    actor::{Durable, HandOver, ShardActor, Shell, Step, Unreachable},
+    actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
     answers::Answers,
     choosers::{ASKS_WAITING_MAX, Choosers},
     clock::now_us,
@@ -106,7 +106,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()));
+    let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()), |_| None);
     let (close, closed) = oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
@@ -203,16 +203,29 @@ fn start_actors(
         }
     };
     let writer = LogWriter::start(RecordsFirst::new(store, records.clone()), durable, |error| stop_at_once(&error))?;
-    let unreachable_to = Arc::clone(&addresses);
+    let event_to = Arc::clone(&addresses);
     let peers = PeerClient::start(
         &PeerConfig {
             cluster: config.cluster.clone(),
             node: own,
-            peers: members.iter().map(|(number, member)| (number, format!("http://{}", member.endpoint))).collect(),
+            peers: members
+                .all()
+                .into_iter()
+                .map(|(number, member)| (number, format!("http://{}", member.endpoint)))
+                .collect(),
+            seal: 0,
         },
         &tokio::runtime::Handle::current(),
-        move |node| {
-            unreachable_to.get().into_iter().flatten().for_each(|actor| actor.do_send(Unreachable { node }));
+        move |event| {
+            let actors = event_to.get().map(Vec::as_slice).unwrap_or_default();
+            match event {
+                PeerEvent::Unreachable(node) => actors.iter().for_each(|actor| actor.do_send(Unreachable { node })),
+                PeerEvent::SnapshotDone { shard, to, ok } => {
+                    if !actors.is_empty() {
+                        actors[Owners::index(shard, actors.len())].do_send(SnapshotDone { shard, to, ok });
+                    }
+                }
+            }
         },
     )?;
     let peers = Arc::new(peers);
@@ -229,7 +242,7 @@ fn start_actors(
             .filter(|slot| slot.as_ref().is_some_and(|(shard, _)| owned.contains(shard)))
             .filter_map(Option::take)
             .collect();
-        let mut core = core_of(config, members, own, mine)?;
+        let mut core = core_of(config, members, (own, host, cores), mine)?;
         core.set_homes(homes.clone());
         let shell = Shell {
             host,
@@ -265,8 +278,15 @@ fn open_disk(config: &NodeConfig, identity: &Identity, shards: &[u32]) -> anyhow
     Ok((store.with_outbox(outbox), records))
 }
 
-fn core_of(config: &NodeConfig, members: &Members, own: u64, recovered: Vec<(u32, Recovered)>) -> anyhow::Result<Core> {
+fn core_of(
+    config: &NodeConfig,
+    members: &Members,
+    (own, host, hosts): (u64, usize, usize),
+    recovered: Vec<(u32, Recovered)>,
+) -> anyhow::Result<Core> {
     let mut host = Host::new(HostConfig {
+        host: host as u32,
+        hosts: hosts as u32,
         snapshot_entries: config.snapshot_entries,
         snapshot_bytes: usize::try_from(config.snapshot_bytes).unwrap_or(usize::MAX),
         ..HostConfig::new(own)
@@ -300,11 +320,16 @@ fn start_system(parts: Vec<(Core, Shell)>) -> anyhow::Result<(System, thread::Jo
     Ok((system, threads, actors))
 }
 
-fn deliver_to(owners: Owners) -> impl Fn(Vec<PeerMessage>) + Send + Sync + 'static {
-    move |messages| {
+fn deliver_to(owners: Owners) -> impl Fn(u64, Vec<PeerMessage>) + Send + Sync + 'static {
+    move |from, messages| {
+        // Beats are of a whole node, and for all actors.
+        let (beats, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.beat.is_some());
+        if !beats.is_empty() {
+            owners.all().for_each(|owner| drop(owner.try_send(Step { from, messages: beats.clone() })));
+        }
         for (owner, messages) in owners.split(messages, |message| message.shard) {
             // A full mailbox drops them: raft sends again.
-            let _ = owner.try_send(Step { messages });
+            let _ = owner.try_send(Step { from, messages });
         }
     }
 }

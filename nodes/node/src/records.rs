@@ -317,6 +317,22 @@ impl<S: Store> Store for RecordsFirst<S> {
         self.store.recover(shard)
     }
 
+    fn replicas(&mut self) -> Result<Vec<u32>, StoreError> {
+        self.store.replicas()
+    }
+
+    fn destroy(&mut self, shard: u32) -> Result<(), StoreError> {
+        self.store.destroy(shard)
+    }
+
+    fn remember(&mut self, key: &str, fact: &[u8]) -> Result<(), StoreError> {
+        self.store.remember(key, fact)
+    }
+
+    fn recall(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.recall(key)
+    }
+
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
         if batch.has_snapshot() {
             self.records.settle();

@@ -162,9 +162,11 @@ impl Desk {
             .collect();
         // Before anything else moves the tenant's clock over the time without a leader.
         self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
-        // A tenant that nobody has configured has nothing that other rules could change under.
-        if shard.config_version() == 0 && shard.rules() < acd::RULES {
-            self.enqueue_own(now_us, Asker::Nobody, command::Kind::SetRules(SetRules { version: acd::RULES }));
+        // A tenant that nobody has configured has nothing that other rules could change under. Later ones come from the
+        // directory, which knows what every node can follow.
+        if shard.config_version() == 0 && shard.rules() < acd::RULES_BEFORE {
+            let version = acd::RULES_BEFORE;
+            self.enqueue_own(now_us, Asker::Nobody, command::Kind::SetRules(SetRules { version }));
         }
     }
 

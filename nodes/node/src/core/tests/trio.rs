@@ -153,8 +153,8 @@ impl Trio {
             if mail.is_empty() && !again {
                 return;
             }
-            for (_, to, message) in mail {
-                self.cores[to as usize - 1].step(vec![message]);
+            for (from, to, message) in mail {
+                self.cores[to as usize - 1].step(from as u64 + 1, vec![message]);
             }
         }
     }
