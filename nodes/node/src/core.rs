@@ -396,11 +396,18 @@ impl<M: Replica> Core<M> {
     }
 
     fn role_changed(&mut self, role: &RoleChange) {
-        if role.is_leader || !self.led.remove(&role.shard) {
+        if !role.is_leader {
+            self.lose(role.shard);
+        }
+    }
+
+    /// Somebody else leads the shard, or nobody; those who wait for it are told.
+    fn lose(&mut self, shard: u32) {
+        if !self.led.remove(&shard) {
             return;
         }
-        let next = not_leader(&self.host, &self.members, role.shard);
-        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == role.shard) {
+        let next = not_leader(&self.host, &self.members, shard);
+        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == shard) {
             desk.lose_lead(&next, &mut self.effects);
         }
     }

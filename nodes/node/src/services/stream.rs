@@ -164,6 +164,7 @@ mod tests {
     use tokio_stream::StreamExt as _;
 
     use super::*;
+    use crate::homes::Homes;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -194,11 +195,8 @@ mod tests {
     async fn a_consumer_that_waits_is_woken_and_one_that_is_slow_misses_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(
-            records.clone(),
-            Owners::new(Vec::new(), vec![0, 1], crate::homes::Homes::default()),
-            Elsewhere::default(),
-        );
+        let streams =
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
         let (mut quick, mut slow) = (follow(&streams).expect("open"), follow(&streams).expect("open"));
         for index in 1..=50 {
             put(&records, index);
@@ -217,11 +215,8 @@ mod tests {
     async fn one_consumer_too_many_is_refused_until_another_goes() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(
-            records.clone(),
-            Owners::new(Vec::new(), vec![0, 1], crate::homes::Homes::default()),
-            Elsewhere::default(),
-        );
+        let streams =
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
         let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| follow(&streams).expect("open")).collect();
         let refused = follow(&streams).err().expect("refused");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
