@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use raft::eraftpb::{ConfState, Entry, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use crate::identity::Identity;
+use crate::identity::{Disk, Identity};
 use crate::outbox::Outbox;
-use crate::snapshots::Snapshots;
-use crate::store::{GroupWrite, Raw, Recovered, Store, StoreError, WriteBatch};
-use crate::vault::Vault;
+use crate::snapshots::{Snapshots, sync_folder};
+use crate::store::{FOUNDED, GroupWrite, Raw, Recovered, Store, StoreError, WriteBatch};
+use crate::vault::{Drawer, Vault};
 
 const HARD_STATE: &[u8] = b"hard-state";
 const BOOTSTRAP: &[u8] = b"bootstrap";
@@ -36,7 +36,13 @@ impl Default for DiskConfig {
 /// All shards of one node, in one folder.
 pub struct DiskStore {
     engine: Engine,
+    vault: Vault,
     snapshots: Snapshots,
+    /// Small facts by name.
+    facts: Drawer,
+    /// Shards that are being destroyed: whatever is left of them goes at the next start.
+    doomed: Drawer,
+    disk: Disk,
     outbox: Option<Outbox>,
     /// First and last index of each shard's log: the engine panics on a hole, so it is never shown one.
     spans: BTreeMap<u32, (u64, u64)>,
@@ -64,7 +70,7 @@ impl DiskStore {
     pub fn open(folder: &Path, identity: &Identity, config: DiskConfig) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
         let vault = Vault::open(&folder.join("state"))?;
-        identity.claim(&vault, folder)?;
+        let disk = identity.claim(&vault, folder)?;
         let log_path = folder.join("log");
         let dir = log_path.to_str().ok_or_else(|| StoreError::Log("the folder's name is not UTF-8".into()))?;
         let engine = Engine::open(Config {
@@ -77,16 +83,52 @@ impl DiskStore {
             ..Config::default()
         })
         .map_err(|error| StoreError::Log(error.to_string()))?;
-        Ok(Self {
+        // The engine does not make its first file's name durable by itself.
+        sync_folder(&log_path)?;
+        sync_folder(folder)?;
+        let mut store = Self {
             engine,
             snapshots: Snapshots::open(&vault, &folder.join("snapshots"))?,
+            facts: vault.drawer("facts")?,
+            doomed: vault.drawer("doomed")?,
+            vault,
+            disk,
             outbox: None,
             spans: BTreeMap::new(),
             batch: LogBatch::default(),
             log_file_bytes: config.log_file_bytes,
             written_since_purge: 0,
             log_path,
-        })
+        };
+        for shard in store.doomed.keys().collect::<Result<Vec<_>, _>>()? {
+            if let Ok(shard) = shard.try_into() {
+                store.finish_destroying(u32::from_be_bytes(shard))?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// Which disk this is.
+    pub fn disk(&self) -> Disk {
+        self.disk
+    }
+
+    /// The random identity of the cluster that this disk has seen, if it has.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn founded(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.facts.get(FOUNDED.as_bytes())?.map(|founded| String::from_utf8_lossy(&founded).into_owned()))
+    }
+
+    /// Removes what there is of a doomed shard; may be repeated after a power cut at any point.
+    fn finish_destroying(&mut self, shard: u32) -> Result<(), StoreError> {
+        self.batch.add_command(region(shard), Command::Clean);
+        self.engine.write(&mut self.batch, true).map_err(|error| StoreError::Log(error.to_string()))?;
+        self.spans.remove(&shard);
+        self.snapshots.destroy(shard)?;
+        self.doomed.remove(&shard.to_be_bytes())?;
+        self.vault.sync()
     }
 
     /// Syncs this outbox before each snapshot, so that no record is lost with the log it came from. Records must be put
@@ -196,6 +238,33 @@ impl Store for DiskStore {
             self.engine.write(&mut self.batch, true).map_err(failed)?;
         }
         Ok(found)
+    }
+
+    fn replicas(&mut self) -> Result<Vec<u32>, StoreError> {
+        let mut shards = self.snapshots.shards()?;
+        shards.extend(
+            self.engine.raft_groups().into_iter().filter_map(|region| u32::try_from(region.checked_sub(1)?).ok()),
+        );
+        Ok(shards.into_iter().collect())
+    }
+
+    fn destroy(&mut self, shard: u32) -> Result<(), StoreError> {
+        self.doomed.put(&shard.to_be_bytes(), &[])?;
+        self.vault.sync()?;
+        self.finish_destroying(shard)
+    }
+
+    fn remember(&mut self, key: &str, fact: &[u8]) -> Result<(), StoreError> {
+        if fact.is_empty() {
+            self.facts.remove(key.as_bytes())?;
+        } else {
+            self.facts.put(key.as_bytes(), fact)?;
+        }
+        self.vault.sync()
+    }
+
+    fn recall(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.facts.get(key.as_bytes())
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {

@@ -67,6 +67,7 @@ pub(crate) struct Group<M> {
     offer_ticks: u64,
     snapshot_ticks: Vec<(u64, u64, u64)>,
 
+    asleep: bool,
     seen: (u64, Option<u64>, bool),
     established: Option<u64>,
     pub(crate) failed: bool,
@@ -136,6 +137,7 @@ impl<M: Machine> Group<M> {
             taking: None,
             offer_ticks: 0,
             snapshot_ticks: Vec::new(),
+            asleep: false,
             seen,
             established: None,
             failed: false,
@@ -322,6 +324,10 @@ impl<M: Machine> Group<M> {
 
     fn is_leader(&self) -> bool {
         self.raw.raft.state == StateRole::Leader
+    }
+
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.asleep
     }
 
     fn leader(&self) -> Option<u64> {

@@ -1,70 +1,19 @@
 //! All the groups that one actor owns. No clock, no IO, no thread, no dice: inputs in, one [`Drained`] out.
 
+mod config;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message};
 
+pub use config::{HostConfig, HostCounters, Membership, ProposeError};
+
 use crate::drained::{Drained, Failure};
 use crate::group::{Group, GroupStatus, Saves};
 use crate::store::{Persisted, Recovered, WriteBatch};
 use crate::{Machine, PeerMessage};
-
-/// The limits and clocks of a host. Times are in ticks of the caller, 20 ms each by design.
-#[derive(Debug, Clone)]
-pub struct HostConfig {
-    /// This node's number, from 1.
-    pub node: u64,
-    /// A leader that was not heard of for this long is gone.
-    pub election_ticks: usize,
-    /// How much later each further voter asks for votes, so that they do not ask together.
-    pub election_spread_ticks: usize,
-    /// A leader speaks at least this often.
-    pub heartbeat_ticks: usize,
-    /// Proposals of one group that are not committed yet.
-    pub proposals_in_flight_max: u64,
-    /// Their bytes.
-    pub uncommitted_bytes_max: u64,
-    /// Bytes of entries in one message to a follower.
-    pub append_bytes_max: u64,
-    /// Such messages on the way to one follower.
-    pub appends_in_flight_max: usize,
-    /// Bytes of entries applied before the loop looks at anything else.
-    pub apply_bytes_max: u64,
-    /// Reads of one group that are not answered yet.
-    pub reads_open_max: usize,
-    /// A snapshot is taken after this many entries,
-    pub snapshot_entries: u64,
-    /// or this many bytes of them.
-    pub snapshot_bytes: usize,
-    /// Entries kept behind a snapshot for slow followers, as long as they are fewer bytes than `snapshot_bytes`.
-    pub entries_kept: u64,
-    /// A larger snapshot goes to the disk in pieces of so many bytes, one per tick, so that no flush waits for all of it.
-    pub snapshot_part_bytes: usize,
-}
-
-impl HostConfig {
-    /// The house's settings.
-    pub fn new(node: u64) -> Self {
-        Self {
-            node,
-            election_ticks: 15,
-            election_spread_ticks: 2,
-            heartbeat_ticks: 3,
-            proposals_in_flight_max: 8192,
-            uncommitted_bytes_max: 32 << 20,
-            append_bytes_max: 512 << 10,
-            appends_in_flight_max: 128,
-            apply_bytes_max: 4 << 20,
-            reads_open_max: 8192,
-            snapshot_entries: 50_000,
-            snapshot_bytes: 32 << 20,
-            entries_kept: 5_000,
-            snapshot_part_bytes: 512 << 10,
-        }
-    }
-}
 
 /// All replicas that one actor owns.
 pub struct Host<M: Machine> {
@@ -79,67 +28,6 @@ pub struct Host<M: Machine> {
     saves: Saves,
     counters: HostCounters,
     logger: slog::Logger,
-}
-
-/// What has happened so far, for metrics.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct HostCounters {
-    /// Proposals taken.
-    pub proposals: u64,
-    /// Proposals refused because of a limit or a hand-over.
-    pub proposals_refused: u64,
-    /// Proposals taken and lost with the leadership within one burst.
-    pub proposals_lost: u64,
-    /// Entries given to machines.
-    pub applied: u64,
-    /// Reads asked for.
-    pub reads: u64,
-    /// Messages from peers.
-    pub messages_in: u64,
-    /// Messages to peers.
-    pub messages_out: u64,
-    /// Messages that no honest peer sends, or for shards that are not here.
-    pub garbage: u64,
-    /// Snapshots taken to shorten the log.
-    pub snapshots_taken: u64,
-    /// Slices of work on snapshots: of the machine, and pieces written.
-    pub snapshot_slices: u64,
-    /// Snapshots made for followers.
-    pub snapshots_offered: u64,
-    /// Snapshots received and restored.
-    pub snapshots_restored: u64,
-    /// Snapshots not sent because they exceed [`crate::SNAPSHOT_BYTES_MAX`].
-    pub snapshots_too_large: u64,
-    /// Batches given to the log writer.
-    pub batches: u64,
-}
-
-/// Why a proposal or read was not taken. Nothing has happened then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ProposeError {
-    /// Another replica leads, or none.
-    #[error("not the leader")]
-    NotLeader {
-        /// Who leads, as far as known.
-        hint: Option<u64>,
-    },
-    /// A limit is reached or leadership is being handed over; ask again soon.
-    #[error("busy")]
-    Busy,
-    /// No replica of the shard is here.
-    #[error("no such shard here")]
-    UnknownShard,
-}
-
-/// A step of membership.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Membership {
-    /// The node gets the log and does not vote.
-    Learn(u64),
-    /// The node votes.
-    Vote(u64),
-    /// The node is out.
-    Leave(u64),
 }
 
 impl<M: Machine> Host<M> {
@@ -180,8 +68,22 @@ impl<M: Machine> Host<M> {
         }
     }
 
-    /// A message from a peer. Garbage is counted.
-    pub fn step(&mut self, message: &PeerMessage) {
+    /// Forgets a replica: whatever it had under way is dropped, and its messages are garbage from now on. False when there
+    /// was none. The store forgets it apart from this, and only afterwards may the shard be added again.
+    pub fn remove(&mut self, shard: u32) -> bool {
+        self.saves.end(shard);
+        self.touched.remove(&shard);
+        self.freed.retain(|(_, message)| message.shard != shard);
+        self.in_flight.iter_mut().for_each(|(_, readies)| readies.retain(|(written, _)| *written != shard));
+        self.groups.remove(&shard).is_some()
+    }
+
+    /// Whether shards with nothing to do may fall asleep: no ticks, no heartbeats. Off at first; every node of the cluster
+    /// must know it.
+    pub fn set_sleep(&mut self, _may_sleep: bool) {}
+
+    /// A message from a node. Garbage is counted; so is what another node says in its name.
+    pub fn step_from(&mut self, node: u64, message: &PeerMessage) {
         self.counters.messages_in += 1;
         let shard = message.shard;
         let Some(group) = self.groups.get_mut(&shard).filter(|group| !group.failed) else {
@@ -189,7 +91,8 @@ impl<M: Machine> Host<M> {
             return;
         };
         // Copied out of the received buffer: the log keeps entries for long, and the buffer is large.
-        let taken = Message::parse_from_bytes(&message.raft).is_ok_and(|raft| group.step(raft, self.config.node));
+        let taken = Message::parse_from_bytes(&message.raft)
+            .is_ok_and(|raft| raft.from == node && group.step(raft, self.config.node));
         if taken {
             self.touched.insert(shard);
         } else {
@@ -248,6 +151,14 @@ impl<M: Machine> Host<M> {
         for (shard, group) in &mut self.groups {
             group.unreachable(node);
             self.touched.insert(*shard);
+        }
+    }
+
+    /// A snapshot for a node was delivered to it, or cannot be.
+    pub fn snapshot_done(&mut self, shard: u32, to: u64, ok: bool) {
+        if let Some(group) = self.groups.get_mut(&shard) {
+            group.snapshot_done(to, ok);
+            self.touched.insert(shard);
         }
     }
 

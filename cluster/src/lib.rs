@@ -13,6 +13,7 @@ mod log;
 mod memory;
 mod outbox;
 pub mod peers;
+pub mod placement;
 mod reads;
 mod snapshots;
 mod store;
@@ -23,12 +24,12 @@ pub use disk::{DiskConfig, DiskStore};
 pub use drained::{Applied, Drained, Established, Failure, ReadReady, Restored, RoleChange};
 pub use group::{GroupStatus, PeerProgress, Role};
 pub use host::{Host, HostConfig, HostCounters, Membership, ProposeError};
-pub use identity::Identity;
+pub use identity::{Disk, Identity};
 pub use memory::MemoryStore;
 pub use outbox::{Outbox, OutboxLimits, RecordKey, Tagged};
 pub use proto::v1::PeerMessage;
 pub use snapshots::SNAPSHOT_BYTES_MAX;
-pub use store::{Persisted, Recovered, Store, StoreError, WriteBatch};
+pub use store::{FOUNDED, Persisted, Recovered, Store, StoreError, WriteBatch};
 pub use writer::{LogHandle, LogWriter, WriterCounters, WriterStopped};
 
 /// A replicated state machine: the only thing that this package knows about what is inside the bytes.

@@ -10,6 +10,7 @@ use crate::store::{GroupWrite, Part, Raw, Recovered, Store, StoreError, Taken, W
 #[derive(Debug, Default, Clone)]
 pub struct MemoryStore {
     durable: BTreeMap<u32, Held>,
+    facts: BTreeMap<String, Vec<u8>>,
     staged: Vec<WriteBatch>,
 }
 
@@ -152,6 +153,30 @@ impl Store for MemoryStore {
             held.entries.clear();
         }
         Ok(found)
+    }
+
+    fn replicas(&mut self) -> Result<Vec<u32>, StoreError> {
+        Ok(self.durable.keys().copied().collect())
+    }
+
+    /// What was staged before is durable first, as on the log thread.
+    fn destroy(&mut self, shard: u32) -> Result<(), StoreError> {
+        self.sync()?;
+        self.durable.remove(&shard);
+        Ok(())
+    }
+
+    fn remember(&mut self, key: &str, fact: &[u8]) -> Result<(), StoreError> {
+        if fact.is_empty() {
+            self.facts.remove(key);
+        } else {
+            self.facts.insert(key.to_owned(), fact.to_vec());
+        }
+        Ok(())
+    }
+
+    fn recall(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.facts.get(key).cloned())
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {

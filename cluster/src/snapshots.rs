@@ -3,6 +3,7 @@
 //!
 //! Not all in the vault: sled needs seconds to flush fifty megabytes, and no entry becomes durable meanwhile.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ impl Snapshots {
         sync_folder(&self.folder)?;
         self.heads.put(&shard.to_be_bytes(), &head)?;
         self.vault.sync()?;
-        self.remove_others(shard, index)
+        self.remove_others(shard, Some(index))
     }
 
     /// Writes to the end of a snapshot's file, and syncs it. What a crash has left of an earlier attempt goes.
@@ -89,14 +90,35 @@ impl Snapshots {
         file.write_all(data).and_then(|()| file.sync_all()).map_err(failed)
     }
 
-    fn remove_others(&self, shard: u32, index: u64) -> Result<(), StoreError> {
+    /// Removes all of a shard. The caller has made sure that a power cut on the way is finished at the next start.
+    pub(crate) fn destroy(&self, shard: u32) -> Result<(), StoreError> {
+        self.heads.remove(&shard.to_be_bytes())?;
+        for item in self.chunks.range(&chunk_key(shard, 0, 0), &chunk_key(shard, u64::MAX, u32::MAX)) {
+            self.chunks.remove(&item?.0)?;
+        }
+        self.vault.sync()?;
+        // Only now: a head without its file would be a corrupt snapshot.
+        self.remove_others(shard, None)?;
+        sync_folder(&self.folder)
+    }
+
+    /// The shards that have a snapshot.
+    pub(crate) fn shards(&self) -> Result<BTreeSet<u32>, StoreError> {
+        let mut shards = BTreeSet::new();
+        for key in self.heads.keys() {
+            shards.extend(key?.first_chunk().copied().map(u32::from_be_bytes));
+        }
+        Ok(shards)
+    }
+
+    fn remove_others(&self, shard: u32, kept: Option<u64>) -> Result<(), StoreError> {
         let failed = |source| StoreError::Io { path: self.folder.clone(), source };
         let ours = format!("{shard}-");
-        let kept = self.path(shard, index);
+        let kept = kept.map(|index| self.path(shard, index));
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let is_ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&ours));
-            if is_ours && path != kept {
+            if is_ours && Some(&path) != kept.as_ref() {
                 fs::remove_file(&path).map_err(|source| StoreError::Io { path, source })?;
             }
         }
@@ -148,7 +170,7 @@ impl Snapshots {
     }
 }
 
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder)
         .and_then(|file| file.sync_all())
         .map_err(|source| StoreError::Io { path: folder.to_owned(), source })

@@ -15,12 +15,40 @@ pub trait Store: Send {
     /// When the disk cannot be read or what it holds cannot be right; the replica must not start then.
     fn recover(&mut self, shard: u32) -> Result<Recovered, StoreError>;
 
+    /// The shards of which anything is durable here, in order.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn replicas(&mut self) -> Result<Vec<u32>, StoreError>;
+
+    /// Forgets a shard for good. When this returns, a replica of the same number that begins here later finds nothing; a
+    /// power cut on the way leaves it whole or gone. The shard's owner must have stopped writing it.
+    ///
+    /// # Errors
+    /// As of [`Store::write`].
+    fn destroy(&mut self, shard: u32) -> Result<(), StoreError>;
+
+    /// Keeps a small fact beside the shards, durable when this returns. Empty bytes forget it.
+    ///
+    /// # Errors
+    /// As of [`Store::write`].
+    fn remember(&mut self, key: &str, fact: &[u8]) -> Result<(), StoreError>;
+
+    /// The fact that was last remembered by this name.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    fn recall(&mut self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Makes a batch durable; when this returns `Ok` a power cut may happen.
     ///
     /// # Errors
     /// Any error ends the node: a failed flush must never be tried again, for the kernel may have dropped the pages.
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError>;
 }
+
+/// The fact that says which cluster this disk has seen: its random identity, as text. See [`Store::remember`].
+pub const FOUNDED: &str = "founded";
 
 /// What one [`crate::Host::drain`] wants to have durable, over all its groups, in one flush.
 #[derive(Debug, Default, Clone)]

@@ -82,6 +82,11 @@ impl Drawer {
         self.tree.apply_batch(change.0).map_err(|error| failed(&self.path, &error))
     }
 
+    /// Removes a key, if it is there.
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.tree.remove(key).map(drop).map_err(|error| failed(&self.path, &error))
+    }
+
     /// Keys and values of `from..to`, in order.
     pub(crate) fn range(
         &self,

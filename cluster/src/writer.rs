@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::store::{Persisted, Store, StoreError, WriteBatch};
+use crate::store::{Persisted, Recovered, Store, StoreError, WriteBatch};
 
 /// Batches waiting; a host that is further ahead of its disk than this waits.
 const QUEUE_BATCHES_MAX: usize = 1024;
@@ -51,6 +51,8 @@ pub struct WriterStopped;
 
 enum Job {
     Write(usize, WriteBatch),
+    /// Something rare, in its turn.
+    Do(Box<dyn FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send>),
     Stop,
 }
 
@@ -106,6 +108,53 @@ impl LogHandle {
     pub fn submit(&self, host: usize, batch: WriteBatch) -> Result<(), WriterStopped> {
         self.jobs.send(Job::Write(host, batch)).map_err(|_| WriterStopped)
     }
+
+    /// Reads what is durable of a shard, so that a replica of it can begin while the node runs. `reply` is called on the
+    /// log thread and should only pass the word on. A disk that cannot be read ends the node instead.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub fn open(&self, shard: u32, reply: impl FnOnce(Recovered) + Send + 'static) -> Result<(), WriterStopped> {
+        self.turn(move |store| store.recover(shard).map(reply))
+    }
+
+    /// Forgets a shard for good, see [`Store::destroy`]; what was submitted before is written first. The shard's host must
+    /// have removed it. `reply` is as of [`LogHandle::open`].
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub fn destroy(&self, shard: u32, reply: impl FnOnce() + Send + 'static) -> Result<(), WriterStopped> {
+        self.turn(move |store| {
+            store.destroy(shard)?;
+            reply();
+            Ok(())
+        })
+    }
+
+    /// Keeps a small fact, see [`Store::remember`]. `reply` is called when it is durable, as of [`LogHandle::open`].
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub fn remember(
+        &self,
+        key: &str,
+        fact: Vec<u8>,
+        reply: impl FnOnce() + Send + 'static,
+    ) -> Result<(), WriterStopped> {
+        let key = key.to_owned();
+        self.turn(move |store| {
+            store.remember(&key, &fact)?;
+            reply();
+            Ok(())
+        })
+    }
+
+    fn turn(
+        &self,
+        work: impl FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), WriterStopped> {
+        self.jobs.send(Job::Do(Box::new(work))).map_err(|_| WriterStopped)
+    }
 }
 
 /// Ends the thread after what was queued before is durable.
@@ -124,46 +173,61 @@ fn run<S: Store>(
     persisted: &impl Fn(usize, Persisted),
     counters: &WriterCounters,
 ) -> Result<(), StoreError> {
-    let mut last = BTreeMap::new();
-    while let Ok(Job::Write(host, mut batch)) = queue.recv() {
-        last.insert(host, batch.number);
-        let (mut bytes, mut batches, mut stop) = (batch.bytes(), 1, false);
-        while bytes < FLUSH_BYTES_MAX {
-            match queue.try_recv() {
-                Ok(Job::Write(host, later)) => {
-                    last.insert(host, later.number);
-                    bytes += later.bytes();
-                    batches += 1;
-                    batch.merge(later);
-                }
-                Ok(Job::Stop) => {
-                    stop = true;
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        let began = Instant::now();
-        write(&mut store, &batch)?;
-        let flush_us = began.elapsed().as_micros() as u64;
-        counters.flushes.fetch_add(1, Relaxed);
-        counters.batches.fetch_add(batches, Relaxed);
-        counters.bytes.fetch_add(bytes as u64, Relaxed);
-        counters.flush_us.fetch_add(flush_us, Relaxed);
-        counters.flush_us_max.fetch_max(flush_us, Relaxed);
-        while let Some((host, batch)) = last.pop_first() {
-            persisted(host, Persisted { batch });
-        }
-        if stop {
-            break;
+    // What came out of the queue behind a batch and could not join it.
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
+        match job {
+            Job::Write(host, batch) => next = flush(&mut store, host, batch, queue, persisted, counters)?,
+            Job::Do(work) => guarded(|| work(&mut store))?,
+            Job::Stop => break,
         }
     }
     Ok(())
 }
 
+/// Makes a batch and those waiting behind it durable at once; gives back the job that ended the row, if one did.
+fn flush<S: Store>(
+    store: &mut S,
+    host: usize,
+    mut batch: WriteBatch,
+    queue: &Receiver<Job>,
+    persisted: &impl Fn(usize, Persisted),
+    counters: &WriterCounters,
+) -> Result<Option<Job>, StoreError> {
+    let mut last = BTreeMap::from([(host, batch.number)]);
+    let (mut bytes, mut batches, mut next) = (batch.bytes(), 1, None);
+    while bytes < FLUSH_BYTES_MAX {
+        match queue.try_recv() {
+            Ok(Job::Write(host, later)) => {
+                last.insert(host, later.number);
+                bytes += later.bytes();
+                batches += 1;
+                batch.merge(later);
+            }
+            Ok(other) => {
+                next = Some(other);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    let began = Instant::now();
+    guarded(|| store.write(&batch))?;
+    let flush_us = began.elapsed().as_micros() as u64;
+    counters.flushes.fetch_add(1, Relaxed);
+    counters.batches.fetch_add(batches, Relaxed);
+    counters.bytes.fetch_add(bytes as u64, Relaxed);
+    counters.flush_us.fetch_add(flush_us, Relaxed);
+    counters.flush_us_max.fetch_max(flush_us, Relaxed);
+    while let Some((host, batch)) = last.pop_first() {
+        persisted(host, Persisted { batch });
+    }
+    Ok(next)
+}
+
 /// raft-engine answers a failed fsync with a panic; here it becomes the same clear end as every other failure.
-fn write(store: &mut impl Store, batch: &WriteBatch) -> Result<(), StoreError> {
-    catch_unwind(AssertUnwindSafe(|| store.write(batch))).unwrap_or_else(|panic| {
+fn guarded(work: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
         Err(StoreError::Panicked(text.to_owned()))

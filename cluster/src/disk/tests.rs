@@ -76,10 +76,10 @@ type Nodes = BTreeMap<u64, Node>;
 fn carry_out(nodes: &mut Nodes) {
     loop {
         let mut messages = Vec::new();
-        for node in nodes.values_mut() {
+        for (number, node) in nodes.iter_mut() {
             while node.host.has_work() {
                 let drained = node.host.drain();
-                messages.extend(drained.messages);
+                messages.extend(drained.messages.into_iter().map(|(to, message)| (*number, to, message)));
                 assert!(drained.failures.is_empty());
                 if let Some(batch) = drained.write {
                     node.store.write(&batch).expect("the disk takes it");
@@ -90,9 +90,9 @@ fn carry_out(nodes: &mut Nodes) {
         if messages.is_empty() {
             return;
         }
-        for (to, message) in messages {
+        for (from, to, message) in messages {
             if let Some(node) = nodes.get_mut(&to) {
-                node.host.step(&message);
+                node.host.step_from(from, &message);
             }
         }
     }
@@ -311,4 +311,73 @@ fn a_hole_in_the_log_is_refused_before_the_engine_sees_it() {
     store.write(&write(2)).expect("the first");
     store.write(&write(3)).expect("the next");
     assert!(matches!(store.write(&write(5)), Err(StoreError::Gap { first: 5, .. })));
+}
+
+#[test]
+fn a_disk_keeps_its_seal_and_counts_its_lives() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |path: &Path| DiskStore::open(path, &identity(1), small()).expect("it opens").disk();
+    let first = open(&folder.path().join("a"));
+    assert!(first.seal != 0 && first.life == 1, "{first:?}");
+    assert_eq!(open(&folder.path().join("a")), crate::Disk { life: 2, ..first });
+    assert_ne!(open(&folder.path().join("b")).seal, first.seal);
+}
+
+#[test]
+fn facts_are_there_after_a_restart_until_they_are_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = || DiskStore::open(folder.path(), &identity(1), small()).expect("it opens");
+    let mut store = open();
+    assert_eq!((store.recall("members").expect("read"), store.founded().expect("read")), (None, None));
+    store.remember("members", b"n1,n2").expect("kept");
+    store.remember(crate::FOUNDED, b"abc").expect("kept");
+    drop(store);
+    let mut store = open();
+    assert_eq!(store.recall("members").expect("read"), Some(b"n1,n2".to_vec()));
+    assert_eq!(store.founded().expect("read").as_deref(), Some("abc"));
+    store.remember("members", b"").expect("forgotten");
+    drop(store);
+    assert_eq!(open().recall("members").expect("read"), None);
+}
+
+#[test]
+fn a_destroyed_replica_leaves_nothing_behind_and_others_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a");
+    let mut nodes = Nodes::from([(1, open(&path, 1, &[1]))]);
+    propose(&mut nodes, 120, 10);
+    let store = &mut nodes.get_mut(&1).expect("it is there").store;
+    let other = GroupWrite {
+        shard: 9,
+        entries: vec![Entry { index: 2, term: 2, ..Entry::default() }],
+        bootstrap: Some(ConfState { voters: vec![1], ..ConfState::default() }),
+        ..GroupWrite::default()
+    };
+    store.write(&WriteBatch { number: 1, groups: vec![other] }).expect("written");
+    assert_eq!(store.replicas().expect("readable"), [SHARD, 9]);
+    // The power goes when it is doomed and nothing has gone yet.
+    store.doomed.put(&SHARD.to_be_bytes(), &[]).expect("put");
+    store.vault.sync().expect("synced");
+    let image = folder.path().join("b");
+    copy(&path, &image);
+    store.destroy(SHARD).expect("destroyed");
+    drop(nodes);
+    for path in [path, image] {
+        // The second time, what is doomed was done with at the first.
+        for _ in 0..2 {
+            let mut store = DiskStore::open(&path, &identity(1), small()).expect("it opens");
+            assert_eq!(store.replicas().expect("readable"), [9]);
+            assert!(store.recover(SHARD).expect("readable").is_empty());
+            assert!(!store.recover(SHARD).expect("readable").seeded);
+            assert_eq!(store.recover(9).expect("readable").entries.len(), 1);
+            assert_eq!(fs::read_dir(path.join("snapshots")).expect("a folder").count(), 0);
+        }
+        // A later replica of that number begins as if there had never been one, also below the old one's log.
+        let mut nodes = Nodes::from([(1, open(&path, 1, &[1]))]);
+        propose(&mut nodes, 60, 10);
+        drop(nodes);
+        let mut nodes = Nodes::from([(1, open(&path, 1, &[1]))]);
+        leader(&mut nodes);
+        assert_eq!(nodes[&1].host.machine(SHARD).map(|sum| sum.count), Some(60));
+    }
 }

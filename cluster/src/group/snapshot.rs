@@ -178,6 +178,14 @@ impl<M: Machine> Group<M> {
         self.snapshot_ticks = under_way;
     }
 
+    /// The transport has delivered a snapshot, or given it up.
+    pub(crate) fn snapshot_done(&mut self, node: u64, ok: bool) {
+        let sent = self.raw.raft.prs().get(node).is_some_and(|progress| progress.state == ProgressState::Snapshot);
+        if self.is_leader() && sent {
+            self.raw.report_snapshot(node, if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure });
+        }
+    }
+
     pub(crate) fn unreachable(&mut self, node: u64) {
         if !self.is_leader() {
             return;

@@ -17,6 +17,23 @@ impl Store for Gate {
         Ok(Recovered::default())
     }
 
+    fn replicas(&mut self) -> Result<Vec<u32>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn destroy(&mut self, shard: u32) -> Result<(), StoreError> {
+        self.sizes.lock().expect("no panic").push(1000 + u64::from(shard));
+        Ok(())
+    }
+
+    fn remember(&mut self, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn recall(&mut self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
         self.sizes.lock().expect("no panic").push(batch.number);
         match self.open.recv() {
@@ -76,4 +93,25 @@ fn a_failed_write_ends_it_with_one_clear_word() {
         }
         assert!(fatal.recv().is_err(), "said once");
     }
+}
+
+#[test]
+fn a_shard_is_destroyed_after_what_was_submitted_before_and_before_what_comes_later() {
+    let (open, gate) = channel();
+    let (told, heard) = channel();
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let store = Gate { open: gate, sizes: Arc::clone(&sizes) };
+    let writer = LogWriter::start(store, |_, _| (), |_| ()).expect("a thread");
+    let handle = writer.handle();
+    handle.submit(0, batch(1)).expect("it runs");
+    handle.submit(0, batch(2)).expect("it runs");
+    let destroyed = told.clone();
+    handle.destroy(7, move || destroyed.send("destroyed").expect("heard")).expect("it runs");
+    handle.submit(0, batch(3)).expect("it runs");
+    handle.open(7, move |_| told.send("opened").expect("heard")).expect("it runs");
+    (0..3).for_each(|_| open.send(true).expect("it waits"));
+    assert_eq!([heard.recv(), heard.recv()], [Ok("destroyed"), Ok("opened")]);
+    drop(writer);
+    let order = sizes.lock().expect("no panic").clone();
+    assert!(order == [1, 2, 1007, 3] || order == [1, 1007, 3], "{order:?}");
 }

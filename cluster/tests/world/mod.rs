@@ -269,7 +269,7 @@ impl World {
             self.trace.write_u64(self.now);
             self.trace.write_usize(to);
             self.trace.write(&message.raft);
-            host.step(message);
+            host.step_from(from as u64 + 1, message);
             self.nodes[to].touched = true;
         }
     }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod directory;
+pub mod homes;
 mod http;
 pub mod machine;
 pub mod members;
@@ -22,6 +23,7 @@ pub mod records;
 pub mod services;
 pub mod shards;
 pub mod telemetry;
+pub mod tenancy;
 pub mod translate;
 
 pub use config::NodeConfig;

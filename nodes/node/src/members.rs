@@ -45,7 +45,7 @@ impl Members {
                 return Err(MembersError::Peer(peer.clone()));
             }
             let member = Member { id: id.to_owned(), endpoint: endpoint.to_owned() };
-            if members.insert(number_of(id)?, member).is_some() {
+            if members.insert(known_number(id)?, member).is_some() {
                 return Err(MembersError::Twice(id.to_owned()));
             }
         }
@@ -57,7 +57,7 @@ impl Members {
     /// # Errors
     /// It is not.
     pub fn number(&self, id: &str) -> Result<u64, MembersError> {
-        let number = number_of(id)?;
+        let number = known_number(id)?;
         if self.0.contains_key(&number) { Ok(number) } else { Err(MembersError::Missing(id.to_owned())) }
     }
 
@@ -91,11 +91,15 @@ pub fn id_of(number: u64) -> String {
     format!("n{number}")
 }
 
-fn number_of(id: &str) -> Result<u64, MembersError> {
-    id.strip_prefix('n')
-        .and_then(|number| number.parse().ok())
-        .filter(|&number| number > 0)
-        .ok_or_else(|| MembersError::Id(id.to_owned()))
+/// The number in a node id: `n` and a number from 1, written as [`id_of`] writes it.
+#[must_use]
+pub fn number_of(id: &str) -> Option<u64> {
+    let number = id.strip_prefix('n')?.parse().ok().filter(|&number| number > 0)?;
+    (id_of(number) == id).then_some(number)
+}
+
+fn known_number(id: &str) -> Result<u64, MembersError> {
+    number_of(id).ok_or_else(|| MembersError::Id(id.to_owned()))
 }
 
 #[cfg(test)]

@@ -2,20 +2,21 @@
 
 use actix::Addr;
 
-use crate::actor::ShardActor;
+use crate::{actor::ShardActor, homes::Homes};
 
 /// The node's actors; shard `s` belongs to the one at `s` modulo their count.
 #[derive(Clone)]
 pub struct Owners {
     actors: Vec<Addr<ShardActor>>,
     shards: Vec<u32>,
+    homes: Homes,
 }
 
 impl Owners {
     /// At least one actor; `shards` are those that this node has replicas of.
     #[must_use]
-    pub const fn new(actors: Vec<Addr<ShardActor>>, shards: Vec<u32>) -> Self {
-        Self { actors, shards }
+    pub const fn new(actors: Vec<Addr<ShardActor>>, shards: Vec<u32>, homes: Homes) -> Self {
+        Self { actors, shards, homes }
     }
 
     /// Which actor of `count` owns a shard.
@@ -28,6 +29,25 @@ impl Owners {
     #[must_use]
     pub fn of(&self, shard: u32) -> Option<Addr<ShardActor>> {
         self.shards.contains(&shard).then(|| self.actors[Self::index(shard, self.actors.len())].clone())
+    }
+
+    /// Where tenants live.
+    #[must_use]
+    pub const fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
+    /// The owner of the shard on which a tenant lives, if there is a replica here.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: u32) -> Option<Addr<ShardActor>> {
+        self.of(self.homes.of(tenant)?)
+    }
+
+    /// Whatever belongs to tenants, handed to the owner of each one's shard.
+    #[must_use]
+    pub fn split_by_tenant<T>(&self, items: Vec<T>, tenant: impl Fn(&T) -> u32) -> Vec<(Addr<ShardActor>, Vec<T>)> {
+        let homes = self.homes.now();
+        self.split(items, |item| homes.of(tenant(item)).unwrap_or(0))
     }
 
     /// Whatever belongs to shards, handed to the owner of each. An unknown shard's goes to the first actor, which

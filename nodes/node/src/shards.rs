@@ -236,7 +236,7 @@ impl Shards {
     }
 
     async fn submit_here(&self, number: u64, submission: Submission) -> Result<outcome::Result, Obstacle> {
-        let Some(owner) = self.owners.of(submission.shard) else {
+        let Some(owner) = self.owners.of_tenant(submission.shard) else {
             return Err(Obstacle::NotLeader(NotLeader::default()));
         };
         let (replies, mut receiver) = mpsc::channel(1);

@@ -75,7 +75,7 @@ impl shard_server::Shard for ShardService {
                 if !outcomes.is_empty() && replies.try_send(SubmitReply { outcomes }).is_err() {
                     break;
                 }
-                for (owner, submissions) in owners.split(ours, |submission| submission.shard) {
+                for (owner, submissions) in owners.split_by_tenant(ours, |submission| submission.shard) {
                     let submit = Submit { client, replies: replies.clone(), submissions };
                     // A full mailbox: the stream ends, and the gateway asks again, which is the back-pressure.
                     if owner.try_send(submit).is_err() {
@@ -92,7 +92,7 @@ impl shard_server::Shard for ShardService {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
         let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
-        let Some(owner) = self.owners.of(request.shard) else {
+        let Some(owner) = self.owners.of_tenant(request.shard) else {
             let not_leader = WatchReply { kind: Some(watch_reply::Kind::NotLeader(NotLeader::default())) };
             return Ok(Response::new(Box::pin(tokio_stream::once(Ok(not_leader)))));
         };
@@ -107,15 +107,15 @@ impl shard_server::Shard for ShardService {
     async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<LocateReply>, Status> {
         let LocateRequest { shard, call } = request.into_inner();
         let nobody = || LocateReply { not_leader: Some(NotLeader::default()), ..LocateReply::default() };
-        let Some(owner) = self.owners.of(shard) else { return Ok(Response::new(nobody())) };
+        let Some(owner) = self.owners.of_tenant(shard) else { return Ok(Response::new(nobody())) };
         let (answer, answered) = oneshot::channel();
         let at = Box::new(move |core: &crate::core::Core| {
-            let _ = answer.send(if core.leads(shard) {
-                let holder = core.machine(shard).and_then(|machine| machine.holder(call));
+            let _ = answer.send(if core.leads_tenant(shard) {
+                let holder = core.tenant(shard).and_then(|tenant| tenant.holder(call));
                 let (gateway, sip) = holder.unwrap_or_default();
                 LocateReply { gateway, sip, not_leader: None }
             } else {
-                LocateReply { not_leader: Some(core.leader_of(shard)), ..LocateReply::default() }
+                LocateReply { not_leader: Some(core.leader_of_tenant(shard)), ..LocateReply::default() }
             });
         });
         owner.try_send(Look { at }).map_err(|_| Status::unavailable("this node is overloaded; ask again"))?;
