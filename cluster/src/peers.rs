@@ -16,6 +16,7 @@ use proto::v1::peer_server::{Peer, PeerServer};
 use proto::v1::{PeerBatch, PeerClosed, SnapshotPiece, SnapshotTaken};
 use tonic::{Request, Response, Status, Streaming};
 
+use connect::{certified, in_own_name};
 use incoming::Incoming;
 
 pub use client::{PeerClient, PeerConfig, PeerCounters, PeerEvent};
@@ -46,6 +47,7 @@ type KnownSeal = Box<dyn Fn(u64) -> Option<u64> + Send + Sync>;
 
 /// Who a peer says it is, and whom it speaks to.
 struct Claim<'a> {
+    certified: Option<u64>,
     cluster: &'a str,
     from: u64,
     to: u64,
@@ -106,7 +108,8 @@ where
         move || incoming.bytes()
     }
 
-    fn check(&self, batch: Claim<'_>) -> Result<(), Status> {
+    fn check(&self, batch: &Claim<'_>) -> Result<(), Status> {
+        in_own_name(batch.certified, batch.from)?;
         if batch.cluster != self.cluster {
             let text = format!("this node belongs to cluster {:?}, not {:?}", self.cluster, batch.cluster);
             return Err(Status::permission_denied(text));
@@ -133,11 +136,12 @@ where
     F: Fn(u64, Vec<PeerMessage>) + Send + Sync + 'static,
 {
     async fn exchange(&self, request: Request<Streaming<PeerBatch>>) -> Result<Response<PeerClosed>, Status> {
+        let certified = certified(&request)?;
         let mut batches = request.into_inner();
         self.counters.streams.fetch_add(1, Relaxed);
         while let Some(batch) = batches.message().await? {
-            let claim = Claim { cluster: &batch.cluster, from: batch.from, to: batch.to, seal: batch.seal };
-            if let Err(refusal) = self.check(claim) {
+            let claim = Claim { certified, cluster: &batch.cluster, from: batch.from, to: batch.to, seal: batch.seal };
+            if let Err(refusal) = self.check(&claim) {
                 self.counters.refused.fetch_add(1, Relaxed);
                 return Err(refusal);
             }
@@ -154,8 +158,9 @@ where
         &self,
         request: Request<Streaming<SnapshotPiece>>,
     ) -> Result<Response<SnapshotTaken>, Status> {
+        let certified = certified(&request)?;
         let check = |first: &SnapshotPiece| {
-            self.check(Claim { cluster: &first.cluster, from: first.from, to: first.to, seal: first.seal })
+            self.check(&Claim { certified, cluster: &first.cluster, from: first.from, to: first.to, seal: first.seal })
         };
         match incoming::take(&self.incoming, request.into_inner(), check).await {
             Ok((from, message)) => {

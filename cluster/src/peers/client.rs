@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use trust::Trust;
 
 use super::BATCH_BYTES_MAX;
 use super::connect::{connect, endpoint};
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Transfer};
 use crate::PeerMessage;
 
 /// Bursts waiting for one peer; the next one is dropped.
@@ -48,6 +49,7 @@ pub struct PeerConfig {
 /// Sends to all other nodes. Dropping it ends its tasks.
 pub struct PeerClient {
     config: PeerConfig,
+    trust: Trust,
     runtime: Handle,
     told: Told,
     lanes: RwLock<BTreeMap<u64, Lane>>,
@@ -135,7 +137,7 @@ pub struct PeerCounters {
 }
 
 impl PeerClient {
-    /// Starts a task per other node on `runtime`. `told` must not block.
+    /// Starts a task per other node on `runtime`, in the open. `told` must not block.
     ///
     /// # Errors
     /// When an endpoint is not a URI.
@@ -143,8 +145,25 @@ impl PeerClient {
     where
         F: Fn(PeerEvent) + Send + Sync + 'static,
     {
+        Self::start_with(config, Trust::off(), runtime, told)
+    }
+
+    /// The same with these certificates: each node must prove to be itself.
+    ///
+    /// # Errors
+    /// When an endpoint is not a URI.
+    pub fn start_with<F>(
+        config: &PeerConfig,
+        trust: Trust,
+        runtime: &Handle,
+        told: F,
+    ) -> Result<Self, tonic::transport::Error>
+    where
+        F: Fn(PeerEvent) + Send + Sync + 'static,
+    {
         let client = Self {
             config: PeerConfig { peers: BTreeMap::new(), ..config.clone() },
+            trust,
             runtime: runtime.clone(),
             told: Arc::new(told),
             lanes: RwLock::default(),
@@ -180,6 +199,7 @@ impl PeerClient {
             seal: self.config.seal,
             to,
             endpoint: endpoint.clone(),
+            trust: self.trust.clone(),
             bursts,
             queued: Arc::clone(&queue.bytes),
             carried: None,
@@ -219,8 +239,16 @@ impl PeerClient {
         };
         let queue = lane.queue.clone();
         let inline = Box::new(move |message| queue.push(vec![message]));
-        let endpoint = lane.endpoint.clone();
-        self.outgoing.send(&self.runtime, &self.config, to, endpoint, message, &self.told, &self.counters, inline);
+        let transfer = Transfer {
+            cluster: self.config.cluster.clone(),
+            from: self.config.node,
+            to,
+            seal: self.config.seal,
+            endpoint: lane.endpoint.clone(),
+            trust: self.trust.clone(),
+            counters: Arc::clone(&self.counters),
+        };
+        self.outgoing.send(&self.runtime, transfer, message, &self.told, inline);
     }
 
     /// Gives up the snapshots of a shard that are on their way: this node does not lead it any more.
@@ -241,6 +269,7 @@ struct Link {
     seal: u64,
     to: u64,
     endpoint: Endpoint,
+    trust: Trust,
     bursts: Receiver<Vec<PeerMessage>>,
     /// Bytes in the queue.
     queued: Arc<AtomicUsize>,
@@ -254,7 +283,7 @@ impl Link {
     async fn run(mut self) {
         let mut backoff = BACKOFF_FIRST;
         loop {
-            match connect(&self.endpoint).await {
+            match connect(&self.endpoint, &self.trust, self.to).await {
                 Ok(channel) => {
                     self.counters.connects.fetch_add(1, Relaxed);
                     backoff = BACKOFF_FIRST;

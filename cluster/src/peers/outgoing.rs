@@ -17,8 +17,9 @@ use tokio::time::{Instant, interval, sleep_until};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Code;
 use tonic::transport::Endpoint;
+use trust::Trust;
 
-use super::client::{PeerConfig, PeerCounters, PeerEvent, Told};
+use super::client::{PeerCounters, PeerEvent, Told};
 use super::connect::connect;
 use super::{INLINE_SNAPSHOT_BYTES_MAX, SNAPSHOT_PIECE_BYTES, SNAPSHOT_STALL_MAX};
 use crate::PeerMessage;
@@ -55,18 +56,8 @@ impl Outgoing {
     }
 
     /// Begins to send one. It takes the place of an older one of the same shard for the same node.
-    #[allow(clippy::too_many_arguments, reason = "one caller")]
-    pub(super) fn send(
-        &self,
-        runtime: &Handle,
-        config: &PeerConfig,
-        to: u64,
-        endpoint: Endpoint,
-        message: PeerMessage,
-        told: &Told,
-        counters: &Arc<PeerCounters>,
-        inline: Inline,
-    ) {
+    pub(super) fn send(&self, runtime: &Handle, transfer: Transfer, message: PeerMessage, told: &Told, inline: Inline) {
+        let to = transfer.to;
         let key = (message.shard, to);
         let replaced = Arc::new(AtomicBool::new(false));
         let number = self.numbers.fetch_add(1, Relaxed);
@@ -80,19 +71,11 @@ impl Outgoing {
         };
         let mut under_way = lock(&self.under_way);
         if under_way.len() >= SNAPSHOTS_HELD_MAX && !under_way.contains_key(&key) {
-            counters.snapshots_given_up.fetch_add(1, Relaxed);
+            transfer.counters.snapshots_given_up.fetch_add(1, Relaxed);
             drop(under_way);
             drop(end);
             return;
         }
-        let transfer = Transfer {
-            cluster: config.cluster.clone(),
-            from: config.node,
-            to,
-            seal: config.seal,
-            endpoint,
-            counters: Arc::clone(counters),
-        };
         let turns = Arc::clone(&self.turns);
         let (stop, stopped) = oneshot::channel();
         if let Some(old) = under_way.insert(key, UnderWay { number, replaced, _stop: stop }) {
@@ -163,18 +146,20 @@ impl Drop for End {
     }
 }
 
-struct Transfer {
-    cluster: String,
-    from: u64,
-    to: u64,
-    seal: u64,
-    endpoint: Endpoint,
-    counters: Arc<PeerCounters>,
+/// From whom to whom, and how to get there.
+pub(super) struct Transfer {
+    pub(super) cluster: String,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) seal: u64,
+    pub(super) endpoint: Endpoint,
+    pub(super) trust: Trust,
+    pub(super) counters: Arc<PeerCounters>,
 }
 
 impl Transfer {
     async fn run(&self, message: PeerMessage, inline: Inline) -> Result<(), String> {
-        let channel = connect(&self.endpoint).await?;
+        let channel = connect(&self.endpoint, &self.trust, self.to).await?;
         let taken = Arc::new(AtomicU64::new(0));
         let pieces = self.pieces(message.clone(), Arc::clone(&taken));
         let mut stub = Stub::new(channel);
