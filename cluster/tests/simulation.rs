@@ -246,6 +246,18 @@ fn bad_day(seed: u64, sabotage: Sabotage) -> World {
             let at = world.leader().unwrap_or(0);
             world.read(at);
         }
+        if let Some(leader) = world.leader().filter(|leader| quiet_ms > 0 && world.is_asleep(*leader))
+            && world.chance(1)
+            && world.chance(25)
+        {
+            let other = world.pick();
+            match world.pick_of(4) {
+                0 => world.crash(leader),
+                1 => world.pause(leader, 700),
+                2 => world.cut(leader, other, false),
+                _ => world.cut(other, leader, false),
+            }
+        }
         // While all sleep, less happens, or nobody would ever fall asleep.
         if !world.chance(1) || (quiet_ms > 0 && !world.chance(30)) {
             continue;

@@ -18,6 +18,8 @@ use crate::linear::register::{RegisterAnswer, RegisterCall};
 
 const SHARD: u32 = 1;
 const TICK_MS: u64 = 20;
+/// The latest that a message arrives, but for those whose receiver stands still.
+const LATE_MS: u64 = 400;
 /// Clients that ask at the same time.
 const CLIENTS: usize = 5;
 
@@ -63,6 +65,8 @@ struct Node {
     number: u64,
     /// It was told the first members.
     is_founder: bool,
+    /// Until it has what the group had committed.
+    has_lost_its_disk: bool,
     tick_ms: u64,
     paused_until: u64,
     host: Option<Host<Ledger>>,
@@ -142,6 +146,7 @@ impl World {
             .map(|at| Node {
                 number: at as u64 + 1,
                 is_founder: at < founders,
+                has_lost_its_disk: false,
                 tick_ms: TICK_MS,
                 paused_until: 0,
                 host: None,
@@ -437,7 +442,9 @@ impl World {
 
     fn drain(&mut self, at: usize) {
         let saving = self.is_saving(at);
-        let Some(host) = &mut self.nodes[at].host else { return };
+        let node = &mut self.nodes[at];
+        let Some(host) = &mut node.host else { return };
+        node.has_lost_its_disk &= host.status(SHARD).is_none_or(|status| !status.seeded);
         let offered = host.counters().snapshots_offered;
         let Drained { write, messages, applied, reads, failed_reads, roles, restored, failures, .. } = host.drain();
         if saving {
@@ -513,7 +520,7 @@ impl World {
                 // On a way of its own: everything else overtakes it.
                 self.dice.u64(3..150)
             } else if late {
-                self.dice.u64(10..400)
+                self.dice.u64(10..LATE_MS)
             } else {
                 self.dice.u64(1..6)
             };
