@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cluster::Membership;
 
-use super::{Event, LATE_MS, SHARD, World};
+use super::{Event, SHARD, World};
 
 impl World {
     pub(crate) fn crash(&mut self, at: usize) {
