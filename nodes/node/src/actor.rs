@@ -18,6 +18,7 @@ use crate::{
     members::Members,
     metrics::Metrics,
     records::Records,
+    roster::Roster,
     telemetry::Telemetry,
 };
 
@@ -40,6 +41,8 @@ pub struct Shell {
     pub records: Records,
     /// Where tenants live.
     pub homes: Homes,
+    /// Nodes and shards as the directory has them.
+    pub roster: watch::Sender<Arc<Roster>>,
     /// Followers of the directory.
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
@@ -60,7 +63,8 @@ pub struct ShardActor {
     shell: Shell,
     clients: BTreeMap<ClientKey, mpsc::Sender<SubmitReply>>,
     watchers: BTreeMap<WatcherKey, mpsc::Sender<WatchReply>>,
-    questions: BTreeMap<AskToken, Question>,
+    /// With the shard that each is about.
+    questions: BTreeMap<AskToken, (u32, Question)>,
     decisions: BTreeMap<u64, oneshot::Sender<Decided>>,
     next_token: AskToken,
     drain_due: bool,
@@ -129,14 +133,14 @@ impl ShardActor {
         // Before questions: whoever is answered finds what was written down until then.
         self.write_down(effects.records, &effects.restored);
         for (shard, token) in effects.answerable {
-            if let Some(question) = self.questions.remove(&token)
+            if let Some((_, question)) = self.questions.remove(&token)
                 && self.core.machine(shard).is_some()
             {
                 question(Ok(&self.core));
             }
         }
         for (shard, token) in effects.unanswerable {
-            if let Some(question) = self.questions.remove(&token) {
+            if let Some((_, question)) = self.questions.remove(&token) {
                 question(Err(self.core.leader_of(shard)));
             }
         }
@@ -188,6 +192,15 @@ impl ShardActor {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
         if let Some(directory) = directory {
             self.shell.homes.set(directory.homes());
+            let roster = Roster::of(directory);
+            self.shell.members.learn(&roster.nodes);
+            self.shell.roster.send_if_modified(|known| {
+                let changed = **known != roster;
+                if changed {
+                    *known = Arc::new(roster);
+                }
+                changed
+            });
         }
         if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
             self.shell.directory.send_replace(Some(Arc::new(view)));
@@ -352,7 +365,7 @@ on!(Unwatch, |actor, unwatch| {
 });
 on!(Ask, |actor, ask| {
     actor.next_token += 1;
-    actor.questions.insert(actor.next_token, ask.question);
+    actor.questions.insert(actor.next_token, (ask.shard, ask.question));
     actor.core.ask(ask.shard, actor.next_token);
 });
 on!(ProposeDirectory, |actor, propose| actor.propose_directory(propose));
@@ -367,6 +380,9 @@ on!(ChangeMembers, |actor, change| {
 on!(TransferLead, |actor, transfer| actor.core.transfer(transfer.shard, transfer.to));
 on!(CloseReplica, |actor, close| {
     actor.core.close(close.shard);
+    for (_, (_, question)) in actor.questions.extract_if(.., |_, (shard, _)| *shard == close.shard) {
+        question(Err(actor.core.leader_of(close.shard)));
+    }
     let _ = close.done.send(());
 });
 on!(Wake, |actor, _wake| actor.wake = None);
