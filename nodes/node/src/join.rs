@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use cluster::{DiskStore, Store as _};
+use cluster::{DiskStore, Store as _, StoreError};
 use prost::Message as _;
 use proto::v1::{JoinReply, JoinRequest, Remembered, ShardRow, steward_client::StewardClient};
 use tokio::{
@@ -32,6 +32,14 @@ pub const EXIT_REFUSED: u8 = 78;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
+
+/// Whether this is why a node must not run as it was started: refused by its cluster, or on the disk of another one.
+#[must_use]
+pub fn is_refusal(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Refused>() || matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Foreign { .. }))
+    })
+}
 
 /// What a node begins with.
 pub(crate) struct Begin {

@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod answers;
+mod birth;
 pub mod choosers;
 pub mod clock;
 pub mod config;
@@ -23,6 +24,7 @@ mod process;
 mod pump;
 pub mod records;
 mod replicas;
+pub mod roles;
 pub mod roster;
 pub mod services;
 pub mod shards;
@@ -31,6 +33,7 @@ pub mod telemetry;
 pub mod tenancy;
 pub mod translate;
 
+pub use cluster::is_disk_panic;
 pub use config::NodeConfig;
-pub use join::{EXIT_REFUSED, Refused};
-pub use process::run;
+pub use join::{EXIT_REFUSED, Refused, is_refusal};
+pub use process::{DISK_FAILED, is_disk_failure, run};

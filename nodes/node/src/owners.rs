@@ -37,22 +37,6 @@ impl Owners {
         here.then(|| self.place_of(shard))
     }
 
-    /// The actor that owns the shard if there is a replica here, now or later.
-    #[must_use]
-    pub fn place_of(&self, shard: u32) -> Addr<ShardActor> {
-        self.actors[Self::index(shard, self.actors.len())].clone()
-    }
-
-    /// A replica has come.
-    pub fn add(&self, shard: u32) {
-        self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard);
-    }
-
-    /// A replica has gone.
-    pub fn remove(&self, shard: u32) {
-        self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard);
-    }
-
     /// Where tenants live.
     #[must_use]
     pub const fn homes(&self) -> &Homes {
@@ -70,6 +54,22 @@ impl Owners {
     pub fn split_by_tenant<T>(&self, items: Vec<T>, tenant: impl Fn(&T) -> u32) -> Vec<(Addr<ShardActor>, Vec<T>)> {
         let homes = self.homes.now();
         self.split(items, |item| homes.of(tenant(item)).unwrap_or(0))
+    }
+
+    /// The actor that owns the shard if there is a replica here, now or later.
+    #[must_use]
+    pub fn place_of(&self, shard: u32) -> Addr<ShardActor> {
+        self.actors[Self::index(shard, self.actors.len())].clone()
+    }
+
+    /// A replica has come.
+    pub fn add(&self, shard: u32) {
+        self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard);
+    }
+
+    /// A replica has gone.
+    pub fn remove(&self, shard: u32) {
+        self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard);
     }
 
     /// Whatever belongs to shards, handed to the owner of each. An unknown shard's goes to the actor of its number, which

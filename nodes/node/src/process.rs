@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,13 +13,11 @@ use std::{
 
 use actix::{Actor as _, Addr, Arbiter, System};
 use anyhow::Context as _;
-use cluster::placement::Limits;
 use cluster::{
-    DiskConfig, DiskStore, Host, HostConfig, Identity, LogWriter, Outbox, OutboxLimits, PeerMessage, Persisted,
-    Recovered, Store as _, StoreError,
+    Host, HostConfig, LogWriter, PeerMessage, Persisted, Recovered, Store as _, StoreError,
     peers::{PeerClient, PeerConfig, PeerEvent, PeerService},
+    placement::Limits,
 };
-use prost::Message as _;
 use proto::v1::{
     Ask, DirectoryView, ShardRow, admin_server::AdminServer, cluster_server::ClusterServer, query_server::QueryServer,
     shard_server::ShardServer, steward_server::StewardServer,
@@ -31,12 +28,13 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
+use trust::{Guard, Role};
 
 use crate::{
     actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
-    answers::{Answers, Start},
+    answers::Answers,
+    birth::{Birth, OpenDisk, begin},
     choosers::{ASKS_WAITING_MAX, Choosers},
     clock::now_us,
     config::NodeConfig,
@@ -44,19 +42,19 @@ use crate::{
     follow::Follow,
     homes::Homes,
     http,
-    join::{self, Announcer, Answer, Begin},
     machine::ShardMachine,
-    members::{Member, Members, MembersError, number_of},
+    members::Members,
     metrics::{Metrics, gauge_value},
     owners::Owners,
     pump::Pump,
     records::{Records, RecordsFirst},
-    replicas::{REMEMBERED, Replicas},
+    replicas::Replicas,
+    roles,
     roster::Roster,
     services::{
         admin::AdminService, cluster::ClusterService, query::QueryService, shard::ShardService, steward::StewardService,
     },
-    shards::{Channels, Shards},
+    shards::Shards,
     steward::{Seen, Steward},
     telemetry::Telemetry,
 };
@@ -80,6 +78,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// It could not start: what and why.
 pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     init_log();
+    check_certificate(&config)?;
     let Birth { own, members, places, start, disk, announcer } = begin(&config).await?;
     let listener = TcpListener::bind(&places.listen)
         .await
@@ -136,6 +135,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     tasks.spawn(steward.run());
     tasks.spawn(announcer.run(parts.roster.clone(), replicas, refused));
     tasks.spawn(pump.run());
+    tasks.spawn(config.trust.clone().watch());
     tasks.spawn(Choosers::new(ways.clone(), told.asks).run());
     if let Some(address) = config.http {
         let listener = listen_http(address).await?;
@@ -158,6 +158,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG_MAX))
+        .layer(Guard::new(roles::of))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())
@@ -174,8 +175,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         )
         .add_service(StewardServer::new(stewarding).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(ClusterServer::new(of_cluster).max_encoding_message_size(MESSAGE_BYTES_MAX))
-        // Of a listener of our own, the server sets no option: without this an answer may wait 40 ms for an acknowledgement.
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
+        .serve_with_incoming_shutdown(config.trust.accept(listener), async {
             let _ = closed.await;
         });
     let mut server = tokio::spawn(server);
@@ -211,84 +211,19 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     why.map_or(Ok(()), |why| Err(why.into()))
 }
 
-/// Where a node is reached.
-struct Places {
-    listen: String,
-    advertise: String,
-}
-
-/// What a node knows before anything of it runs.
-struct Birth {
-    own: u64,
-    members: Members,
-    places: Places,
-    start: Start,
-    disk: OpenDisk,
-    announcer: Announcer,
-}
-
-/// The disk, and what is to be started from it.
-struct OpenDisk {
-    store: DiskStore,
-    records: Records,
-    begin: Begin,
-}
-
-/// Opens the disk and asks the others, so that a disk that must not serve never says a word as a member.
-async fn begin(config: &NodeConfig) -> anyhow::Result<Birth> {
-    let members = Members::parse(&config.peers)?;
-    let own = number_of(&config.id).ok_or_else(|| MembersError::Id(config.id.clone()))?;
-    if !config.peers.is_empty() {
-        members.number(&config.id)?;
-    }
-    let identity = Identity { cluster: config.cluster.clone(), node: own };
-    let (mut store, outbox) = open_disk(config, &identity)?;
-    let mut begin = Begin::read(&mut store, config, &members)?;
-    members.learn(&begin.remembered.nodes);
-    let places = places(config, members.get(own))?;
-    members.set_own(own, &places.advertise);
-    if begin.replicas.is_empty() && config.join.is_empty() && members.numbers().len() < 2 {
-        anyhow::bail!("this node knows no other: give --join with nodes of its cluster, or --peers to found one");
-    }
-    let start = Start { seal: store.disk().seal, life: store.disk().life, process: random()?, ..Start::default() };
-    let request = join::request(config, own, &places.advertise, &begin, &start);
-    let seeds = config.join.clone();
-    let announcer = Announcer { request, seeds, members: members.clone(), channels: Channels::default() };
-    match announcer.ask(false).await {
-        Answer::Refused(why) => return Err(why.into()),
-        Answer::TakenIn(reply) => {
-            members.trust(&reply.nodes);
-            begin.remembered.nodes = reply.nodes;
-            begin.remembered.founded = reply.founded;
-            if begin.empty {
-                begin.wait_to_be_told();
-            }
-        }
-        Answer::Later { founded: true, .. } if begin.empty => begin.wait_to_be_told(),
-        Answer::Early | Answer::Later { .. } => {}
-    }
-    begin.remembered.replicas.clone_from(&begin.replicas);
-    store.remember(REMEMBERED, &begin.remembered.encode_to_vec())?;
-    let shards: Vec<u32> = begin.replicas.iter().map(|row| row.shard).collect();
-    let records = Records::start(outbox.clone(), &shards, stop_at_once)?;
-    Ok(Birth {
-        own,
-        members,
-        places,
-        start,
-        disk: OpenDisk { store: store.with_outbox(outbox), records, begin },
-        announcer,
-    })
-}
-
-fn places(config: &NodeConfig, known: Option<Member>) -> anyhow::Result<Places> {
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let known = known.map(|member| member.endpoint);
-    let listen = given(&config.grpc).or_else(|| known.clone());
-    let listen = listen.context("where does this node listen? Give --grpc HOST:PORT")?;
-    let named = known.filter(|_| !config.peers.is_empty());
-    let advertise = given(&config.advertise).or(named).unwrap_or_else(|| listen.clone());
-    Ok(Places { listen, advertise })
+/// A certificate of somebody else would only be found out by the others, one refusal at a time.
+fn check_certificate(config: &NodeConfig) -> anyhow::Result<()> {
+    let Some(own) = config.trust.own() else {
+        tracing::warn!(
+            "no certificates are given (--cluster-ca, --cluster-certificate, --cluster-key): whoever reaches this node may \
+             do everything"
+        );
+        return Ok(());
+    };
+    let (id, cluster) = (&config.id, &config.cluster);
+    let ours = own.role == Role::Node && own.name == *id && own.cluster == *cluster;
+    anyhow::ensure!(ours, "the certificate is of {own}, this node is cordboard://{cluster}/node/{id}");
+    Ok(())
 }
 
 /// What runs on the threads that own shards.
@@ -340,7 +275,7 @@ fn start_actors(
     };
     let writer = LogWriter::start(RecordsFirst::new(store, records.clone()), durable, |error| stop_at_once(&error))?;
     let event_to = Arc::clone(&addresses);
-    let peers = PeerClient::start(
+    let peers = PeerClient::start_with(
         &PeerConfig {
             cluster: config.cluster.clone(),
             node: own,
@@ -351,6 +286,7 @@ fn start_actors(
                 .collect(),
             seal,
         },
+        config.trust.clone(),
         &tokio::runtime::Handle::current(),
         move |event| {
             let actors = event_to.get().map(Vec::as_slice).unwrap_or_default();
@@ -415,14 +351,6 @@ fn start_actors(
         },
         Told { gained: gains, asks: asked },
     ))
-}
-
-fn open_disk(config: &NodeConfig, identity: &Identity) -> anyhow::Result<(DiskStore, Outbox)> {
-    let dir = &config.dir;
-    let opened = |path: &Path| format!("cannot open {}", path.display());
-    let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits::default()).with_context(|| opened(dir))?;
-    let store = DiskStore::open(dir, identity, DiskConfig::default()).with_context(|| opened(dir))?;
-    Ok((store, outbox))
 }
 
 fn core_of(
@@ -492,9 +420,18 @@ async fn hand_over(owners: &Owners) {
 }
 
 /// The disk failed: what was not acknowledged must not be, so the process ends here and now.
-fn stop_at_once(error: &StoreError) {
+pub(crate) fn stop_at_once(error: &StoreError) {
     tracing::error!(%error, "the disk failed; this node stops, the cluster goes on without it");
-    std::process::exit(74);
+    std::process::exit(DISK_FAILED);
+}
+
+/// How a process ends when its disk has failed: input/output error.
+pub const DISK_FAILED: i32 = 74;
+
+/// Whether a node did not start because of its disk. A folder that is another node's is no failure of it.
+pub fn is_disk_failure(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>());
+    causes.any(|cause| !matches!(cause, StoreError::Foreign { .. }))
 }
 
 async fn report_health(reporter: tonic_health::server::HealthReporter, answers: Answers) {
@@ -536,7 +473,7 @@ async fn listen_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen for HTTP on {address}"))
 }
 
-fn random() -> anyhow::Result<u64> {
+pub(crate) fn random() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
     Ok(u64::from_le_bytes(bytes))

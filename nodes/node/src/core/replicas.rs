@@ -2,7 +2,7 @@
 
 use cluster::{Failure, Membership, ProposeError, Recovered};
 
-use super::{Core, not_leader};
+use super::Core;
 use crate::machine::Replica;
 
 impl<M: Replica> Core<M> {
@@ -11,15 +11,15 @@ impl<M: Replica> Core<M> {
     /// # Errors
     /// When the machine cannot read its own snapshot.
     pub fn open(&mut self, shard: u32, machine: M, recovered: Recovered) -> Result<(), Failure> {
-        self.host.add(shard, machine, recovered)
+        self.host.add(shard, machine, recovered)?;
+        Ok(())
     }
 
     /// Forgets a replica: whoever waited for it is told to look elsewhere. False when there was none.
     pub fn close(&mut self, shard: u32) -> bool {
-        let next = not_leader(&self.host, &self.members, shard);
-        self.led.remove(&shard);
-        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == shard) {
-            desk.lose_lead(&next, &mut self.effects);
+        self.lose(shard);
+        if shard == 0 {
+            self.effects.directory_changed = true;
         }
         self.host.remove(shard)
     }

@@ -17,6 +17,7 @@ use crate::{
         cursor::Cursor,
         reader::{Kinds, Reader},
     },
+    roles::is_of_a_node,
     shards::FROM_NODE,
 };
 
@@ -38,13 +39,13 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Of the tenants' shards that `owners` have; what is not here is read `elsewhere`.
+    /// Of all shards that `owners` have; what is not here is read `elsewhere`.
     pub(super) fn new(records: Records, owners: Owners, elsewhere: Elsewhere) -> Self {
         Self { records, owners, elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
     pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
-        let of_a_node = request.metadata().contains_key(FROM_NODE);
+        let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
         let cursor = self.cursor(&request.cursor)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
@@ -62,7 +63,7 @@ impl Streams {
     }
 
     fn shards(&self) -> Vec<u32> {
-        self.owners.shards().into_iter().filter(|shard| *shard != 0).collect()
+        self.owners.shards()
     }
 
     fn cursor(&self, text: &str) -> Result<Cursor, Status> {
@@ -163,6 +164,7 @@ mod tests {
     use tokio_stream::StreamExt as _;
 
     use super::*;
+    use crate::homes::Homes;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -193,11 +195,8 @@ mod tests {
     async fn a_consumer_that_waits_is_woken_and_one_that_is_slow_misses_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(
-            records.clone(),
-            Owners::new(Vec::new(), vec![0, 1], crate::homes::Homes::default()),
-            Elsewhere::default(),
-        );
+        let streams =
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
         let (mut quick, mut slow) = (follow(&streams).expect("open"), follow(&streams).expect("open"));
         for index in 1..=50 {
             put(&records, index);
@@ -216,11 +215,8 @@ mod tests {
     async fn one_consumer_too_many_is_refused_until_another_goes() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(
-            records.clone(),
-            Owners::new(Vec::new(), vec![0, 1], crate::homes::Homes::default()),
-            Elsewhere::default(),
-        );
+        let streams =
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
         let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| follow(&streams).expect("open")).collect();
         let refused = follow(&streams).err().expect("refused");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
