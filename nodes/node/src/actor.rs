@@ -19,6 +19,7 @@ use crate::{
     members::Members,
     metrics::Metrics,
     records::Records,
+    roster::Roster,
     telemetry::Telemetry,
 };
 
@@ -41,6 +42,8 @@ pub struct Shell {
     pub records: Records,
     /// Where tenants live.
     pub homes: Homes,
+    /// Nodes and shards as the directory has them.
+    pub roster: watch::Sender<Arc<Roster>>,
     /// Followers of the directory.
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
@@ -63,7 +66,8 @@ pub struct ShardActor {
     shell: Shell,
     clients: BTreeMap<ClientKey, mpsc::Sender<SubmitReply>>,
     watchers: BTreeMap<WatcherKey, mpsc::Sender<WatchReply>>,
-    questions: BTreeMap<AskToken, Question>,
+    /// With the shard that each is about.
+    questions: BTreeMap<AskToken, (u32, Question)>,
     decisions: BTreeMap<u64, oneshot::Sender<Decided>>,
     next_token: AskToken,
     drain_due: bool,
@@ -135,14 +139,14 @@ impl ShardActor {
         // Before questions: whoever is answered finds what was written down until then.
         self.write_down(effects.records, &effects.restored);
         for (shard, token) in effects.answerable {
-            if let Some(question) = self.questions.remove(&token)
+            if let Some((_, question)) = self.questions.remove(&token)
                 && self.core.machine(shard).is_some()
             {
                 question(Ok(&self.core));
             }
         }
         for (shard, token) in effects.unanswerable {
-            if let Some(question) = self.questions.remove(&token) {
+            if let Some((_, question)) = self.questions.remove(&token) {
                 question(Err(self.core.leader_of(shard)));
             }
         }
@@ -195,6 +199,15 @@ impl ShardActor {
         if let Some(directory) = directory {
             self.shell.homes.set(directory.homes());
             self.shell.may_sleep.send_replace(directory.rules() >= RULES_OF_NODES);
+            let roster = Roster::of(directory);
+            self.shell.members.learn(&roster.nodes);
+            self.shell.roster.send_if_modified(|known| {
+                let changed = **known != roster;
+                if changed {
+                    *known = Arc::new(roster);
+                }
+                changed
+            });
         }
         if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
             self.shell.directory.send_replace(Some(Arc::new(view)));
@@ -356,7 +369,7 @@ on!(Unwatch, |actor, unwatch| {
 });
 on!(Ask, |actor, ask| {
     actor.next_token += 1;
-    actor.questions.insert(actor.next_token, ask.question);
+    actor.questions.insert(actor.next_token, (ask.shard, ask.question));
     actor.core.ask(ask.shard, actor.next_token);
 });
 on!(ProposeDirectory, |actor, propose| actor.propose_directory(propose));
@@ -371,6 +384,9 @@ on!(ChangeMembers, |actor, change| {
 on!(TransferLead, |actor, transfer| actor.core.transfer(transfer.shard, transfer.to));
 on!(CloseReplica, |actor, close| {
     actor.core.close(close.shard);
+    for (_, (_, question)) in actor.questions.extract_if(.., |_, (shard, _)| *shard == close.shard) {
+        question(Err(actor.core.leader_of(close.shard)));
+    }
     let _ = close.done.send(());
 });
 on!(Wake, |actor, _wake| actor.wake = None);
