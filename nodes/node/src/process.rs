@@ -19,7 +19,10 @@ use cluster::{
     Recovered, Store as _, StoreError,
     peers::{PeerClient, PeerConfig, PeerEvent, PeerService},
 };
-use proto::v1::{Ask, DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
+use proto::v1::{
+    Ask, DirectoryView, admin_server::AdminServer, audit_trail_server::AuditTrailServer, query_server::QueryServer,
+    shard_server::ShardServer,
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -45,7 +48,12 @@ use crate::{
     pump::Pump,
     records::{Records, RecordsFirst},
     roles,
-    services::{admin::AdminService, query::QueryService, shard::ShardService},
+    services::{
+        admin::AdminService,
+        audit::{Audit, AuditTrailService},
+        query::QueryService,
+        shard::ShardService,
+    },
     shards::Shards,
     telemetry::Telemetry,
 };
@@ -116,6 +124,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG_MAX))
         .layer(Guard::new(roles::of))
+        .layer(Audit::new(ways.clone(), MESSAGE_BYTES_MAX))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())
@@ -125,6 +134,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(AuditTrailServer::new(AuditTrailService::new(ways.clone())))
         .add_service(
             AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members, own))
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -2,6 +2,7 @@
 
 mod acts;
 pub mod admin;
+pub mod audit;
 mod drain;
 mod elsewhere;
 pub mod query;
