@@ -36,17 +36,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cordboard: {error:#}");
-            ExitCode::FAILURE
+            if node::is_disk_failure(&error) { ExitCode::from(node::DISK_FAILED as u8) } else { ExitCode::FAILURE }
         }
     }
 }
 
 /// A panic is a broken invariant: the process ends and the cluster goes on without it, instead of living on without the
-/// thread that owned its shards or calls. Release builds abort by themselves.
+/// thread that owned its shards or calls. Release builds abort by themselves. A panic of a store is a failed disk.
 fn end_with_any_thread() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        if node::is_disk_panic(panic) {
+            std::process::exit(node::DISK_FAILED);
+        }
         std::process::abort();
     }));
 }

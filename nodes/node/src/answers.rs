@@ -186,7 +186,7 @@ impl Answers {
         shards.sort_by_key(|shard| shard.id);
         let own_id = self.own_id();
         let info = NodeInfo {
-            grpc: self.members.get(self.own).map(|member| member.endpoint.clone()).unwrap_or_default(),
+            grpc: self.members.get(self.own).map(|member| member.endpoint).unwrap_or_default(),
             up: true,
             leads: u32::try_from(shards.iter().filter(|shard| shard.leader == own_id).count()).unwrap_or(u32::MAX),
             replicas: u32::try_from(shards.len()).unwrap_or(u32::MAX),
@@ -242,11 +242,7 @@ pub struct TenantHere {
 fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, machine: &ShardMachine) -> ShardInfo {
     ShardInfo {
         id: shard,
-        leader: status
-            .leader
-            .and_then(|leader| members.get(leader))
-            .map(|member| member.id.clone())
-            .unwrap_or_default(),
+        leader: status.leader.and_then(|leader| members.get(leader)).map(|member| member.id).unwrap_or_default(),
         replicas: status.voters.iter().map(|&number| id_of(number)).collect(),
         term: status.term,
         committed: status.committed,

@@ -237,7 +237,11 @@ fn start_actors(
         &PeerConfig {
             cluster: config.cluster.clone(),
             node: own,
-            peers: members.iter().map(|(number, member)| (number, format!("http://{}", member.endpoint))).collect(),
+            peers: members
+                .all()
+                .into_iter()
+                .map(|(number, member)| (number, format!("http://{}", member.endpoint)))
+                .collect(),
             seal: 0,
         },
         config.trust.clone(),
@@ -373,7 +377,16 @@ async fn hand_over(owners: &Owners) {
 /// The disk failed: what was not acknowledged must not be, so the process ends here and now.
 fn stop_at_once(error: &StoreError) {
     tracing::error!(%error, "the disk failed; this node stops, the cluster goes on without it");
-    std::process::exit(74);
+    std::process::exit(DISK_FAILED);
+}
+
+/// How a process ends when its disk has failed: input/output error.
+pub const DISK_FAILED: i32 = 74;
+
+/// Whether a node did not start because of its disk. A folder that is another node's is no failure of it.
+pub fn is_disk_failure(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>());
+    causes.any(|cause| !matches!(cause, StoreError::Foreign { .. }))
 }
 
 async fn report_health(reporter: tonic_health::server::HealthReporter, answers: Answers) {

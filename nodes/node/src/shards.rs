@@ -180,7 +180,7 @@ impl Shards {
         attempt: impl Fn(Option<String>) -> F,
     ) -> Result<T, Unreached> {
         let deadline = Instant::now() + wait;
-        let own = self.members.get(self.own).map(|member| member.endpoint.clone()).unwrap_or_default();
+        let own = self.members.get(self.own).map(|member| member.endpoint).unwrap_or_default();
         let mut rotation = self.members.endpoints().into_iter().cycle();
         let mut endpoint = own.clone();
         let mut hinted = false;
