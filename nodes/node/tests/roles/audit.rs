@@ -21,12 +21,9 @@ impl Node {
     }
 }
 
-fn told(lines: &[AuditLine]) -> Vec<(u64, &str, &str, &str, &str, u64)> {
-    let row = |line| {
-        let AuditLine { number, who, role, method, outcome, of, .. } = line;
-        (*number, who.as_str(), role.as_str(), method.as_str(), outcome.as_str(), *of)
-    };
-    lines.iter().map(row).collect()
+fn told(line: &AuditLine) -> (u64, &str, &str, &str, &str, u64) {
+    let AuditLine { number, who, role, method, outcome, of, .. } = line;
+    (*number, who, role, method, outcome, *of)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,7 +53,7 @@ async fn changes_are_written_down_with_who_wanted_them_and_what_came_of_them() {
     let done = format!("done: version {}: Queue support", reply.version);
     let (agent, documents) = ("Admin.ChangeAgent", "Admin.Apply");
     assert_eq!(
-        told(&list.lines),
+        list.lines.iter().map(told).collect::<Vec<_>>(),
         [
             (1, "carla", "supervisor", agent, "", 0),
             (2, "carla", "supervisor", agent, "failed: NotFound", 1),
