@@ -19,8 +19,8 @@ use cluster::{
     placement::Limits,
 };
 use proto::v1::{
-    Ask, DirectoryView, ShardRow, admin_server::AdminServer, cluster_server::ClusterServer, query_server::QueryServer,
-    shard_server::ShardServer, steward_server::StewardServer,
+    Ask, DirectoryView, ShardRow, admin_server::AdminServer, audit_trail_server::AuditTrailServer,
+    cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer, steward_server::StewardServer,
 };
 use tokio::{
     net::TcpListener,
@@ -52,7 +52,12 @@ use crate::{
     roles,
     roster::Roster,
     services::{
-        admin::AdminService, cluster::ClusterService, query::QueryService, shard::ShardService, steward::StewardService,
+        admin::AdminService,
+        audit::{Audit, AuditTrailService},
+        cluster::ClusterService,
+        query::QueryService,
+        shard::ShardService,
+        steward::StewardService,
     },
     shards::Shards,
     steward::{Seen, Steward},
@@ -112,7 +117,6 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         members: members.clone(),
         peers: Arc::clone(&parts.peers),
         replicas: replicas.clone(),
-        owners: owners.clone(),
         refused: refused.clone(),
     };
     let steward =
@@ -159,6 +163,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG_MAX))
         .layer(Guard::new(roles::of))
+        .layer(Audit::new(ways.clone(), MESSAGE_BYTES_MAX))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())
@@ -168,6 +173,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(AuditTrailServer::new(AuditTrailService::new(ways.clone())))
         .add_service(
             AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members.clone(), own))
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
