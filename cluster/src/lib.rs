@@ -14,6 +14,7 @@ mod log;
 mod memory;
 mod outbox;
 pub mod peers;
+pub mod placement;
 mod reads;
 mod snapshots;
 mod store;

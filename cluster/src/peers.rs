@@ -3,6 +3,7 @@
 //! One stream per ordered pair of nodes. Delivery is not promised; order within a stream is kept.
 
 mod client;
+mod connect;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,7 +12,8 @@ use proto::v1::peer_server::{Peer, PeerServer};
 use proto::v1::{PeerBatch, PeerClosed, SnapshotPiece, SnapshotTaken};
 use tonic::{Request, Response, Status, Streaming};
 
-pub use client::{PeerClient, PeerConfig, PeerCounters};
+pub use client::{PeerClient, PeerConfig, PeerCounters, PeerEvent};
+use connect::{certified, in_own_name};
 
 use crate::{PeerMessage, SNAPSHOT_BYTES_MAX};
 
@@ -23,8 +25,11 @@ pub struct PeerService<F> {
     cluster: String,
     node: u64,
     deliver: F,
+    known_seal: KnownSeal,
     counters: Arc<ServiceCounters>,
 }
+
+type KnownSeal = Box<dyn Fn(u64) -> Option<u64> + Send + Sync>;
 
 /// What has come in, for metrics.
 #[derive(Debug, Default)]
@@ -41,12 +46,16 @@ pub struct ServiceCounters {
 
 impl<F> PeerService<F>
 where
-    F: Fn(Vec<PeerMessage>) + Send + Sync + 'static,
+    F: Fn(u64, Vec<PeerMessage>) + Send + Sync + 'static,
 {
-    /// A service that hands each batch to `deliver`, which must not block: it queues for the actors that own the
-    /// shards, or drops.
-    pub fn new(cluster: String, node: u64, deliver: F) -> Self {
-        Self { cluster, node, deliver, counters: Arc::default() }
+    /// A service that hands each batch to `deliver` with the node it is from, which must not block: it queues for the
+    /// actors that own the shards (a message with `beat` is for all of them), or drops. `known_seal` says which disk a
+    /// node has, where that is known: another disk's batches are refused.
+    pub fn new<S>(cluster: String, node: u64, deliver: F, known_seal: S) -> Self
+    where
+        S: Fn(u64) -> Option<u64> + Send + Sync + 'static,
+    {
+        Self { cluster, node, deliver, known_seal: Box::new(known_seal), counters: Arc::default() }
     }
 
     /// What has come in so far.
@@ -71,6 +80,11 @@ where
             let text = format!("another node calls itself n{}, which is this one", batch.from);
             return Err(Status::failed_precondition(text));
         }
+        let known = (self.known_seal)(batch.from).unwrap_or(0);
+        if known != 0 && batch.seal != 0 && known != batch.seal {
+            let text = format!("n{} has another disk than the one this cluster knows", batch.from);
+            return Err(Status::failed_precondition(text));
+        }
         Ok(())
     }
 }
@@ -78,20 +92,21 @@ where
 #[tonic::async_trait]
 impl<F> Peer for PeerService<F>
 where
-    F: Fn(Vec<PeerMessage>) + Send + Sync + 'static,
+    F: Fn(u64, Vec<PeerMessage>) + Send + Sync + 'static,
 {
     async fn exchange(&self, request: Request<Streaming<PeerBatch>>) -> Result<Response<PeerClosed>, Status> {
+        let certified = certified(&request)?;
         let mut batches = request.into_inner();
         self.counters.streams.fetch_add(1, Relaxed);
         while let Some(batch) = batches.message().await? {
-            if let Err(refusal) = self.check(&batch) {
+            if let Err(refusal) = in_own_name(certified, batch.from).and_then(|()| self.check(&batch)) {
                 self.counters.refused.fetch_add(1, Relaxed);
                 return Err(refusal);
             }
             self.counters.batches.fetch_add(1, Relaxed);
             self.counters.messages.fetch_add(batch.messages.len() as u64, Relaxed);
             if !batch.messages.is_empty() {
-                (self.deliver)(batch.messages);
+                (self.deliver)(batch.from, batch.messages);
             }
         }
         Ok(Response::new(PeerClosed {}))

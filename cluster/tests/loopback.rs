@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cluster::peers::{PeerClient, PeerConfig, PeerService};
+use cluster::peers::{PeerClient, PeerConfig, PeerEvent, PeerService};
 use cluster::{
     DiskConfig, DiskStore, GroupStatus, Host, HostConfig, Identity, LogWriter, Machine, PeerMessage, Persisted,
     RestoreError, Store,
@@ -50,9 +50,10 @@ impl Machine for Seen {
 }
 
 enum Input {
-    Peers(Vec<PeerMessage>),
+    Peers(u64, Vec<PeerMessage>),
     Persisted(Persisted),
     Unreachable(u64),
+    SnapshotDone(u32, u64, bool),
     Propose(u64),
     Ask(Sender<View>),
     Fatal(String),
@@ -94,7 +95,8 @@ fn actor(
         };
         for _ in 0..4_096 {
             match input.take().or_else(|| inbox.try_recv().ok()) {
-                Some(Input::Peers(messages)) => messages.iter().for_each(|message| host.step(message)),
+                Some(Input::Peers(from, messages)) => messages.iter().for_each(|message| host.step_from(from, message)),
+                Some(Input::SnapshotDone(shard, to, ok)) => host.snapshot_done(shard, to, ok),
                 Some(Input::Persisted(done)) => host.persisted(done),
                 Some(Input::Unreachable(node)) => host.unreachable(node),
                 Some(Input::Propose(id)) => {
@@ -148,18 +150,22 @@ fn start(folder: &Path, number: u64, addresses: &BTreeMap<u64, SocketAddr>, done
     )
     .expect("a thread");
 
-    let deliver = inbox.clone();
-    let service = PeerService::new("loopback".into(), number, move |messages| {
-        let _ = deliver.send(Input::Peers(messages));
-    });
+    let delivered = inbox.clone();
+    let deliver = move |from, messages| drop(delivered.send(Input::Peers(from, messages)));
+    let service = PeerService::new("loopback".into(), number, deliver, |_| None);
     let address = addresses[&number];
     runtime.spawn(async move {
         let _ = tonic::transport::Server::builder().add_service(service.into_server()).serve(address).await;
     });
     let peers = addresses.iter().map(|(node, address)| (*node, format!("http://{address}"))).collect();
-    let config = PeerConfig { cluster: "loopback".into(), node: number, peers };
+    let config = PeerConfig { cluster: "loopback".into(), node: number, peers, seal: 0 };
     let away = inbox.clone();
-    let client = PeerClient::start(&config, runtime.handle(), move |node| drop(away.send(Input::Unreachable(node))));
+    let client = PeerClient::start(&config, runtime.handle(), move |event| {
+        drop(away.send(match event {
+            PeerEvent::Unreachable(node) => Input::Unreachable(node),
+            PeerEvent::SnapshotDone { shard, to, ok } => Input::SnapshotDone(shard, to, ok),
+        }));
+    });
     let client = client.expect("endpoints");
     let done = done.clone();
     let actor = thread::spawn(move || actor(host, &queue, &writer.handle(), &client, &done));
@@ -272,7 +278,7 @@ fn ten_thousand_commands_survive_a_dead_leader_and_it_comes_back() {
 #[test]
 fn a_stranger_is_refused_with_a_reason() {
     let runtime = runtime();
-    let service = PeerService::new("ours".into(), 2, |_| panic!("nothing is delivered"));
+    let service = PeerService::new("ours".into(), 2, |_, _| panic!("nothing is delivered"), |_| Some(7));
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -282,13 +288,14 @@ fn a_stranger_is_refused_with_a_reason() {
         );
         let mut stub =
             proto::v1::peer_client::PeerClient::connect(format!("http://{address}")).await.expect("connected");
-        for (cluster, from, to, word) in [
-            ("theirs", 1, 2, "belongs to cluster \"ours\""),
-            ("ours", 1, 3, "this is node n2, not n3"),
-            ("ours", 2, 2, "another node calls itself n2"),
+        for (cluster, from, to, seal, word) in [
+            ("theirs", 1, 2, 7, "belongs to cluster \"ours\""),
+            ("ours", 1, 3, 7, "this is node n2, not n3"),
+            ("ours", 2, 2, 7, "another node calls itself n2"),
+            ("ours", 1, 2, 8, "n1 has another disk"),
         ] {
             let messages = vec![PeerMessage { shard: 1, raft: vec![1, 2, 3].into(), ..PeerMessage::default() }];
-            let batch = proto::v1::PeerBatch { cluster: cluster.into(), from, to, messages, seal: 0 };
+            let batch = proto::v1::PeerBatch { cluster: cluster.into(), from, to, messages, seal };
             let refusal = stub.exchange(tokio_stream::iter([batch])).await.expect_err("it is refused");
             assert!(refusal.message().contains(word), "{refusal}");
         }

@@ -2,6 +2,7 @@
 //! Never reaches into a package of ours: what is tested here is what a user has, binaries and their contracts.
 
 pub mod cluster;
+pub mod faults;
 pub mod floor;
 pub mod load;
 pub mod otlp;

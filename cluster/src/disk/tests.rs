@@ -76,10 +76,10 @@ type Nodes = BTreeMap<u64, Node>;
 fn carry_out(nodes: &mut Nodes) {
     loop {
         let mut messages = Vec::new();
-        for node in nodes.values_mut() {
+        for (number, node) in nodes.iter_mut() {
             while node.host.has_work() {
                 let drained = node.host.drain();
-                messages.extend(drained.messages);
+                messages.extend(drained.messages.into_iter().map(|(to, message)| (*number, to, message)));
                 assert!(drained.failures.is_empty());
                 if let Some(batch) = drained.write {
                     node.store.write(&batch).expect("the disk takes it");
@@ -90,9 +90,9 @@ fn carry_out(nodes: &mut Nodes) {
         if messages.is_empty() {
             return;
         }
-        for (to, message) in messages {
+        for (from, to, message) in messages {
             if let Some(node) = nodes.get_mut(&to) {
-                node.host.step(&message);
+                node.host.step_from(from, &message);
             }
         }
     }

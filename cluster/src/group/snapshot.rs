@@ -42,6 +42,7 @@ impl<M: Machine> Group<M> {
         (self.snapshot_at, self.bytes_since_snapshot) = (metadata.index, 0);
         (self.saving, self.writing, self.taking) = (None, None, None);
         self.bootstrap = None;
+        self.set_patience();
         counters.snapshots_restored += 1;
         out.restored.push(Restored { shard: self.shard, index: metadata.index });
         Ok(())
@@ -91,7 +92,7 @@ impl<M: Machine> Group<M> {
         self.writing.is_none() && self.taking.is_none() && self.restoring.is_none()
     }
 
-    fn is_due(&self, config: &HostConfig) -> bool {
+    pub(super) fn is_due(&self, config: &HostConfig) -> bool {
         let enough = self.applied - self.snapshot_at >= config.snapshot_entries
             || self.bytes_since_snapshot >= config.snapshot_bytes;
         enough && self.applied != self.snapshot_at
@@ -176,6 +177,14 @@ impl<M: Machine> Group<M> {
             }
         }
         self.snapshot_ticks = under_way;
+    }
+
+    /// The transport has delivered a snapshot, or given it up.
+    pub(crate) fn snapshot_done(&mut self, node: u64, ok: bool) {
+        let sent = self.raw.raft.prs().get(node).is_some_and(|progress| progress.state == ProgressState::Snapshot);
+        if self.is_leader() && sent {
+            self.raw.report_snapshot(node, if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure });
+        }
     }
 
     pub(crate) fn unreachable(&mut self, node: u64) {

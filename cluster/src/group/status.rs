@@ -48,23 +48,27 @@ pub struct GroupStatus {
     pub first: u64,
     /// Last index of the log.
     pub last: u64,
-    /// Nodes that vote.
+    /// Nodes that vote, as this replica has applied them.
     pub voters: Vec<u64>,
+    /// Nodes that voted before a change that is under way; empty when none is.
+    pub voters_outgoing: Vec<u64>,
     /// Nodes that only learn.
     pub learners: Vec<u64>,
     /// False until a replica that began empty has what the group had committed; it does not vote before.
     pub seeded: bool,
     /// A snapshot of this replica's state is under way, in slices.
     pub saving: bool,
+    /// Neither ticks nor heartbeats: nothing is to be done, and all members know it.
+    pub asleep: bool,
     /// The others, in order of node; empty unless this is the leader.
-    pub others: Vec<PeerProgress>,
+    pub progress: Vec<PeerProgress>,
 }
 
 impl<M: Machine> Group<M> {
     pub(crate) fn status(&self) -> GroupStatus {
         let raft = &self.raw.raft;
         let conf_state = self.raw.store().conf_state();
-        let mut others: Vec<_> = if self.is_leader() {
+        let mut progress: Vec<_> = if self.is_leader() {
             let others = raft.prs().iter().filter(|(node, _)| **node != raft.id);
             others
                 .map(|(node, progress)| PeerProgress {
@@ -77,7 +81,7 @@ impl<M: Machine> Group<M> {
         } else {
             Vec::new()
         };
-        others.sort_unstable_by_key(|progress| progress.node);
+        progress.sort_unstable_by_key(|progress| progress.node);
         GroupStatus {
             leader: self.leader(),
             term: raft.term,
@@ -92,10 +96,12 @@ impl<M: Machine> Group<M> {
             first: self.raw.store().first(),
             last: raft.raft_log.last_index(),
             voters: conf_state.voters.clone(),
+            voters_outgoing: conf_state.voters_outgoing.clone(),
             learners: conf_state.learners.clone(),
             seeded: self.seeding == Seeding::Done,
             saving: self.is_saving(),
-            others,
+            asleep: self.is_asleep(),
+            progress,
         }
     }
 }

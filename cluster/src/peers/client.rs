@@ -2,8 +2,8 @@
 //! it again.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use proto::v1::PeerBatch;
@@ -11,11 +11,13 @@ use proto::v1::peer_client::PeerClient as Stub;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use trust::Trust;
 
 use super::BATCH_BYTES_MAX;
+use super::connect::{connect, endpoint};
 use crate::PeerMessage;
 
 /// Bursts waiting for one peer; the next one is dropped.
@@ -24,12 +26,9 @@ const QUEUE_BURSTS_MAX: usize = 1024;
 const BATCHES_OUT_MAX: usize = 4;
 /// A batch is closed when it has this many bytes; a larger message goes alone.
 const BATCH_BYTES_SOFT: usize = 1 << 20;
-const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 /// A peer that is back is found again within this time.
 const BACKOFF_MAX: Duration = Duration::from_millis(250);
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
-const KEEPALIVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who this node is and where the others are.
 #[derive(Debug, Clone)]
@@ -40,17 +39,48 @@ pub struct PeerConfig {
     pub node: u64,
     /// The other nodes' endpoints, as `http://host:port`. This node itself is ignored.
     pub peers: BTreeMap<u64, String>,
+    /// Of this node's disk; 0 = none. Peers that know another one of this node refuse what it says.
+    pub seal: u64,
 }
 
 /// Sends to all other nodes. Dropping it ends its tasks.
 pub struct PeerClient {
-    lanes: BTreeMap<u64, Lane>,
+    config: PeerConfig,
+    trust: Trust,
+    runtime: Handle,
+    told: Told,
+    lanes: RwLock<BTreeMap<u64, Lane>>,
     counters: Arc<PeerCounters>,
 }
 
+/// What the transport has to say, to be passed on to hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// A connection failed or broke, or a queue overflowed: [`crate::Host::unreachable`] of all hosts.
+    Unreachable(u64),
+    /// What became of a snapshot: [`crate::Host::snapshot_done`] of the host that has the shard.
+    SnapshotDone {
+        /// The shard.
+        shard: u32,
+        /// The node it was for.
+        to: u64,
+        /// Whether it is there.
+        ok: bool,
+    },
+}
+
+type Told = Arc<dyn Fn(PeerEvent) + Send + Sync>;
+
 struct Lane {
+    uri: String,
     queue: Sender<Vec<PeerMessage>>,
     task: JoinHandle<()>,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What was sent and lost, for metrics.
@@ -69,38 +99,79 @@ pub struct PeerCounters {
 }
 
 impl PeerClient {
-    /// Starts a task per other node on `runtime`. `unreachable` is called with a node's number when a connection to it
-    /// fails or breaks or its queue overflows; pass it to [`crate::Host::unreachable`]. It must not block.
+    /// Starts a task per other node on `runtime`, in the open. `told` must not block.
     ///
     /// # Errors
     /// When an endpoint is not a URI.
-    pub fn start<F>(config: &PeerConfig, runtime: &Handle, unreachable: F) -> Result<Self, tonic::transport::Error>
+    pub fn start<F>(config: &PeerConfig, runtime: &Handle, told: F) -> Result<Self, tonic::transport::Error>
     where
-        F: Fn(u64) + Send + Sync + 'static,
+        F: Fn(PeerEvent) + Send + Sync + 'static,
     {
-        let counters = Arc::new(PeerCounters::default());
-        let unreachable: Arc<dyn Fn(u64) + Send + Sync> = Arc::new(unreachable);
-        let mut lanes = BTreeMap::new();
-        for (node, uri) in config.peers.iter().filter(|(node, _)| **node != config.node) {
-            let (queue, bursts) = channel(QUEUE_BURSTS_MAX);
-            let link = Link {
-                cluster: config.cluster.clone(),
-                from: config.node,
-                to: *node,
-                endpoint: endpoint(uri)?,
-                bursts,
-                carried: None,
-                unreachable: Arc::clone(&unreachable),
-                counters: Arc::clone(&counters),
-            };
-            lanes.insert(*node, Lane { queue, task: runtime.spawn(link.run()) });
+        Self::start_with(config, Trust::off(), runtime, told)
+    }
+
+    /// The same with these certificates: each node must prove to be itself.
+    ///
+    /// # Errors
+    /// When an endpoint is not a URI.
+    pub fn start_with<F>(
+        config: &PeerConfig,
+        trust: Trust,
+        runtime: &Handle,
+        told: F,
+    ) -> Result<Self, tonic::transport::Error>
+    where
+        F: Fn(PeerEvent) + Send + Sync + 'static,
+    {
+        let client = Self {
+            config: PeerConfig { peers: BTreeMap::new(), ..config.clone() },
+            trust,
+            runtime: runtime.clone(),
+            told: Arc::new(told),
+            lanes: RwLock::default(),
+            counters: Arc::default(),
+        };
+        client.set_peers(config.peers.clone())?;
+        Ok(client)
+    }
+
+    /// Who the other nodes are from now on, and where: connections to those that are gone or elsewhere end. From any
+    /// thread.
+    ///
+    /// # Errors
+    /// When an endpoint is not a URI; nothing is changed then.
+    pub fn set_peers(&self, mut peers: BTreeMap<u64, String>) -> Result<(), tonic::transport::Error> {
+        peers.remove(&self.config.node);
+        let endpoints = peers.values().map(|uri| endpoint(uri)).collect::<Result<Vec<_>, _>>()?;
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|node, lane| peers.get(node) == Some(&lane.uri));
+        for ((node, uri), endpoint) in peers.into_iter().zip(endpoints) {
+            lanes.entry(node).or_insert_with(|| self.open(node, uri, endpoint));
         }
-        Ok(Self { lanes, counters })
+        Ok(())
+    }
+
+    fn open(&self, to: u64, uri: String, endpoint: Endpoint) -> Lane {
+        let (queue, bursts) = channel(QUEUE_BURSTS_MAX);
+        let link = Link {
+            cluster: self.config.cluster.clone(),
+            from: self.config.node,
+            seal: self.config.seal,
+            to,
+            endpoint,
+            trust: self.trust.clone(),
+            bursts,
+            carried: None,
+            told: Arc::clone(&self.told),
+            counters: Arc::clone(&self.counters),
+        };
+        Lane { uri, queue, task: self.runtime.spawn(link.run()) }
     }
 
     /// Queues everything of one drain; never waits. From any thread.
     pub fn send(&self, messages: Vec<(u64, PeerMessage)>) {
-        let mut bursts: Vec<(u64, Vec<PeerMessage>)> = Vec::with_capacity(self.lanes.len());
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let mut bursts: Vec<(u64, Vec<PeerMessage>)> = Vec::with_capacity(lanes.len());
         for (to, message) in messages {
             match bursts.iter_mut().find(|(node, _)| *node == to) {
                 Some((_, burst)) => burst.push(message),
@@ -109,7 +180,7 @@ impl PeerClient {
         }
         for (to, burst) in bursts {
             let count = burst.len() as u64;
-            let sent = self.lanes.get(&to).is_some_and(|lane| lane.queue.try_send(burst).is_ok());
+            let sent = lanes.get(&to).is_some_and(|lane| lane.queue.try_send(burst).is_ok());
             if !sent {
                 self.counters.dropped.fetch_add(count, Relaxed);
             }
@@ -122,31 +193,18 @@ impl PeerClient {
     }
 }
 
-impl Drop for PeerClient {
-    fn drop(&mut self) {
-        self.lanes.values().for_each(|lane| lane.task.abort());
-    }
-}
-
-fn endpoint(uri: &str) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(uri.to_owned())?
-        .connect_timeout(CONNECT_WITHIN)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE_EVERY)
-        .keep_alive_timeout(KEEPALIVE_WITHIN)
-        .keep_alive_while_idle(true))
-}
-
 /// One peer, as its task sees it.
 struct Link {
     cluster: String,
     from: u64,
+    seal: u64,
     to: u64,
     endpoint: Endpoint,
+    trust: Trust,
     bursts: Receiver<Vec<PeerMessage>>,
     /// Messages that did not fit into the last batch.
     carried: Option<std::vec::IntoIter<PeerMessage>>,
-    unreachable: Arc<dyn Fn(u64) + Send + Sync>,
+    told: Told,
     counters: Arc<PeerCounters>,
 }
 
@@ -154,18 +212,17 @@ impl Link {
     async fn run(mut self) {
         let mut backoff = BACKOFF_FIRST;
         loop {
-            match timeout(CONNECT_WITHIN, self.endpoint.connect()).await {
-                Ok(Ok(channel)) => {
+            match connect(&self.endpoint, &self.trust, self.to).await {
+                Ok(channel) => {
                     self.counters.connects.fetch_add(1, Relaxed);
                     backoff = BACKOFF_FIRST;
                     if self.exchange(channel).await {
                         return;
                     }
                 }
-                Ok(Err(error)) => tracing::debug!(to = self.to, %error, "peer does not answer"),
-                Err(_) => tracing::debug!(to = self.to, "peer does not answer in time"),
+                Err(error) => tracing::debug!(to = self.to, %error, "peer does not answer"),
             }
-            (self.unreachable)(self.to);
+            (self.told)(PeerEvent::Unreachable(self.to));
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
             self.drop_queued();
@@ -206,8 +263,13 @@ impl Link {
 
     /// Waits for a burst and takes what else is queued into the same batch.
     async fn next_batch(&mut self) -> Option<PeerBatch> {
-        let mut batch =
-            PeerBatch { cluster: self.cluster.clone(), from: self.from, to: self.to, messages: Vec::new(), seal: 0 };
+        let mut batch = PeerBatch {
+            cluster: self.cluster.clone(),
+            from: self.from,
+            to: self.to,
+            messages: Vec::new(),
+            seal: self.seal,
+        };
         let mut bytes = 0;
         loop {
             if self.carried.is_none() {
@@ -226,7 +288,7 @@ impl Link {
                     self.counters.too_large.fetch_add(1, Relaxed);
                     let bytes = message.raft.len();
                     tracing::warn!(to = self.to, shard = message.shard, bytes, "a message is too large to send");
-                    (self.unreachable)(self.to);
+                    (self.told)(PeerEvent::Unreachable(self.to));
                     continue;
                 }
                 bytes += message.raft.len() + 16;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
-use cluster::{LogHandle, PeerMessage, Persisted, peers::PeerClient};
+use cluster::{LogHandle, Membership, PeerMessage, Persisted, Recovered, peers::PeerClient};
 use proto::v1::{
     CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
     WatchRequest,
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     clock::now_us,
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
+    homes::Homes,
     machine::ShardMachine,
     members::Members,
     metrics::Metrics,
@@ -37,6 +38,8 @@ pub struct Shell {
     pub members: Members,
     /// What was written down.
     pub records: Records,
+    /// Where tenants live.
+    pub homes: Homes,
     /// Followers of the directory.
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
@@ -172,8 +175,8 @@ impl ShardActor {
             self.shell.records.put(shard, index, records);
         }
         for (shard, index) in restored {
-            if let Some(tenant) = self.core.machine(*shard).and_then(ShardMachine::tenant) {
-                self.shell.records.restored(*shard, *index, tenant.now());
+            if let Some(machine) = self.core.machine(*shard) {
+                self.shell.records.restored(*shard, *index, machine.now_ms());
             }
         }
         for (shard, index, records) in after {
@@ -183,6 +186,9 @@ impl ShardActor {
 
     fn publish_directory(&self) {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
+        if let Some(directory) = directory {
+            self.shell.homes.set(directory.homes());
+        }
         if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
             self.shell.directory.send_replace(Some(Arc::new(view)));
         }
@@ -235,7 +241,8 @@ Drain {} }
 message! { /// A batch window has closed.
 Wake {} }
 message! { /// From peers.
-Step { /// Raft messages.
+Step { /// The node.
+    from: u64, /// Raft messages.
     messages: Vec<PeerMessage> } }
 message! { /// From the log writer.
 Durable { /// What.
@@ -243,6 +250,14 @@ Durable { /// What.
 message! { /// From the transport.
 Unreachable { /// Node number.
     node: u64 } }
+message! { /// From the transport: what became of a snapshot.
+SnapshotDone { /// The shard.
+    shard: u32, /// The node it was for.
+    to: u64, /// Whether it is there.
+    ok: bool } }
+message! { /// Whether idle shards may sleep.
+SetSleep { /// Every node of the cluster knows it.
+    may_sleep: bool } }
 message! { /// Commands of one Submit stream.
 Submit { /// The stream.
     client: ClientKey, /// Where its outcomes go.
@@ -266,6 +281,24 @@ ProposeDirectory { /// What.
 message! { /// A look at this node's replicas, right or not.
 Look { /// Called on the actor's thread; must be quick.
     at: Box<dyn FnOnce(&Core) + Send> } }
+message! { /// A replica begins.
+OpenReplica { /// Of what.
+    shard: u32, /// What the disk has of it.
+    recovered: Recovered, /// Whether it could.
+    done: oneshot::Sender<Result<(), String>> } }
+message! { /// A replica goes.
+CloseReplica { /// Of what.
+    shard: u32, /// Resolves when nothing of it will be written any more.
+    done: oneshot::Sender<()> } }
+message! { /// The members of a shard that is led here change.
+ChangeMembers { /// Of what.
+    shard: u32, /// How.
+    steps: Vec<Membership>, /// Whether that was taken.
+    done: oneshot::Sender<Result<(), String>> } }
+message! { /// Another voter leads.
+TransferLead { /// What.
+    shard: u32, /// The node.
+    to: u64 } }
 message! { /// Hand every led shard over.
 HandOver { /// Resolves when nothing is led here any more, or after a while.
     done: oneshot::Sender<()> } }
@@ -296,9 +329,11 @@ macro_rules! on {
     };
 }
 
-on!(Step, |actor, step| actor.core.step(step.messages));
+on!(Step, |actor, step| actor.core.step(step.from, step.messages));
 on!(Durable, |actor, durable| actor.core.persisted(durable.done));
 on!(Unreachable, |actor, unreachable| actor.core.unreachable(unreachable.node));
+on!(SnapshotDone, |actor, done| actor.core.snapshot_done(done.shard, done.to, done.ok));
+on!(SetSleep, |actor, set| actor.core.set_sleep(set.may_sleep));
 on!(Submit, |actor, submit| {
     actor.clients.entry(submit.client).or_insert(submit.replies);
     actor.core.submit(submit.client, submit.submissions);
@@ -321,6 +356,19 @@ on!(Ask, |actor, ask| {
     actor.core.ask(ask.shard, actor.next_token);
 });
 on!(ProposeDirectory, |actor, propose| actor.propose_directory(propose));
+on!(OpenReplica, |actor, open| {
+    let opened = actor.core.open(open.shard, ShardMachine::new(open.shard), open.recovered);
+    let _ = open.done.send(opened.map_err(|failure| failure.error.to_string()));
+});
+on!(ChangeMembers, |actor, change| {
+    let taken = actor.core.change_members(change.shard, &change.steps);
+    let _ = change.done.send(taken.map_err(|error| error.to_string()));
+});
+on!(TransferLead, |actor, transfer| actor.core.transfer(transfer.shard, transfer.to));
+on!(CloseReplica, |actor, close| {
+    actor.core.close(close.shard);
+    let _ = close.done.send(());
+});
 on!(Wake, |actor, _wake| actor.wake = None);
 
 impl ShardActor {

@@ -1,5 +1,5 @@
 //! Answers from this node's own replicas: linearizable ones where it leads, or what it knows of itself. It never asks
-//! another node.
+//! another node. What a question calls a shard is a tenant's number, or 0, the directory.
 
 mod stats;
 
@@ -18,6 +18,7 @@ use crate::{
     actor::{Ask, Look},
     clock::now_us,
     core::Core,
+    directory::Directory,
     machine::ShardMachine,
     members::{Members, id_of},
     owners::Owners,
@@ -59,43 +60,71 @@ impl Answers {
     /// # Errors
     /// Who leads instead.
     pub async fn answer(&self, request: AskRequest) -> Result<AskReply, NotLeader> {
-        let shard = request.shard;
+        let tenant = request.shard;
         let Some(about) = request.about else { return Ok(reply(nothing())) };
         let now_ms = now_us() / 1_000;
+        if tenant == 0 {
+            let answer = self.at_core(0, move |core| {
+                core.machine(0).and_then(ShardMachine::directory).map(|directory| from_directory(directory, &about))
+            });
+            return answer.await?.map(reply).ok_or_else(NotLeader::default);
+        }
         match &about {
             About::Explain(explain) => {
                 let Some(call) = translate::id_from_hex(&explain.call) else { return Ok(reply(nothing())) };
-                let live = self.at_leader(shard, move |machine| live_call(machine, call, now_ms)).await?;
-                let records = self.records_of(shard, call).await;
+                let live = self.at_leader(tenant, move |shard, _| live_call(shard, call, now_ms)).await?;
+                let records = self.records_of(tenant, call).await;
                 Ok(reply(explanation(live, records)))
             }
             About::Call(wanted) => {
                 let Some(call) = translate::id_from_hex(&wanted.call) else { return Ok(reply(nothing())) };
-                match self.at_leader(shard, move |machine| live_call(machine, call, now_ms)).await? {
+                match self.at_leader(tenant, move |shard, _| live_call(shard, call, now_ms)).await? {
                     Some(detail) => Ok(reply(Answer::Call(detail))),
-                    None => Ok(reply(ended_call(&self.records_of(shard, call).await))),
+                    None => Ok(reply(ended_call(&self.records_of(tenant, call).await))),
                 }
             }
             About::Calls(list) if list.ended => {
                 let limit = usize::try_from(list.limit).unwrap_or(ENDED_MAX).min(ENDED_MAX);
                 let queue = list.queue.clone();
                 // The question makes sure that this node has applied everything that was acknowledged.
-                self.at_leader(shard, |_| ()).await?;
+                let name = self.at_leader(tenant, |_, name| name.to_owned()).await?;
                 let of_queue = |call: &CallRecord| queue.is_empty() || call.queue == queue;
-                let ended = self.records.ended(shard, ENDED_MAX).into_iter().filter(of_queue).take(limit);
+                let ended = self.records.ended(&name, ENDED_MAX).into_iter().filter(of_queue).take(limit);
                 Ok(reply(Answer::Calls(CallList { calls: ended.map(|call| info_of(&call)).collect() })))
             }
-            _ => self.at_leader(shard, move |machine| reply(from_machine(machine, about, now_ms))).await,
+            _ => self.at_leader(tenant, move |shard, _| reply(from_tenant(shard, about, now_ms))).await,
         }
     }
 
+    /// A look at a tenant's state and at its name in records, where it is led and after a read index.
     async fn at_leader<T: Send + 'static>(
         &self,
-        shard: u32,
-        look: impl FnOnce(&ShardMachine) -> T + Send + 'static,
+        tenant: u32,
+        look: impl FnOnce(&acd::Shard, &str) -> T + Send + 'static,
     ) -> Result<T, NotLeader> {
-        let seen = self.at_core(shard, move |core| core.machine(shard).map(look)).await?;
-        seen.ok_or_else(NotLeader::default)
+        let home = self.owners.homes().of(tenant).ok_or_else(NotLeader::default)?;
+        let seen = self.at_core(home, move |core| {
+            let tenants = core.tenants(home)?;
+            Some(look(tenants.living(tenant)?, tenants.name(tenant)))
+        });
+        // It has just gone, and the directory of this node has not heard of it.
+        seen.await?.ok_or_else(NotLeader::default)
+    }
+
+    /// The shards with a replica here on which a tenant lives or has lived.
+    async fn shards_of(&self, tenant: u32) -> Vec<u32> {
+        let mut shards = Vec::new();
+        for owner in self.owners.all() {
+            let (answer, answered) = oneshot::channel();
+            owner.do_send(Look {
+                at: Box::new(move |core| {
+                    let knows = |&shard: &u32| core.tenants(shard).is_some_and(|tenants| tenants.knows(tenant));
+                    let _ = answer.send(core.host().shards().filter(knows).collect::<Vec<_>>());
+                }),
+            });
+            shards.extend(answered.await.unwrap_or_default());
+        }
+        shards
     }
 
     /// A look at the core that leads the shard, after a read index.
@@ -111,11 +140,20 @@ impl Answers {
         answered.await.unwrap_or_else(|_| Err(NotLeader::default()))
     }
 
-    async fn records_of(&self, shard: u32, call: u64) -> Vec<Record> {
+    async fn records_of(&self, tenant: u32, call: u64) -> Vec<Record> {
         let records = self.records.clone();
+        let shards = self.shards_of(tenant).await;
         // Disk: not on an async thread.
-        let read = tokio::task::spawn_blocking(move || records.of_call(shard, call)).await;
-        match read {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut found = Vec::new();
+            for shard in shards {
+                found.extend(records.of_call(shard, call)?);
+            }
+            // Of a call that moved with its tenant: what was written down on the former shard is older.
+            found.sort_by_key(|record| record.at_ms);
+            Ok::<_, cluster::StoreError>(found)
+        });
+        match read.await {
             Ok(Ok(records)) => records,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the outbox cannot be read");
@@ -148,7 +186,7 @@ impl Answers {
         shards.sort_by_key(|shard| shard.id);
         let own_id = self.own_id();
         let info = NodeInfo {
-            grpc: self.members.get(self.own).map(|member| member.endpoint.clone()).unwrap_or_default(),
+            grpc: self.members.get(self.own).map(|member| member.endpoint).unwrap_or_default(),
             up: true,
             leads: u32::try_from(shards.iter().filter(|shard| shard.leader == own_id).count()).unwrap_or(u32::MAX),
             replicas: u32::try_from(shards.len()).unwrap_or(u32::MAX),
@@ -159,37 +197,52 @@ impl Answers {
         NodeDescription { info: Some(info), shards, ..NodeDescription::default() }
     }
 
-    /// Queues of a replica as far as it has applied, by name, the first `limit` of them.
-    pub async fn queues_here(&self, shard: u32, limit: usize) -> Vec<acd::view::QueueInfo> {
-        let (answer, answered) = oneshot::channel();
-        let at = Box::new(move |core: &Core| {
-            let queues = core.machine(shard).and_then(ShardMachine::tenant).map(acd::Shard::queues);
-            let _ = answer.send(queues.unwrap_or_default().into_iter().take(limit).collect());
-        });
-        let Some(owner) = self.owners.of(shard) else { return Vec::new() };
-        owner.do_send(Look { at });
-        answered.await.unwrap_or_default()
+    /// What this node's replicas know of the tenants that live on them, as far as they have applied; of each one's queues
+    /// the first `queues_max` by name.
+    pub async fn tenants_here(&self, queues_max: usize) -> Vec<TenantHere> {
+        let mut tenants = Vec::new();
+        for owner in self.owners.all() {
+            let (answer, answered) = oneshot::channel();
+            owner.do_send(Look {
+                at: Box::new(move |core| {
+                    let here = core.host().shards().filter_map(|shard| Some((shard, core.tenants(shard)?)));
+                    let all = here.flat_map(|(shard, tenants)| {
+                        tenants.all_living().filter_map(move |tenant| {
+                            let state = tenants.living(tenant)?;
+                            Some(TenantHere {
+                                shard,
+                                tenant,
+                                totals: translate::totals(state),
+                                queues: state.queues().into_iter().take(queues_max).collect(),
+                            })
+                        })
+                    });
+                    let _ = answer.send(all.collect::<Vec<_>>());
+                }),
+            });
+            tenants.extend(answered.await.unwrap_or_default());
+        }
+        tenants
     }
+}
 
-    /// Figures of a replica as far as it has applied.
-    pub async fn totals_here(&self, shard: u32) -> Option<Totals> {
-        let (answer, answered) = oneshot::channel();
-        let at = Box::new(move |core: &Core| {
-            let _ = answer.send(core.machine(shard).and_then(ShardMachine::tenant).map(translate::totals));
-        });
-        self.owners.of(shard)?.do_send(Look { at });
-        answered.await.ok().flatten()
-    }
+/// A tenant as a replica of this node has it.
+#[derive(Debug, Clone)]
+pub struct TenantHere {
+    /// Where it lives.
+    pub shard: u32,
+    /// Its number.
+    pub tenant: u32,
+    /// Figures.
+    pub totals: Totals,
+    /// Its queues.
+    pub queues: Vec<acd::view::QueueInfo>,
 }
 
 fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, machine: &ShardMachine) -> ShardInfo {
     ShardInfo {
         id: shard,
-        leader: status
-            .leader
-            .and_then(|leader| members.get(leader))
-            .map(|member| member.id.clone())
-            .unwrap_or_default(),
+        leader: status.leader.and_then(|leader| members.get(leader)).map(|member| member.id).unwrap_or_default(),
         replicas: status.voters.iter().map(|&number| id_of(number)).collect(),
         term: status.term,
         committed: status.committed,
@@ -197,27 +250,32 @@ fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, mach
         role: if machine.directory().is_some() { "directory" } else { "tenant" }.into(),
         config_version: match machine {
             ShardMachine::Directory(directory) => directory.version(),
-            ShardMachine::Tenant(tenant) => tenant.config_version(),
+            ShardMachine::Tenants(tenants) => {
+                let living = tenants.all_living().filter_map(|tenant| tenants.living(tenant));
+                living.map(acd::Shard::config_version).max().unwrap_or(0)
+            }
         },
     }
 }
 
-fn from_machine(machine: &ShardMachine, about: About, now_ms: u64) -> Answer {
-    match machine {
-        ShardMachine::Directory(directory) => match about {
-            About::Documents(_) => {
-                let identity = directory.identity();
-                Answer::Documents(DirectoryDocuments {
-                    version: directory.version(),
-                    cluster: identity.map(|identity| identity.cluster.clone()).unwrap_or_default(),
-                    shards: identity.map(|identity| identity.shards.clone()).unwrap_or_default(),
-                    documents: directory.documents().cloned().collect(),
-                })
-            }
-            _ => nothing(),
-        },
-        ShardMachine::Tenant(shard) => from_tenant(shard, about, now_ms),
+fn from_directory(directory: &Directory, about: &About) -> Answer {
+    match about {
+        About::Documents(_) => {}
+        About::Audit(wanted) => return Answer::Audit(directory.audit_list(wanted)),
+        _ => return nothing(),
     }
+    let identity = directory.identity();
+    Answer::Documents(DirectoryDocuments {
+        version: directory.version(),
+        cluster: identity.map(|identity| identity.cluster.clone()).unwrap_or_default(),
+        shards: identity.map(|identity| identity.shards.clone()).unwrap_or_default(),
+        documents: directory.documents().cloned().collect(),
+        rules: directory.rules(),
+        nodes: directory.nodes().cloned().collect(),
+        shard_rows: directory.shard_rows().cloned().collect(),
+        tenants: directory.tenants().cloned().collect(),
+        changes: directory.view_version() - directory.version(),
+    })
 }
 
 fn from_tenant(shard: &acd::Shard, about: About, now_ms: u64) -> Answer {
@@ -250,12 +308,11 @@ fn from_tenant(shard: &acd::Shard, about: About, now_ms: u64) -> Answer {
             Answer::Gateways(GatewayList { gateways })
         }
         About::Totals(_) => Answer::Totals(translate::totals(shard)),
-        About::Call(_) | About::Explain(_) | About::Documents(_) => nothing(),
+        About::Call(_) | About::Explain(_) | About::Documents(_) | About::Audit(_) => nothing(),
     }
 }
 
-fn live_call(machine: &ShardMachine, call: u64, now_ms: u64) -> Option<CallDetail> {
-    let shard = machine.tenant()?;
+fn live_call(shard: &acd::Shard, call: u64, now_ms: u64) -> Option<CallDetail> {
     Some(translate::call(shard.call(call)?, now_ms.saturating_sub(shard.now())))
 }
 

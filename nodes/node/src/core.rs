@@ -1,15 +1,19 @@
-//! The leader's desk of every shard this actor owns: who asked what, who is told what, when the clock must move.
+//! The leader's desks of the tenants on every shard this actor owns: who asked what, who is told what, when the clock must move.
 //! It has no IO, no clock and no dice: an actor in production and a simulator in tests feed it and carry out its
 //! [`Effects`]. It never looks inside a call.
 
 mod desk;
+mod replicas;
 
-use std::{collections::BTreeMap, mem};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use cluster::{Applied, Host, PeerMessage, Persisted, ProposeError, RoleChange, WriteBatch};
 use prost::Message as _;
 use proto::v1::{
-    Ask, DirectoryEntry, NotLeader, Order, Outcome, Record, RejectionCode, Submission, Unavailable, WatchReply,
+    Ask, Batch, DirectoryEntry, NotLeader, Order, Outcome, Record, RejectionCode, Submission, Unavailable, WatchReply,
     WatchRequest, outcome,
 };
 
@@ -18,8 +22,10 @@ pub use desk::Limits;
 pub(crate) use desk::NOT_FOR_CLIENTS;
 
 use crate::{
-    machine::{Output, Replica, ShardMachine},
+    homes::Homes,
+    machine::{Output, Replica, ShardMachine, TenantOutput, standing_asks},
     members::Members,
+    tenancy::{Tenants, Tenure},
 };
 
 /// Names one Submit stream, for as long as it is open.
@@ -51,7 +57,7 @@ pub struct Effects {
     /// Shards whose machine was replaced by a leader's snapshot, and its index: this node has no records of the entries
     /// that it took in.
     pub restored: Vec<(u32, u64)>,
-    /// Questions to choosers, of shards that this node leads.
+    /// Questions to choosers, of tenants on shards that this node leads.
     pub asks: Vec<(u32, Ask)>,
     /// Directory entries of this node that are decided: id and result.
     pub decided: Vec<(u64, Result<(), proto::v1::Rejection>)>,
@@ -59,6 +65,8 @@ pub struct Effects {
     pub directory_changed: bool,
     /// Shards whose leadership this node has gained.
     pub gained: Vec<u32>,
+    /// Shard and tenant of entries about where a tenant lives.
+    pub tenancies: Vec<(u32, u32)>,
     /// Spans of traced commands.
     pub spans: Vec<SpanFact>,
     /// Commands applied by this replica, for metrics.
@@ -75,7 +83,7 @@ pub struct SpanFact {
     pub name: &'static str,
     /// W3C parent.
     pub traceparent: String,
-    /// Shard.
+    /// Tenant.
     pub shard: u32,
     /// When it began.
     pub from_us: u64,
@@ -86,18 +94,41 @@ pub struct SpanFact {
 /// All shards of one actor. Its machines are [`ShardMachine`]s, or, in the simulator, such in a coat that watches them.
 pub struct Core<M: Replica = ShardMachine> {
     host: Host<M>,
+    /// Shards that this node may speak for.
+    led: BTreeSet<u32>,
+    /// By tenant. One that has gone keeps its desk, which counts this process's own commands.
     desks: BTreeMap<u32, Desk>,
+    /// Tenants whose desks have something to propose.
+    busy: BTreeSet<u32>,
+    homes: Homes,
+    sender: u64,
+    limits: Limits,
     members: Members,
     effects: Effects,
     now_us: u64,
 }
 
 impl<M: Replica> Core<M> {
-    /// A core that owns what `host` owns. `sender` is drawn at random by the shell and names this process's commands.
+    /// A core of what `host` has. `sender` is drawn at random by the shell and names this process's commands.
     #[must_use]
-    pub fn new(host: Host<M>, shards: &[u32], members: Members, sender: u64, limits: Limits) -> Self {
-        let desks = shards.iter().map(|&shard| (shard, Desk::new(shard, sender ^ u64::from(shard), limits))).collect();
-        Self { host, desks, members, effects: Effects::default(), now_us: 0 }
+    pub fn new(host: Host<M>, members: Members, sender: u64, limits: Limits) -> Self {
+        Self {
+            host,
+            led: BTreeSet::new(),
+            desks: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            homes: Homes::default(),
+            sender,
+            limits,
+            members,
+            effects: Effects::default(),
+            now_us: 0,
+        }
+    }
+
+    /// Where tenants live that do not live here.
+    pub fn set_homes(&mut self, homes: Homes) {
+        self.homes = homes;
     }
 
     /// Moves the time of all later inputs; it never goes backwards.
@@ -108,17 +139,30 @@ impl<M: Replica> Core<M> {
     /// One Raft tick, and everything that time decides.
     pub fn tick(&mut self) {
         self.host.tick();
-        for desk in self.desks.values_mut().filter(|desk| desk.leads()) {
-            let machine = self.host.machine(desk.shard()).map(M::shard).expect("a desk has a machine");
-            desk.tick(self.now_us, machine, &mut self.effects);
+        for (&tenant, desk) in self.desks.iter_mut().filter(|(_, desk)| desk.leads()) {
+            let Some(shard) = living(&self.host, desk.home(), tenant) else { continue };
+            desk.tick(self.now_us, shard, &mut self.effects);
+            if desk.is_busy() {
+                self.busy.insert(tenant);
+            }
         }
     }
 
-    /// Messages from peers.
-    pub fn step(&mut self, messages: Vec<PeerMessage>) {
+    /// Messages from a peer, by its number.
+    pub fn step(&mut self, from: u64, messages: Vec<PeerMessage>) {
         for message in messages {
-            self.host.step(&message);
+            self.host.step_from(from, &message);
         }
+    }
+
+    /// What became of a snapshot for a node.
+    pub fn snapshot_done(&mut self, shard: u32, to: u64, ok: bool) {
+        self.host.snapshot_done(shard, to, ok);
+    }
+
+    /// Whether idle shards may sleep: every node of the cluster must know it.
+    pub fn set_sleep(&mut self, may_sleep: bool) {
+        self.host.set_sleep(may_sleep);
     }
 
     /// The log writer has made a batch durable.
@@ -134,20 +178,18 @@ impl<M: Replica> Core<M> {
     /// Commands from one Submit stream.
     pub fn submit(&mut self, client: ClientKey, submissions: Vec<Submission>) {
         for submission in submissions {
-            let shard = submission.shard;
-            let refusal = match self.desks.get_mut(&shard) {
-                Some(desk) if shard != 0 && desk.leads() => match desk.submit(self.now_us, client, submission) {
+            let tenant = submission.shard;
+            let refusal = if let Some(desk) = self.desks.get_mut(&tenant).filter(|desk| desk.leads()) {
+                self.busy.insert(tenant);
+                match desk.submit(self.now_us, client, submission) {
                     Ok(()) => continue,
                     Err(refusal) => refusal,
-                },
-                Some(_) if shard != 0 => {
-                    let not_leader = not_leader(&self.host, &self.members, shard);
-                    outcome_of(submission.id, shard, outcome::Result::NotLeader(not_leader))
                 }
-                Some(_) | None => {
-                    let detail = format!("shard {shard} takes no commands here");
-                    outcome_of(submission.id, shard, outcome::Result::Unavailable(Unavailable { detail }))
-                }
+            } else if self.is_home_of(tenant) {
+                outcome_of(submission.id, tenant, outcome::Result::NotLeader(self.leader_of_tenant(tenant)))
+            } else {
+                let detail = format!("shard {tenant} takes no commands here");
+                outcome_of(submission.id, tenant, outcome::Result::Unavailable(Unavailable { detail }))
             };
             self.effects.outcomes.entry(client).or_default().push(refusal);
         }
@@ -160,11 +202,14 @@ impl<M: Replica> Core<M> {
 
     /// A gateway asks for its orders: attach it, then tell all of them, then each change.
     pub fn watch(&mut self, key: WatcherKey, request: WatchRequest) {
-        let shard = request.shard;
-        match self.desks.get_mut(&shard) {
-            Some(desk) if shard != 0 && desk.leads() => desk.watch(self.now_us, key, request, &mut self.effects),
+        let tenant = request.shard;
+        match self.desks.get_mut(&tenant) {
+            Some(desk) if desk.leads() => {
+                desk.watch(self.now_us, key, request, &mut self.effects);
+                self.busy.insert(tenant);
+            }
             Some(_) | None => {
-                let not_leader = not_leader(&self.host, &self.members, shard);
+                let not_leader = self.leader_of_tenant(tenant);
                 self.effects.watch.push((key, desk::watch_reply(not_leader)));
                 self.effects.unwatch.push(key);
             }
@@ -190,16 +235,25 @@ impl<M: Replica> Core<M> {
     pub fn propose_directory(&mut self, mut entry: DirectoryEntry) -> Result<(), NotLeader> {
         entry.at_ms = self.now_us / 1_000;
         self.host.propose(0, entry.encode_to_vec()).map_err(|error| match error {
-            ProposeError::NotLeader { .. } | ProposeError::Busy | ProposeError::UnknownShard => {
-                not_leader(&self.host, &self.members, 0)
-            }
+            ProposeError::NotLeader { .. }
+            | ProposeError::Busy
+            | ProposeError::UnknownShard
+            | ProposeError::Senseless => not_leader(&self.host, &self.members, 0),
         })
+    }
+
+    /// Proposes an entry about where a tenant lives.
+    ///
+    /// # Errors
+    /// Who leads instead, or that the shard is busy.
+    pub fn propose_tenancy(&mut self, shard: u32, mut batch: Batch) -> Result<(), NotLeader> {
+        batch.at_ms = self.now_us / 1_000;
+        self.host.propose(shard, batch.encode_to_vec()).map_err(|_| not_leader(&self.host, &self.members, shard))
     }
 
     /// Hands every led shard to another replica: before a planned stop.
     pub fn hand_over(&mut self) {
-        let led: Vec<_> = self.desks.values().filter(|desk| desk.leads()).map(Desk::shard).collect();
-        for shard in led {
+        for &shard in &self.led {
             self.host.transfer_leadership(shard, None);
         }
     }
@@ -207,13 +261,32 @@ impl<M: Replica> Core<M> {
     /// Whether any shard is led here.
     #[must_use]
     pub fn leads_any(&self) -> bool {
-        self.desks.values().any(Desk::leads)
+        !self.led.is_empty()
     }
 
     /// Whether this node may speak for the shard.
     #[must_use]
     pub fn leads(&self, shard: u32) -> bool {
-        self.desks.get(&shard).is_some_and(Desk::leads)
+        self.led.contains(&shard)
+    }
+
+    /// Whether this node may speak for the tenant.
+    #[must_use]
+    pub fn leads_tenant(&self, tenant: u32) -> bool {
+        self.desks.get(&tenant).is_some_and(Desk::leads)
+    }
+
+    /// The state of a tenant that lives on a shard of this core, to answer questions from.
+    #[must_use]
+    pub fn tenant(&self, tenant: u32) -> Option<&acd::Shard> {
+        let led = self.desks.get(&tenant).filter(|desk| desk.leads()).map(Desk::home);
+        living(&self.host, led.or_else(|| self.homes.of(tenant))?, tenant)
+    }
+
+    /// What a shard has of tenants.
+    #[must_use]
+    pub fn tenants(&self, shard: u32) -> Option<&Tenants> {
+        self.machine(shard)?.tenants()
     }
 
     /// The machine of a shard, to answer questions from.
@@ -228,6 +301,19 @@ impl<M: Replica> Core<M> {
         &self.host
     }
 
+    fn is_home_of(&self, tenant: u32) -> bool {
+        self.homes.of(tenant).is_some_and(|home| home != 0 && self.host.machine(home).is_some())
+    }
+
+    /// Who leads a tenant's shard. Nobody is named while it moves, or this node would be asked for ever.
+    #[must_use]
+    pub fn leader_of_tenant(&self, tenant: u32) -> NotLeader {
+        match self.homes.of(tenant) {
+            Some(home) if !self.leads(home) => not_leader(&self.host, &self.members, home),
+            Some(_) | None => NotLeader::default(),
+        }
+    }
+
     /// Who leads a shard, for those who must ask there.
     #[must_use]
     pub fn leader_of(&self, shard: u32) -> NotLeader {
@@ -237,7 +323,7 @@ impl<M: Replica> Core<M> {
     /// When `drain` should be called although nothing came in, Unix microseconds.
     #[must_use]
     pub fn next_wake(&self) -> Option<u64> {
-        self.desks.values().filter_map(Desk::next_wake).min()
+        self.busy.iter().filter_map(|tenant| self.desks.get(tenant)?.next_wake()).min()
     }
 
     /// Proposes what is waiting, runs consensus and says what to do. Call it after a burst of inputs, and once more
@@ -273,40 +359,66 @@ impl<M: Replica> Core<M> {
     }
 
     fn propose_waiting(&mut self) {
-        for desk in self.desks.values_mut().filter(|desk| desk.leads()) {
+        for tenant in mem::take(&mut self.busy) {
+            let Some(desk) = self.desks.get_mut(&tenant).filter(|desk| desk.leads()) else { continue };
             while let Some(proposal) = desk.take_batch(self.now_us) {
-                if self.host.propose(desk.shard(), proposal.data).is_err() {
+                if self.host.propose(desk.home(), proposal.data).is_err() {
                     desk.batch_refused(self.now_us, proposal.commands, &mut self.effects);
                 }
+            }
+            if desk.is_busy() {
+                self.busy.insert(tenant);
             }
         }
     }
 
     /// The first entry of our own term is applied, so everything before it is: from here on we may speak for the shard.
     fn established(&mut self, shard: u32) {
-        let Some(desk) = self.desks.get_mut(&shard) else { return };
-        if !desk.leads() {
-            let machine = self.host.machine(shard).map(M::shard).expect("a desk has a machine");
-            desk.take_lead(self.now_us, machine);
-            self.effects.gained.push(shard);
-            let asks = self.machine(shard).map(ShardMachine::standing_asks).unwrap_or_default();
-            self.effects.asks.extend(asks.into_iter().map(|ask| (shard, ask)));
+        if !self.led.insert(shard) {
+            return;
         }
+        self.effects.gained.push(shard);
+        let living: Vec<u32> = self.tenants(shard).into_iter().flat_map(Tenants::all_living).collect();
+        living.into_iter().for_each(|tenant| self.open_desk(shard, tenant));
+    }
+
+    fn open_desk(&mut self, shard: u32, tenant: u32) {
+        let Some(state) = living(&self.host, shard, tenant) else { return };
+        let sender = self.sender ^ u64::from(tenant);
+        let desk = self.desks.entry(tenant).or_insert_with(|| Desk::new(tenant, sender, self.limits));
+        if desk.leads() {
+            // At its former home, which has not heard yet that it is led by another node.
+            desk.lose_lead(&NotLeader::default(), &mut self.effects);
+        }
+        desk.take_lead(self.now_us, shard, state);
+        self.busy.insert(tenant);
+        self.effects.asks.extend(standing_asks(state).into_iter().map(|ask| (tenant, ask)));
     }
 
     fn role_changed(&mut self, role: &RoleChange) {
-        let Some(desk) = self.desks.get_mut(&role.shard) else { return };
-        if desk.leads() && !role.is_leader {
-            let not_leader = not_leader(&self.host, &self.members, role.shard);
-            desk.lose_lead(&not_leader, &mut self.effects);
+        if !role.is_leader {
+            self.lose(role.shard);
+        }
+    }
+
+    /// Somebody else leads the shard, or nobody; those who wait for it are told.
+    fn lose(&mut self, shard: u32) {
+        if !self.led.remove(&shard) {
+            return;
+        }
+        let next = not_leader(&self.host, &self.members, shard);
+        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == shard) {
+            desk.lose_lead(&next, &mut self.effects);
         }
     }
 
     fn applied(&mut self, applied: Applied<Output>) {
         let Applied { shard, index, output, .. } = applied;
         match output {
-            Output::Directory { id, result } => {
-                self.effects.directory_changed = true;
+            Output::Directory { id, result, audit } => {
+                // Who changed what is nothing that anybody follows.
+                self.effects.directory_changed |= audit.is_none();
+                self.effects.records.extend(audit.map(|record| (shard, index, vec![record])));
                 self.effects.decided.push((id, result));
             }
             Output::Tenant(mut output) => {
@@ -315,23 +427,50 @@ impl<M: Replica> Core<M> {
                 if !records.is_empty() {
                     self.effects.records.push((shard, index, records));
                 }
-                let desk = self.desks.get_mut(&shard).expect("an applied shard has a desk");
-                if desk.leads() {
-                    self.effects.asks.extend(mem::take(&mut output.asks).into_iter().map(|ask| (shard, ask)));
-                    let machine = self.host.machine(shard).map(M::shard).expect("a desk has a machine");
-                    desk.applied(self.now_us, output, machine, &mut self.effects);
+                match output.tenure {
+                    None => self.applied_to(shard, output),
+                    Some(tenure) => self.tenure_changed(shard, output.tenant, tenure),
                 }
             }
         }
     }
+
+    fn applied_to(&mut self, shard: u32, mut output: TenantOutput) {
+        let tenant = output.tenant;
+        let here = |desk: &&mut Desk| desk.leads() && desk.home() == shard;
+        let Some(desk) = self.desks.get_mut(&tenant).filter(here) else { return };
+        self.effects.asks.extend(mem::take(&mut output.asks).into_iter().map(|ask| (tenant, ask)));
+        desk.applied(self.now_us, output, living(&self.host, shard, tenant), &mut self.effects);
+    }
+
+    /// For gateways a tenant that moves has another leader.
+    fn tenure_changed(&mut self, shard: u32, tenant: u32, tenure: Tenure) {
+        self.effects.tenancies.push((shard, tenant));
+        if !self.led.contains(&shard) {
+            return;
+        }
+        match tenure {
+            Tenure::Begins => self.open_desk(shard, tenant),
+            Tenure::Ends => {
+                let here = |desk: &&mut Desk| desk.leads() && desk.home() == shard;
+                if let Some(desk) = self.desks.get_mut(&tenant).filter(here) {
+                    desk.lose_lead(&NotLeader::default(), &mut self.effects);
+                }
+            }
+            Tenure::Same => {}
+        }
+    }
+}
+
+fn living<M: Replica>(host: &Host<M>, shard: u32, tenant: u32) -> Option<&acd::Shard> {
+    host.machine(shard).map(M::shard)?.tenant(tenant)
 }
 
 fn not_leader<M: Replica>(host: &Host<M>, members: &Members, shard: u32) -> NotLeader {
     let leader = host.status(shard).and_then(|status| status.leader);
-    leader.and_then(|number| members.get(number)).map_or_else(NotLeader::default, |member| NotLeader {
-        leader: member.id.clone(),
-        endpoint: member.endpoint.clone(),
-    })
+    leader
+        .and_then(|number| members.get(number))
+        .map_or_else(NotLeader::default, |member| NotLeader { leader: member.id, endpoint: member.endpoint })
 }
 
 fn outcome_of(id: Option<proto::v1::CommandId>, shard: u32, result: outcome::Result) -> Outcome {

@@ -1,23 +1,42 @@
-//! The state of shard 0: the cluster's identity, its documents and where tenants live. Pure: it never does IO, never
-//! reads a clock and never parses what a person wrote (that is `documents`).
+//! The state of shard 0: the cluster's identity, its documents, its nodes and shards, where tenants live, and who changed
+//! what. Pure: it never does IO, never reads a clock and never parses what a person wrote (that is `documents`).
+
+mod audit;
+mod decided;
+mod nodes;
+mod tenants;
 
 use std::collections::BTreeMap;
 
+pub use nodes::disk_refusal;
 use prost::Message as _;
 use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
     PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute, directory_entry, document,
 };
 
+use crate::tenancy::MAIN;
+
 /// The tenant shard that new documents belong to. One tenant lives in this release; a `Tenant` document will name more.
 pub const DEFAULT_SHARD: u32 = 1;
+
+/// From these rules on the directory knows nodes, shards and tenants; replicas of earlier releases refuse such entries.
+pub const RULES_OF_NODES: u32 = 4;
 
 /// Shard 0's whole state.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Directory {
+    /// Counts changes of documents.
     version: u64,
+    /// Counts changes of nodes, shards and tenants.
+    changes: u64,
+    rules: u32,
     identity: Option<Identity>,
     documents: BTreeMap<Key, Document>,
+    nodes: nodes::Nodes,
+    tenants: tenants::Tenants,
+    audit: audit::Trail,
+    decided: decided::Decided,
     at_ms: u64,
 }
 
@@ -39,16 +58,42 @@ pub struct Identity {
 struct Key(u8, String);
 
 impl Directory {
-    /// Applies one entry. The only place where the directory changes.
+    /// Applies one entry. The only place where the directory changes. An entry that comes again changes nothing and gets
+    /// the first answer.
     ///
     /// # Errors
     /// The refusal that every replica decides alike; nothing has changed then.
     pub fn apply(&mut self, entry: DirectoryEntry) -> Result<(), Rejection> {
         self.at_ms = self.at_ms.max(entry.at_ms);
-        match entry.kind {
-            Some(directory_entry::Kind::Found(found)) => self.found(found),
-            Some(directory_entry::Kind::PutDocuments(put)) => self.put(put),
-            _ => Err(refuse(RejectionCode::Invalid, "an entry without a command")),
+        if let Some(first) = self.decided.answer(entry.id.as_ref()) {
+            return first;
+        }
+        // Earlier releases remember nothing: before these rules, nobody may.
+        let remembers = self.rules >= RULES_OF_NODES;
+        let outcome = self.decide(entry.kind);
+        if remembers {
+            self.decided.remember(entry.id, &outcome);
+        }
+        outcome
+    }
+
+    fn decide(&mut self, kind: Option<directory_entry::Kind>) -> Result<(), Rejection> {
+        use directory_entry::Kind;
+        let of_nodes = !matches!(kind, None | Some(Kind::Found(_) | Kind::PutDocuments(_) | Kind::RaiseRules(_)));
+        if of_nodes && self.rules < RULES_OF_NODES {
+            return Err(refuse(RejectionCode::WrongState, "the cluster's rules are too early for that"));
+        }
+        match kind {
+            Some(Kind::Found(found)) => self.found(found),
+            Some(Kind::PutDocuments(put)) => self.put(put),
+            Some(Kind::RaiseRules(raise)) => self.raise_rules(&raise),
+            Some(Kind::Announce(announce)) => self.announce(announce),
+            Some(Kind::SetNode(set)) => self.set_node(set),
+            Some(Kind::CreateShard(create)) => self.create_shard(create),
+            Some(Kind::MoveTenant(step)) => self.move_tenant(&step),
+            Some(Kind::Audit(audit)) => self.write_audit(audit),
+            Some(Kind::Restore(restore)) => self.take_in(&restore),
+            None => Err(refuse(RejectionCode::Invalid, "an entry without a command")),
         }
     }
 
@@ -56,7 +101,9 @@ impl Directory {
         if self.identity.is_some() {
             return Err(refuse(RejectionCode::WrongState, "the cluster has been founded already"));
         }
+        assert!(found.rules <= acd::RULES, "the cluster has later rules: start a later release on this node");
         self.version += 1;
+        self.rules = found.rules;
         self.identity =
             Some(Identity { cluster: found.cluster, secret: found.secret, realm: found.realm, shards: found.shards });
         Ok(())
@@ -80,10 +127,28 @@ impl Directory {
         Ok(())
     }
 
-    /// Counts up with every change.
+    /// Counts up with every change of documents.
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Counts up with every change that gateways are told of: of documents, nodes, shards and tenants.
+    #[must_use]
+    pub const fn view_version(&self) -> u64 {
+        self.version + self.changes
+    }
+
+    /// When the last entry was proposed, Unix milliseconds.
+    #[must_use]
+    pub const fn now_ms(&self) -> u64 {
+        self.at_ms
+    }
+
+    /// The rules in force; 0 in a cluster that was founded by a release without them.
+    #[must_use]
+    pub const fn rules(&self) -> u32 {
+        self.rules
     }
 
     /// None until the first leader has founded the cluster.
@@ -97,12 +162,18 @@ impl Directory {
         self.documents.values()
     }
 
+    /// The shard of each tenant.
+    #[must_use]
+    pub fn homes(&self) -> BTreeMap<u32, u32> {
+        BTreeMap::from([(MAIN, DEFAULT_SHARD)])
+    }
+
     /// What gateways need to know, or None before the cluster is founded.
     #[must_use]
     pub fn view(&self, endpoints: &[String]) -> Option<DirectoryView> {
         let identity = self.identity.as_ref()?;
         let mut view = DirectoryView {
-            version: self.version,
+            version: self.view_version(),
             secret: identity.secret.clone(),
             realm: identity.realm.clone(),
             shards: identity.shards.iter().map(|&shard| ShardPlace { shard, endpoints: endpoints.to_vec() }).collect(),
@@ -151,8 +222,14 @@ impl Directory {
             version: self.version,
             documents: self.documents.values().cloned().collect(),
             at_ms: self.at_ms,
+            changes: self.changes,
+            rules: self.rules,
+            decided: self.decided.save(),
             ..DirectorySnapshot::default()
         };
+        self.nodes.save(&mut snapshot);
+        self.tenants.save(&mut snapshot);
+        self.audit.save(&mut snapshot);
         if let Some(identity) = self.identity.clone() {
             snapshot.cluster = identity.cluster;
             snapshot.secret = identity.secret;
@@ -167,7 +244,11 @@ impl Directory {
     /// # Errors
     /// Bytes that no release of ours wrote.
     pub fn restore(bytes: &[u8]) -> Result<Self, prost::DecodeError> {
-        let snapshot = DirectorySnapshot::decode(bytes)?;
+        let mut snapshot = DirectorySnapshot::decode(bytes)?;
+        let nodes = nodes::Nodes::restore(&mut snapshot);
+        let tenants = tenants::Tenants::restore(&mut snapshot);
+        let audit = audit::Trail::restore(&mut snapshot);
+        let decided = decided::Decided::restore(snapshot.decided);
         let identity = (!snapshot.cluster.is_empty()).then_some(Identity {
             cluster: snapshot.cluster,
             secret: snapshot.secret,
@@ -176,7 +257,18 @@ impl Directory {
         });
         let documents =
             snapshot.documents.into_iter().filter_map(|document| Some((key_of(&document)?, document))).collect();
-        Ok(Self { version: snapshot.version, identity, documents, at_ms: snapshot.at_ms })
+        Ok(Self {
+            version: snapshot.version,
+            changes: snapshot.changes,
+            rules: snapshot.rules,
+            identity,
+            documents,
+            nodes,
+            tenants,
+            audit,
+            decided,
+            at_ms: snapshot.at_ms,
+        })
     }
 }
 
@@ -240,102 +332,4 @@ fn refuse(code: RejectionCode, detail: &str) -> Rejection {
 }
 
 #[cfg(test)]
-mod tests {
-    use proto::v1::{Centre, Number, Queue, Trunk, TrunkHost};
-
-    use super::*;
-
-    fn found() -> DirectoryEntry {
-        DirectoryEntry {
-            at_ms: 1,
-            id: None,
-            kind: Some(directory_entry::Kind::Found(Found {
-                cluster: "c".into(),
-                secret: vec![7; 32],
-                realm: "cordboard".into(),
-                shards: vec![1],
-                rules: 0,
-            })),
-        }
-    }
-
-    fn put(base_version: u64, upserts: Vec<Document>) -> DirectoryEntry {
-        let put = PutDocuments { base_version, upserts, ..PutDocuments::default() };
-        DirectoryEntry { at_ms: 2, id: None, kind: Some(directory_entry::Kind::PutDocuments(put)) }
-    }
-
-    fn number(name: &str) -> Document {
-        let number = Number { name: name.into(), queue: "support".into(), ..Number::default() };
-        Document { kind: Some(document::Kind::Number(number)), ..Document::default() }
-    }
-
-    #[test]
-    fn a_cluster_is_founded_once() {
-        let mut directory = Directory::default();
-        assert!(directory.view(&[]).is_none());
-        directory.apply(found()).expect("first");
-        let again = directory.apply(found()).expect_err("second");
-        assert_eq!(again.code(), RejectionCode::WrongState);
-    }
-
-    #[test]
-    fn a_stale_base_changes_nothing() {
-        let mut directory = Directory::default();
-        directory.apply(found()).expect("founded");
-        directory.apply(put(1, vec![number("5000")])).expect("on the present version");
-        let before = directory.clone();
-        let refused = directory.apply(put(1, vec![number("5001")])).expect_err("on an older version");
-        assert_eq!(refused.code(), RejectionCode::Stale);
-        assert_eq!(directory, before);
-    }
-
-    #[test]
-    fn gateways_are_told_of_trunks_and_of_what_the_centre_says_about_the_outside() {
-        let mut directory = Directory::default();
-        directory.apply(found()).expect("founded");
-        let host = TrunkHost { host: "sip.example.net".into(), ..TrunkHost::default() };
-        let outward = Trunk { name: "out".into(), hosts: vec![host], calls_max: 7, ..Trunk::default() };
-        let inward = Trunk { name: "in".into(), addresses: vec!["192.0.2.1".into()], ..Trunk::default() };
-        let centre = Centre {
-            name: "main".into(),
-            egress_deny: vec!["10.0.0.0/8".into()],
-            egress_allow: vec!["10.1.0.0/16".into()],
-            emergency: vec!["112".into()],
-            ..Centre::default()
-        };
-        let kinds = [document::Kind::Trunk(outward), document::Kind::Trunk(inward), document::Kind::Centre(centre)];
-        let documents = kinds.map(|kind| Document { kind: Some(kind), ..Document::default() }).to_vec();
-        directory.apply(put(1, documents)).expect("put");
-        let view = directory.view(&[]).expect("founded");
-        let access: Vec<_> = view.trunks.iter().map(|trunk| (trunk.name.as_str(), trunk.addresses.len())).collect();
-        assert_eq!(access, [("in", 1), ("out", 0)]);
-        let routes: Vec<_> = view.routes.iter().flat_map(|route| &route.trunk).collect();
-        // One without hosts only takes calls in, but its caps count for those.
-        assert_eq!(
-            routes.iter().map(|trunk| (trunk.hosts.len(), trunk.calls_max)).collect::<Vec<_>>(),
-            [(0, 0), (1, 7)]
-        );
-        assert_eq!((view.egress_deny, view.egress_allow), (vec!["10.0.0.0/8".into()], vec!["10.1.0.0/16".into()]));
-        assert_eq!(view.emergency, ["112"]);
-    }
-
-    #[test]
-    fn a_snapshot_restores_the_whole_directory() {
-        let mut directory = Directory::default();
-        directory.apply(found()).expect("founded");
-        let queue = Document {
-            kind: Some(document::Kind::Queue(Queue { name: "5000".into(), ..Queue::default() })),
-            ..Document::default()
-        };
-        directory.apply(put(1, vec![number("5000"), queue])).expect("put");
-        assert_eq!(Directory::restore(&directory.save()).expect("restored"), directory);
-        let removal = PutDocuments {
-            base_version: 2,
-            removals: vec![DocumentKey { kind: "Number".into(), name: "5000".into() }],
-            ..PutDocuments::default()
-        };
-        let kind = Some(directory_entry::Kind::PutDocuments(removal));
-        directory.apply(DirectoryEntry { at_ms: 3, id: None, kind }).expect("removed");
-        assert_eq!(directory.documents().map(kind_of).collect::<Vec<_>>(), ["Queue"]);
-    }
-}
+mod tests;

@@ -12,8 +12,8 @@ use axum::{
 use tokio::net::TcpListener;
 
 use crate::{
-    answers::Answers,
-    metrics::{Metrics, QUEUES_MAX, ShardLabel, gauge_value},
+    answers::{Answers, TenantHere},
+    metrics::{Metrics, PerTenant, QUEUES_MAX, ShardLabel, TenantLabel, gauge_value},
 };
 
 #[derive(Clone)]
@@ -36,12 +36,21 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, answers:
 
 async fn text(State(seen): State<Seen>) -> impl IntoResponse {
     let shards = seen.answers.describe().await.shards;
-    let mut queues = Vec::new();
-    for shard in &shards {
-        queues.extend(seen.answers.queues_here(shard.id, QUEUES_MAX).await.into_iter().map(|queue| (shard.id, queue)));
+    let metrics = &seen.metrics;
+    let tenants = seen.answers.tenants_here(QUEUES_MAX).await;
+    // A tenant that has moved is shown where it lives only.
+    metrics.queues.clear();
+    [&metrics.calls_waiting, &metrics.calls_talking, &metrics.agents_ready].into_iter().for_each(PerTenant::clear);
+    for TenantHere { shard, tenant, totals, queues } in tenants {
+        queues.into_iter().for_each(|queue| metrics.queues.set(shard, tenant, queue));
+        let label = TenantLabel { shard, tenant };
+        let set = |family: &PerTenant, value: u32| {
+            family.get_or_create_owned(&label).set(value.into());
+        };
+        set(&metrics.calls_waiting, totals.calls_waiting);
+        set(&metrics.calls_talking, totals.calls_talking);
+        set(&metrics.agents_ready, totals.agents_ready);
     }
-    seen.metrics.queues.clear();
-    queues.into_iter().for_each(|(shard, queue)| seen.metrics.queues.set(shard, queue));
     for shard in shards {
         let label = ShardLabel { shard: shard.id };
         let set = |family: &prometheus_client::metrics::family::Family<ShardLabel, _>, value: i64| {
@@ -51,11 +60,6 @@ async fn text(State(seen): State<Seen>) -> impl IntoResponse {
         set(&seen.metrics.leads, i64::from(shard.leader == seen.answers.own_id()));
         set(&seen.metrics.applied_index, gauge_value(shard.applied));
         set(&seen.metrics.term, gauge_value(shard.term));
-        if let Some(totals) = seen.answers.totals_here(shard.id).await {
-            set(&seen.metrics.calls_waiting, i64::from(totals.calls_waiting));
-            set(&seen.metrics.calls_talking, i64::from(totals.calls_talking));
-            set(&seen.metrics.agents_ready, i64::from(totals.agents_ready));
-        }
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], seen.metrics.text())

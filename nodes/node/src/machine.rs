@@ -1,22 +1,23 @@
-//! What the shards of a node run: the directory on shard 0, a tenant's queues on every other. Bytes become words here,
+//! What the shards of a node run: the directory on shard 0, the queues of tenants on every other. Bytes become words here,
 //! once; nothing else in `node` decodes a log entry.
 
 use cluster::{Machine, RestoreError};
 use prost::Message as _;
-use proto::v1::{Accepted, Ask, Batch, DirectoryEntry, Logged, Order, Record, Rejection, RejectionCode};
+use proto::v1::{Accepted, Ask, Batch, DirectoryEntry, Logged, Order, Record, Rejection, RejectionCode, record};
 
-use crate::{directory::Directory, translate};
-
-/// Rows that one slice of a snapshot writes: a few milliseconds.
-const SAVE_ROWS: usize = 4_096;
+use crate::{
+    directory::Directory,
+    tenancy::{Tenants, Tenure},
+    translate,
+};
 
 /// The state machine of one shard.
 #[derive(Debug)]
 pub enum ShardMachine {
     /// Shard 0.
     Directory(Directory),
-    /// A tenant's shard.
-    Tenant(Box<acd::Shard>),
+    /// Every other shard.
+    Tenants(Tenants),
 }
 
 /// What a core needs of its machines: to be a [`ShardMachine`], whatever is around it.
@@ -40,14 +41,20 @@ pub enum Output {
         id: u64,
         /// What became of it.
         result: Result<(), Rejection>,
+        /// To be written down: who changed what.
+        audit: Option<Record>,
     },
-    /// Of a tenant's shard.
+    /// Of a shard of tenants.
     Tenant(TenantOutput),
 }
 
 /// What one batch brought.
 #[derive(Debug, Default)]
 pub struct TenantOutput {
+    /// Whose.
+    pub tenant: u32,
+    /// The entry was about where the tenant lives, and about nothing else.
+    pub tenure: Option<Tenure>,
     /// Sender and number of each command, in order, and what became of it.
     pub outcomes: Vec<((u64, u64), Result<Accepted, Rejection>)>,
     /// Changed orders and the gateway of each.
@@ -62,7 +69,7 @@ impl ShardMachine {
     /// The empty machine of a shard.
     #[must_use]
     pub fn new(shard: u32) -> Self {
-        if shard == 0 { Self::Directory(Directory::default()) } else { Self::Tenant(Box::new(acd::Shard::new())) }
+        if shard == 0 { Self::Directory(Directory::default()) } else { Self::Tenants(Tenants::new(shard)) }
     }
 
     /// The directory, on shard 0.
@@ -70,64 +77,49 @@ impl ShardMachine {
     pub const fn directory(&self) -> Option<&Directory> {
         match self {
             Self::Directory(directory) => Some(directory),
-            Self::Tenant(_) => None,
+            Self::Tenants(_) => None,
         }
     }
 
-    /// The tenant's state, on every other shard.
+    /// The tenants, on every other shard.
     #[must_use]
-    pub fn tenant(&self) -> Option<&acd::Shard> {
+    pub const fn tenants(&self) -> Option<&Tenants> {
         match self {
             Self::Directory(_) => None,
-            Self::Tenant(shard) => Some(shard),
+            Self::Tenants(tenants) => Some(tenants),
         }
     }
 
-    /// When the shard's clock must move at the latest, Unix milliseconds.
+    /// The shard's own clock, Unix milliseconds.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.tenant().and_then(acd::Shard::next_deadline)
+    pub fn now_ms(&self) -> u64 {
+        match self {
+            Self::Directory(directory) => directory.now_ms(),
+            Self::Tenants(tenants) => tenants.now(),
+        }
     }
 
-    /// Id and incarnation of every attached gateway.
+    /// The state of a tenant that lives here.
     #[must_use]
-    pub fn gateways(&self) -> Vec<(String, u64)> {
-        self.tenant().map_or_else(Vec::new, |shard| {
-            shard
-                .gateways()
-                .into_iter()
-                .filter(|gateway| gateway.up)
-                .map(|gateway| (gateway.id, gateway.incarnation))
-                .collect()
-        })
+    pub fn tenant(&self, tenant: u32) -> Option<&acd::Shard> {
+        self.tenants()?.living(tenant)
     }
+}
 
-    /// What a gateway has to do, of a tenant's shard that knows it.
-    #[must_use]
-    pub fn load(&self, gateway: &str) -> Option<acd::view::GatewayLoad> {
-        self.tenant().and_then(|shard| shard.load(gateway))
-    }
+/// Id and incarnation of every attached gateway.
+pub(crate) fn gateways(tenant: &acd::Shard) -> Vec<(String, u64)> {
+    let attached = tenant.gateways().into_iter().filter(|gateway| gateway.up);
+    attached.map(|gateway| (gateway.id, gateway.incarnation)).collect()
+}
 
-    /// Id and address of the gateway that has a call.
-    #[must_use]
-    pub fn holder(&self, call: u64) -> Option<(String, String)> {
-        self.tenant().and_then(|shard| shard.holder(call))
-    }
+/// All orders of a gateway.
+pub(crate) fn standing_orders(tenant: &acd::Shard, gateway: &str, incarnation: u64) -> Vec<Order> {
+    tenant.standing_orders(gateway, incarnation).into_iter().map(translate::order).collect()
+}
 
-    /// All orders of a gateway.
-    #[must_use]
-    pub fn standing_orders(&self, gateway: &str, incarnation: u64) -> Vec<Order> {
-        self.tenant().map_or_else(Vec::new, |shard| {
-            shard.standing_orders(gateway, incarnation).into_iter().map(translate::order).collect()
-        })
-    }
-
-    /// Questions to choosers that wait for an answer: for a leader that begins.
-    #[must_use]
-    pub fn standing_asks(&self) -> Vec<Ask> {
-        let asks = self.tenant().map(acd::Shard::standing_asks).unwrap_or_default();
-        asks.into_iter().map(translate::ask).collect()
-    }
+/// Questions to choosers that wait for an answer: for a leader that begins.
+pub(crate) fn standing_asks(tenant: &acd::Shard) -> Vec<Ask> {
+    tenant.standing_asks().into_iter().map(translate::ask).collect()
 }
 
 impl Machine for ShardMachine {
@@ -138,11 +130,19 @@ impl Machine for ShardMachine {
             Self::Directory(directory) => {
                 let entry = DirectoryEntry::decode(data).expect("a committed entry of shard 0 is one of ours");
                 let id = entry.id.as_ref().map_or(0, |id| id.number);
-                Output::Directory { id, result: directory.apply(entry) }
+                let audited = directory.audited();
+                let result = directory.apply(entry);
+                let written = directory.audit().last().filter(|_| directory.audited() > audited).cloned();
+                let audit = written.map(|written| Record {
+                    at_ms: written.at_ms,
+                    kind: Some(record::Kind::Audit(written)),
+                    ..Record::default()
+                });
+                Output::Directory { id, result, audit }
             }
-            Self::Tenant(shard) => {
+            Self::Tenants(tenants) => {
                 let batch = Batch::decode(data).expect("a committed entry is one of ours");
-                Output::Tenant(apply_batch(shard, batch))
+                Output::Tenant(tenants.apply(batch))
             }
         }
     }
@@ -151,14 +151,14 @@ impl Machine for ShardMachine {
         match self {
             // Small: saved in one slice, which comes before anything else is applied.
             Self::Directory(_) => {}
-            Self::Tenant(shard) => shard.begin_save(),
+            Self::Tenants(tenants) => tenants.begin_save(),
         }
     }
 
     fn save_slice(&mut self) -> Option<Vec<u8>> {
         match self {
             Self::Directory(directory) => Some(directory.save()),
-            Self::Tenant(shard) => shard.save_slice(SAVE_ROWS),
+            Self::Tenants(tenants) => tenants.save_slice(),
         }
     }
 
@@ -167,15 +167,14 @@ impl Machine for ShardMachine {
             Self::Directory(directory) => {
                 *directory = Directory::restore(data).map_err(|error| RestoreError(error.to_string()))?;
             }
-            Self::Tenant(shard) => {
-                **shard = acd::Shard::restore(data).map_err(|error| RestoreError(error.to_string()))?;
-            }
+            Self::Tenants(tenants) => tenants.restore(data)?,
         }
         Ok(())
     }
 }
 
-fn apply_batch(shard: &mut acd::Shard, batch: Batch) -> TenantOutput {
+/// Applies the commands of one entry to a tenant.
+pub(crate) fn apply_batch(shard: &mut acd::Shard, batch: Batch) -> TenantOutput {
     let mut out = acd::Output::default();
     let mut outcomes = Vec::with_capacity(batch.commands.len());
     // An empty batch is the clock alone.
@@ -194,6 +193,8 @@ fn apply_batch(shard: &mut acd::Shard, batch: Batch) -> TenantOutput {
         outcomes.push((id, apply_one(shard, batch.at_ms, logged, &mut out)));
     }
     TenantOutput {
+        tenant: 0,
+        tenure: None,
         outcomes,
         orders: out.orders.into_iter().map(|(gateway, order)| (gateway.to_string(), translate::order(order))).collect(),
         records: out.records.into_iter().map(translate::record).collect(),
@@ -232,7 +233,7 @@ mod tests {
     }
 
     fn hash(machine: &ShardMachine) -> u64 {
-        machine.tenant().expect("a tenant's shard").hash()
+        machine.tenant(1).expect("it lives here").hash()
     }
 
     #[test]
@@ -268,7 +269,7 @@ mod tests {
         assert_eq!(machine.save_slice(), None);
         let mut other = ShardMachine::new(1);
         other.apply(1, &nobody(9_001));
-        let bytes = other.tenant().expect("a tenant's shard").save();
+        let bytes = other.tenant(1).expect("it lives here").save();
         machine.restore(&bytes).expect("restored");
         assert_eq!(machine.save_slice(), None, "there is nothing to go on with");
         machine.begin_save();
@@ -280,7 +281,7 @@ mod tests {
     fn rules_of_this_release_are_applied() {
         let mut machine = ShardMachine::new(1);
         machine.apply(1, &entry(1_001, command::Kind::SetRules(SetRules { version: acd::RULES })));
-        assert_eq!(machine.tenant().map(acd::Shard::rules), Some(acd::RULES));
+        assert_eq!(machine.tenant(1).map(acd::Shard::rules), Some(acd::RULES));
     }
 
     #[test]

@@ -15,11 +15,25 @@ pub struct ShardLabel {
     pub shard: u32,
 }
 
+/// A gauge per tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TenantLabel {
+    /// The shard on which it lives.
+    pub shard: u32,
+    /// Its number.
+    pub tenant: u32,
+}
+
+/// A family of gauges of tenants.
+pub type PerTenant = Family<TenantLabel, Gauge<i64, AtomicI64>>;
+
 /// A gauge per queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct QueueLabel {
-    /// The shard.
+    /// The shard on which its tenant lives.
     pub shard: u32,
+    /// Its tenant's number.
+    pub tenant: u32,
     /// The queue's name, which is configuration.
     pub queue: String,
 }
@@ -56,8 +70,8 @@ impl QueueMetrics {
     }
 
     /// One queue's figures.
-    pub fn set(&self, shard: u32, queue: acd::view::QueueInfo) {
-        let label = QueueLabel { shard, queue: queue.name };
+    pub fn set(&self, shard: u32, tenant: u32, queue: acd::view::QueueInfo) {
+        let label = QueueLabel { shard, tenant, queue: queue.name };
         let set = |family: &PerQueue, value: u64| {
             family.get_or_create_owned(&label).set(gauge_value(value));
         };
@@ -81,11 +95,11 @@ pub struct Metrics {
     /// Raft term.
     pub term: Family<ShardLabel, Gauge<i64, AtomicI64>>,
     /// Calls in line.
-    pub calls_waiting: Family<ShardLabel, Gauge<i64, AtomicI64>>,
+    pub calls_waiting: PerTenant,
     /// Calls with an agent.
-    pub calls_talking: Family<ShardLabel, Gauge<i64, AtomicI64>>,
+    pub calls_talking: PerTenant,
     /// Agents who are ready.
-    pub agents_ready: Family<ShardLabel, Gauge<i64, AtomicI64>>,
+    pub agents_ready: PerTenant,
     /// By queue.
     pub queues: QueueMetrics,
     /// Flushes of the log.
@@ -113,9 +127,14 @@ impl Default for Metrics {
         let leads = per_shard("shard_leads", "1 where this node leads the shard");
         let applied_index = per_shard("shard_applied_index", "Log index applied by this replica");
         let term = per_shard("shard_term", "Raft term of this replica");
-        let calls_waiting = per_shard("calls_waiting", "Calls in line, as this replica has applied");
-        let calls_talking = per_shard("calls_talking", "Calls with an agent, as this replica has applied");
-        let agents_ready = per_shard("agents_ready", "Agents who are ready, as this replica has applied");
+        let mut per_tenant = |name: &str, help: &str| {
+            let family = PerTenant::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let calls_waiting = per_tenant("calls_waiting", "Calls in line, as this replica has applied");
+        let calls_talking = per_tenant("calls_talking", "Calls with an agent, as this replica has applied");
+        let agents_ready = per_tenant("agents_ready", "Agents who are ready, as this replica has applied");
         let queues = QueueMetrics::default();
         queues.register(&mut registry);
         let mut gauge = |name: &str, help: &str| {
@@ -169,10 +188,12 @@ mod tests {
         let metrics = Metrics::default();
         let queue =
             |name: &str| acd::view::QueueInfo { name: name.into(), waiting: 2, offered: 1, ..Default::default() };
-        metrics.queues.set(1, queue("sales"));
-        assert!(metrics.text().contains("cordboard_node_queue_calls_waiting{shard=\"1\",queue=\"sales\"} 3"));
+        metrics.queues.set(1, 1, queue("sales"));
+        assert!(
+            metrics.text().contains("cordboard_node_queue_calls_waiting{shard=\"1\",tenant=\"1\",queue=\"sales\"} 3")
+        );
         metrics.queues.clear();
-        metrics.queues.set(1, queue("support"));
+        metrics.queues.set(1, 1, queue("support"));
         let text = metrics.text();
         assert!(text.contains("support") && !text.contains("sales"), "{text}");
     }

@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use cluster::{
     DiskConfig, DiskStore, Host, HostConfig, Identity, LogWriter, Outbox, OutboxLimits, PeerMessage, Persisted,
     Recovered, Store as _, StoreError,
-    peers::{PeerClient, PeerConfig, PeerService},
+    peers::{PeerClient, PeerConfig, PeerEvent, PeerService},
 };
 use proto::v1::{Ask, DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
 use tokio::{
@@ -26,16 +26,17 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
+use trust::{Guard, Role};
 
 use crate::{
-    actor::{Durable, HandOver, ShardActor, Shell, Step, Unreachable},
+    actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
     answers::Answers,
     choosers::{ASKS_WAITING_MAX, Choosers},
     clock::now_us,
     config::NodeConfig,
     core::Core,
+    homes::Homes,
     http,
     machine::ShardMachine,
     members::Members,
@@ -43,6 +44,7 @@ use crate::{
     owners::Owners,
     pump::Pump,
     records::{Records, RecordsFirst},
+    roles,
     services::{admin::AdminService, query::QueryService, shard::ShardService},
     shards::Shards,
     telemetry::Telemetry,
@@ -70,6 +72,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let members = Members::parse(&config.peers)?;
     let own = members.number(&config.id)?;
     let member = members.get(own).context("the own number is in the list")?.clone();
+    check_certificate(&config)?;
     let listener = TcpListener::bind(&member.endpoint)
         .await
         .with_context(|| format!("cannot listen for gRPC on {}", member.endpoint))?;
@@ -77,11 +80,12 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let metrics = Arc::new(Metrics::default());
     let shards: Vec<u32> = (0..=config.tenant_shards).collect();
     let (parts, told) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
-    let owners = Owners::new(parts.actors.clone(), shards);
+    let owners = Owners::new(parts.actors.clone(), shards, parts.homes.clone());
 
     let peers = members.numbers().len();
     let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
-    let ways = Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?);
+    let ways =
+        Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?).with_trust(config.trust.clone());
     let pump = Pump {
         shards: ways.clone(),
         owners: owners.clone(),
@@ -92,6 +96,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     // Dropped at the end, so that nothing of this node goes on after it.
     let mut tasks = JoinSet::new();
     tasks.spawn(pump.run());
+    tasks.spawn(config.trust.clone().watch());
     tasks.spawn(Choosers::new(ways.clone(), told.asks).run());
     if let Some(address) = config.http {
         let listener = listen_http(address).await?;
@@ -105,11 +110,12 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()));
+    let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()), |_| None);
     let (close, closed) = oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG_MAX))
+        .layer(Guard::new(roles::of))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())
@@ -124,8 +130,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
-        // Of a listener of our own, the server sets no option: without this an answer may wait 40 ms for an acknowledgement.
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
+        .serve_with_incoming_shutdown(config.trust.accept(listener), async {
             let _ = closed.await;
         });
     let mut server = tokio::spawn(server);
@@ -158,6 +163,21 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     Ok(())
 }
 
+/// A certificate of somebody else would only be found out by the others, one refusal at a time.
+fn check_certificate(config: &NodeConfig) -> anyhow::Result<()> {
+    let Some(own) = config.trust.own() else {
+        tracing::warn!(
+            "no certificates are given (--cluster-ca, --cluster-certificate, --cluster-key): whoever reaches this node may \
+             do everything"
+        );
+        return Ok(());
+    };
+    let (id, cluster) = (&config.id, &config.cluster);
+    let ours = own.role == Role::Node && own.name == *id && own.cluster == *cluster;
+    anyhow::ensure!(ours, "the certificate is of {own}, this node is cordboard://{cluster}/node/{id}");
+    Ok(())
+}
+
 /// What runs on the threads that own shards.
 struct Parts {
     actors: Vec<Addr<ShardActor>>,
@@ -166,6 +186,7 @@ struct Parts {
     writer: LogWriter,
     records: Records,
     directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    homes: Homes,
     counters: Arc<cluster::WriterCounters>,
 }
 
@@ -201,20 +222,35 @@ fn start_actors(
         }
     };
     let writer = LogWriter::start(RecordsFirst::new(store, records.clone()), durable, |error| stop_at_once(&error))?;
-    let unreachable_to = Arc::clone(&addresses);
-    let peers = PeerClient::start(
+    let event_to = Arc::clone(&addresses);
+    let peers = PeerClient::start_with(
         &PeerConfig {
             cluster: config.cluster.clone(),
             node: own,
-            peers: members.iter().map(|(number, member)| (number, format!("http://{}", member.endpoint))).collect(),
+            peers: members
+                .all()
+                .into_iter()
+                .map(|(number, member)| (number, format!("http://{}", member.endpoint)))
+                .collect(),
+            seal: 0,
         },
+        config.trust.clone(),
         &tokio::runtime::Handle::current(),
-        move |node| {
-            unreachable_to.get().into_iter().flatten().for_each(|actor| actor.do_send(Unreachable { node }));
+        move |event| {
+            let actors = event_to.get().map(Vec::as_slice).unwrap_or_default();
+            match event {
+                PeerEvent::Unreachable(node) => actors.iter().for_each(|actor| actor.do_send(Unreachable { node })),
+                PeerEvent::SnapshotDone { shard, to, ok } => {
+                    if !actors.is_empty() {
+                        actors[Owners::index(shard, actors.len())].do_send(SnapshotDone { shard, to, ok });
+                    }
+                }
+            }
         },
     )?;
     let peers = Arc::new(peers);
     let (directory, followed) = watch::channel(None);
+    let homes = Homes::default();
     let (gained, gains) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
     let mut actors = Vec::new();
@@ -226,13 +262,15 @@ fn start_actors(
             .filter(|slot| slot.as_ref().is_some_and(|(shard, _)| owned.contains(shard)))
             .filter_map(Option::take)
             .collect();
-        let core = core_of(config, members, own, &owned, mine)?;
+        let mut core = core_of(config, members, (own, host, cores), mine)?;
+        core.set_homes(homes.clone());
         let shell = Shell {
             host,
             writer: writer.handle(),
             peers: Arc::clone(&peers),
             members: members.clone(),
             records: records.clone(),
+            homes: homes.clone(),
             directory: directory.clone(),
             gained: gained.clone(),
             asks: asks.clone(),
@@ -246,7 +284,7 @@ fn start_actors(
     let _ = addresses.set(started.clone());
     let counters = writer.counters();
     Ok((
-        Parts { actors: started, system, threads, writer, records, directory: followed, counters },
+        Parts { actors: started, system, threads, writer, records, directory: followed, homes, counters },
         Told { gained: gains, asks: asked },
     ))
 }
@@ -263,11 +301,12 @@ fn open_disk(config: &NodeConfig, identity: &Identity, shards: &[u32]) -> anyhow
 fn core_of(
     config: &NodeConfig,
     members: &Members,
-    own: u64,
-    owned: &[u32],
+    (own, host, hosts): (u64, usize, usize),
     recovered: Vec<(u32, Recovered)>,
 ) -> anyhow::Result<Core> {
     let mut host = Host::new(HostConfig {
+        host: host as u32,
+        hosts: hosts as u32,
         snapshot_entries: config.snapshot_entries,
         snapshot_bytes: usize::try_from(config.snapshot_bytes).unwrap_or(usize::MAX),
         ..HostConfig::new(own)
@@ -275,7 +314,7 @@ fn core_of(
     for (shard, recovered) in recovered {
         host.add(shard, ShardMachine::new(shard), recovered)?;
     }
-    let mut core = Core::new(host, owned, members.clone(), random()?, config.limits);
+    let mut core = Core::new(host, members.clone(), random()?, config.limits);
     core.set_now(now_us());
     Ok(core)
 }
@@ -301,11 +340,16 @@ fn start_system(parts: Vec<(Core, Shell)>) -> anyhow::Result<(System, thread::Jo
     Ok((system, threads, actors))
 }
 
-fn deliver_to(owners: Owners) -> impl Fn(Vec<PeerMessage>) + Send + Sync + 'static {
-    move |messages| {
+fn deliver_to(owners: Owners) -> impl Fn(u64, Vec<PeerMessage>) + Send + Sync + 'static {
+    move |from, messages| {
+        // Beats are of a whole node, and for all actors.
+        let (beats, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.beat.is_some());
+        if !beats.is_empty() {
+            owners.all().for_each(|owner| drop(owner.try_send(Step { from, messages: beats.clone() })));
+        }
         for (owner, messages) in owners.split(messages, |message| message.shard) {
             // A full mailbox drops them: raft sends again.
-            let _ = owner.try_send(Step { messages });
+            let _ = owner.try_send(Step { from, messages });
         }
     }
 }

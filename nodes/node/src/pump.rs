@@ -107,7 +107,7 @@ impl Pump {
             secret,
             realm: documents::REALM.into(),
             shards: (1..=self.tenant_shards).collect(),
-            rules: 0,
+            rules: acd::RULES,
         };
         match propose(&self.owners, directory_entry::Kind::Found(found)).await {
             Some(Ok(())) => tracing::info!("the cluster is founded"),

@@ -3,7 +3,7 @@
 //! in the outbox.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -34,8 +34,14 @@ const ENDED_MAX: usize = 10_000;
 /// Records looked at when the latest ended calls are found again at the start.
 const ENDED_LOOK_MAX: usize = 50_000;
 
-/// By shard, when it ended and its id: a call that the log brings again lands on itself.
-type Ended = BTreeMap<(u32, u64, u64), CallRecord>;
+/// The latest ended calls of all tenants. One that the log brings again lands on itself.
+#[derive(Default)]
+struct Ended {
+    /// By tenant, when it ended and its id.
+    calls: BTreeMap<(String, u64, u64), CallRecord>,
+    /// The same keys, the oldest first whoever's it is.
+    oldest: BTreeSet<(u64, u64, String)>,
+}
 
 enum Work {
     Put {
@@ -74,10 +80,10 @@ impl Records {
     /// No thread could be started, or the outbox cannot be read.
     pub fn start(outbox: Outbox, shards: &[u32], fatal: impl Fn(&StoreError) + Send + 'static) -> anyhow::Result<Self> {
         let (work, receiver) = sync_channel(WAITING_MAX);
-        let mut ended = Ended::new();
+        let mut ended = Ended::default();
         for &shard in shards {
             for (_, bytes) in outbox.read_last(shard, ENDED_LOOK_MAX)?.into_iter() {
-                remember(&mut ended, shard, Record::decode(bytes.as_slice()).ok().as_ref());
+                ended.remember(Record::decode(bytes.as_slice()).ok().as_ref());
             }
         }
         let gaps = Gaps::load(&outbox, shards)?;
@@ -109,7 +115,7 @@ impl Records {
     pub fn put(&self, shard: u32, index: u64, records: Vec<Record>) {
         {
             let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-            records.iter().for_each(|record| remember(&mut ended, shard, Some(record)));
+            records.iter().for_each(|record| ended.remember(Some(record)));
         }
         self.buffered.fetch_add(records.len() as u64, Ordering::Relaxed);
         // The thread ends only with the process.
@@ -180,15 +186,24 @@ impl Records {
         self.gaps.of(shard)
     }
 
-    /// What was counted in the interval that began at `from_ms` or less than an interval later, as entries up to
+    /// What was counted of a tenant in the interval that began at `from_ms` or less than an interval later, as entries up to
     /// `applied` wrote it down. Blocks.
     ///
     /// # Errors
     /// The outbox cannot be read.
-    pub fn intervals(&self, shard: u32, from_ms: u64, applied: u64) -> Result<Vec<IntervalRecord>, StoreError> {
+    pub fn intervals(
+        &self,
+        shard: u32,
+        tenant: &str,
+        from_ms: u64,
+        applied: u64,
+    ) -> Result<Vec<IntervalRecord>, StoreError> {
         let found = self.outbox.read_tagged(shard, &interval_tag(from_ms))?;
         let known = found.iter().filter(|(key, _)| key.index <= applied);
-        let decoded = known.filter_map(|(_, bytes)| Record::decode(bytes.as_slice()).ok()?.kind);
+        let decoded = known
+            .filter_map(|(_, bytes)| Record::decode(bytes.as_slice()).ok())
+            .filter(|record| record.tenant == tenant)
+            .filter_map(|record| record.kind);
         Ok(decoded
             .filter_map(|kind| match kind {
                 Kind::Interval(interval) => Some(interval),
@@ -197,12 +212,13 @@ impl Records {
             .collect())
     }
 
-    /// The latest ended calls, newest first.
+    /// The latest ended calls of a tenant, newest first. Its name is that of its records.
     #[must_use]
-    pub fn ended(&self, shard: u32, limit: usize) -> Vec<CallRecord> {
+    pub fn ended(&self, tenant: &str, limit: usize) -> Vec<CallRecord> {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended
-            .range((shard, 0, 0)..=(shard, u64::MAX, u64::MAX))
+            .calls
+            .range((tenant.to_owned(), 0, 0)..=(tenant.to_owned(), u64::MAX, u64::MAX))
             .rev()
             .take(limit)
             .map(|(_, call)| call.clone())
@@ -210,11 +226,15 @@ impl Records {
     }
 }
 
-fn remember(ended: &mut Ended, shard: u32, record: Option<&Record>) {
-    let Some(Record { kind: Some(Kind::Call(call)), .. }) = record else { return };
-    ended.insert((shard, call.ended_ms, call.call), call.clone());
-    while ended.len() > ENDED_MAX {
-        ended.pop_first();
+impl Ended {
+    fn remember(&mut self, record: Option<&Record>) {
+        let Some(Record { kind: Some(Kind::Call(call)), tenant, .. }) = record else { return };
+        self.calls.insert((tenant.clone(), call.ended_ms, call.call), call.clone());
+        self.oldest.insert((call.ended_ms, call.call, tenant.clone()));
+        while self.oldest.len() > ENDED_MAX {
+            let Some((ended_ms, call, tenant)) = self.oldest.pop_first() else { return };
+            self.calls.remove(&(tenant, ended_ms, call));
+        }
     }
 }
 

@@ -42,7 +42,7 @@ impl Coat {
 
     /// The tenant's state.
     pub(crate) fn tenant(&self) -> &acd::Shard {
-        self.inner.tenant().expect("the only shard is a tenant's")
+        self.inner.tenant(SHARD).expect("it lives here")
     }
 
     fn apply_batch(&mut self, index: u64, batch: Batch) -> TenantOutput {

@@ -86,7 +86,7 @@ impl NodeProcess {
         host.add(SHARD, coat, recovered).map_err(|error| error.to_string())?;
         let limits = Limits { lease_us: LEASE_US, ..Limits::default() };
         let sender = 0xa000_0000 + (self.at as u64) * 0x1_0000 + self.life;
-        let mut core = Core::new(host, &[SHARD], members, sender, limits);
+        let mut core = Core::new(host, members, sender, limits);
         (self.own_us, self.read_at_us) = (self.system_us(now_us), now_us);
         core.set_now(self.own_us);
         self.core = Some(core);

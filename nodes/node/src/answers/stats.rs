@@ -7,7 +7,7 @@ use acd::{limits::INTERVAL_MS, view::STATES};
 use proto::v1::{Counts, IntervalRecord, NotLeader, StatsReply, StatsRequest};
 
 use super::Answers;
-use crate::{clock::now_us, machine::ShardMachine, records::counts, translate};
+use crate::{clock::now_us, records::counts, translate};
 
 /// The longest time that is added up.
 pub const STATS_DAYS_MAX: u64 = 400;
@@ -29,26 +29,33 @@ pub enum NoStats {
 
 /// What the machine says of the present interval.
 struct Present {
+    home: u32,
+    name: String,
     applied: u64,
     now_ms: u64,
     rows: Vec<(String, u64, Counts)>,
 }
 
 impl Answers {
-    /// Counts of one shard's `subject` in all intervals that began within `from_ms..until_ms`, both given.
+    /// Counts of one tenant's `subject` in all intervals that began within `from_ms..until_ms`, both given.
     ///
     /// # Errors
     /// See [`NoStats`].
-    pub async fn stats(&self, shard: u32, request: StatsRequest) -> Result<StatsReply, NoStats> {
+    pub async fn stats(&self, tenant: u32, request: StatsRequest) -> Result<StatsReply, NoStats> {
         let subject = request.subject.clone();
-        let seen = self.at_core(shard, move |core| {
-            let tenant = core.machine(shard).and_then(ShardMachine::tenant)?;
-            let applied = core.host().status(shard)?.applied;
-            Some(Present { applied, now_ms: tenant.now(), rows: present(tenant, &subject, now_us() / 1_000) })
+        let nobody = || NoStats::NotLeader(NotLeader::default());
+        let home = self.owners.homes().of(tenant).ok_or_else(nobody)?;
+        let seen = self.at_core(home, move |core| {
+            let tenants = core.tenants(home)?;
+            let (state, name) = (tenants.living(tenant)?, tenants.name(tenant).to_owned());
+            let applied = core.host().status(home)?.applied;
+            let rows = present(state, &subject, now_us() / 1_000);
+            Some(Present { home, name, applied, now_ms: state.now(), rows })
         });
-        let seen = seen.await.map_err(NoStats::NotLeader)?;
-        let present = seen.ok_or_else(|| NoStats::NotLeader(NotLeader::default()))?;
+        let present = seen.await.map_err(NoStats::NotLeader)?.ok_or_else(nobody)?;
         let records = self.records.clone();
+        // Intervals of the time before a move are with the records of the shard where the tenant was.
+        let shards = self.shards_of(tenant).await;
         // Disk: not on an async thread.
         let read = tokio::task::spawn_blocking(move || {
             records.settle();
@@ -57,20 +64,25 @@ impl Answers {
             let first = request.from_ms - request.from_ms % INTERVAL_MS;
             let last = request.until_ms.min(present.now_ms.saturating_add(1));
             for from_ms in (first..last).step_by(INTERVAL_MS as usize) {
-                let found = records.intervals(shard, from_ms, present.applied).map_err(|error| {
-                    tracing::error!(%error, "the outbox cannot be read");
-                    NoStats::Unreadable
-                })?;
-                found.into_iter().for_each(|interval| rows.add(interval));
-                rows.check()?;
+                for &shard in &shards {
+                    let applied = if shard == present.home { present.applied } else { u64::MAX };
+                    let found = records.intervals(shard, &present.name, from_ms, applied).map_err(|error| {
+                        tracing::error!(%error, "the outbox cannot be read");
+                        NoStats::Unreadable
+                    })?;
+                    found.into_iter().for_each(|interval| rows.add(interval));
+                    rows.check()?;
+                }
             }
             for (name, from_ms, counts) in present.rows {
                 let (subject, until_ms) = (request.subject.clone(), present.now_ms);
                 rows.add(IntervalRecord { subject, name, from_ms, until_ms, counts: Some(counts) });
             }
             rows.check()?;
-            let missing =
-                records.gaps(shard).iter().any(|gap| gap.from_ms < request.until_ms && gap.until_ms > request.from_ms);
+            let missing = shards
+                .iter()
+                .flat_map(|&shard| records.gaps(shard))
+                .any(|gap| gap.from_ms < request.until_ms && gap.until_ms > request.from_ms);
             Ok(StatsReply { rows: rows.all(), at_ms: present.now_ms, complete: !missing })
         });
         read.await.unwrap_or(Err(NoStats::Unreadable))

@@ -1,4 +1,4 @@
-//! What one shard's leader keeps beside the replicated state: commands in flight, watching gateways, leases that run.
+//! What the leader of a tenant's shard keeps beside the tenant's state: commands in flight, watching gateways, leases that run.
 //! All of it may be lost at any time: senders ask again, gateways watch again.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,7 +11,7 @@ use proto::v1::{
 };
 
 use super::{ClientKey, Effects, SpanFact, WatcherKey, in_messages, outcome_of, rejected};
-use crate::machine::{ShardMachine, TenantOutput};
+use crate::machine::{TenantOutput, gateways, standing_orders};
 
 /// Bounds and times of a desk.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +107,9 @@ struct Watcher {
 
 #[derive(Debug)]
 pub(super) struct Desk {
-    shard: u32,
+    tenant: u32,
+    /// Where it lives; the shard whose log takes its commands.
+    home: u32,
     limits: Limits,
     lead: bool,
     sender: u64,
@@ -124,9 +126,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(shard: u32, sender: u64, limits: Limits) -> Self {
+    pub(super) fn new(tenant: u32, sender: u64, limits: Limits) -> Self {
         Self {
-            shard,
+            tenant,
+            home: 0,
             limits,
             lead: false,
             sender,
@@ -142,8 +145,8 @@ impl Desk {
         }
     }
 
-    pub(super) const fn shard(&self) -> u32 {
-        self.shard
+    pub(super) const fn home(&self) -> u32 {
+        self.home
     }
 
     pub(super) const fn leads(&self) -> bool {
@@ -151,22 +154,25 @@ impl Desk {
     }
 
     /// Every gateway that the shard knows gets time to find the new leader.
-    pub(super) fn take_lead(&mut self, now_us: u64, machine: &ShardMachine) {
-        self.lead = true;
-        self.lapses = machine
-            .gateways()
+    pub(super) fn take_lead(&mut self, now_us: u64, home: u32, shard: &acd::Shard) {
+        (self.lead, self.home) = (true, home);
+        self.lapses = gateways(shard)
             .into_iter()
             .map(|gateway| (gateway, now_us.saturating_add(self.limits.find_leader_us.max(self.limits.lease_us))))
             .collect();
-        // Before anything else moves the shard's clock over the time without a leader.
-        // The directory has no such time, and its log carries no commands: one there would stop every replica for ever.
-        if let Some(shard) = machine.tenant() {
-            self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
-            // A shard that nobody has configured has nothing that other rules could change under.
-            if shard.config_version() == 0 && shard.rules() < acd::RULES {
-                self.enqueue_own(now_us, Asker::Nobody, command::Kind::SetRules(SetRules { version: acd::RULES }));
-            }
+        // Before anything else moves the tenant's clock over the time without a leader.
+        self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
+        // A tenant that nobody has configured has nothing that other rules could change under. Later ones come from the
+        // directory, which knows what every node can follow.
+        if shard.config_version() == 0 && shard.rules() < acd::RULES_BEFORE {
+            let version = acd::RULES_BEFORE;
+            self.enqueue_own(now_us, Asker::Nobody, command::Kind::SetRules(SetRules { version }));
         }
+    }
+
+    /// Whether something waits to be proposed.
+    pub(super) fn is_busy(&self) -> bool {
+        self.clock_due || !self.waiting.is_empty()
     }
 
     /// What was proposed may or may not be committed by the next leader; senders ask again with the same ids.
@@ -178,14 +184,14 @@ impl Desk {
                 } else {
                     outcome::Result::NotLeader(next.clone())
                 };
-                effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+                effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.tenant, result));
             }
         }
         for key in std::mem::take(&mut self.watchers).into_keys() {
             effects.watch.push((key, watch_reply(next.clone())));
             effects.unwatch.push(key);
         }
-        *self = Self { number: self.number, ..Self::new(self.shard, self.sender, self.limits) };
+        *self = Self { number: self.number, ..Self::new(self.tenant, self.sender, self.limits) };
     }
 
     /// Takes a command in.
@@ -195,10 +201,10 @@ impl Desk {
     pub(super) fn submit(&mut self, now_us: u64, client: ClientKey, submission: Submission) -> Result<(), Outcome> {
         let Submission { id, settled_below, command, trace, .. } = submission;
         let (Some(id), Some(command)) = (id, command) else {
-            return Err(rejected(id, self.shard, RejectionCode::Invalid, "a submission needs an id and a command"));
+            return Err(rejected(id, self.tenant, RejectionCode::Invalid, "a submission needs an id and a command"));
         };
         if !may_be_submitted(&command) {
-            return Err(rejected(Some(id), self.shard, RejectionCode::Invalid, NOT_FOR_CLIENTS));
+            return Err(rejected(Some(id), self.tenant, RejectionCode::Invalid, NOT_FOR_CLIENTS));
         }
         if let Some(known) = self.pending.get_mut(&(id.sender, id.number)) {
             // The same command again, over another stream perhaps: whoever asked last gets the outcome.
@@ -208,12 +214,12 @@ impl Desk {
         if self.pending.len() >= self.limits.pending_max {
             let detail = format!("{} commands wait already", self.limits.pending_max);
             let result = outcome::Result::Unavailable(Unavailable { detail });
-            return Err(outcome_of(Some(id), self.shard, result));
+            return Err(outcome_of(Some(id), self.tenant, result));
         }
         let trace = trace.filter(|trace| !trace.traceparent.is_empty());
         let logged = Logged { id: Some(id), settled_below, trace, command: Some(command) };
         if logged.encoded_len() > self.limits.command_bytes_max {
-            return Err(rejected(Some(id), self.shard, RejectionCode::LimitReached, "command_bytes_max"));
+            return Err(rejected(Some(id), self.tenant, RejectionCode::LimitReached, "command_bytes_max"));
         }
         self.enqueue(now_us, Asker::Client(client), logged);
         Ok(())
@@ -261,16 +267,16 @@ impl Desk {
     }
 
     /// Deadlines of the shard, leases, keep-alives.
-    pub(super) fn tick(&mut self, now_us: u64, machine: &ShardMachine, effects: &mut Effects) {
-        let due = machine.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= now_us);
+    pub(super) fn tick(&mut self, now_us: u64, shard: &acd::Shard, effects: &mut Effects) {
+        let due = shard.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= now_us);
         if due && self.waiting.is_empty() && self.in_flight == 0 {
             self.clock_due = true;
         }
-        self.lose_whoever_lapsed(now_us, machine);
+        self.lose_whoever_lapsed(now_us, shard);
         for (&key, watcher) in &mut self.watchers {
             if watcher.told_us.saturating_add(self.limits.keep_alive_us) <= now_us {
                 watcher.told_us = now_us;
-                let load = machine.load(&watcher.gateway);
+                let load = shard.load(&watcher.gateway);
                 let calls = load.map_or(0, |load| load.calls);
                 let draining = load.is_some_and(|load| load.draining);
                 let takers = load.map_or(0, |load| load.takers);
@@ -281,12 +287,12 @@ impl Desk {
     }
 
     /// A lapse stays until the gateway is lost or attached, for a LoseGateway of ours may not be taken by consensus.
-    fn lose_whoever_lapsed(&mut self, now_us: u64, machine: &ShardMachine) {
+    fn lose_whoever_lapsed(&mut self, now_us: u64, shard: &acd::Shard) {
         let due: Vec<_> = self.lapses.iter().filter(|(_, at)| **at <= now_us).map(|(life, _)| life.clone()).collect();
         if due.is_empty() {
             return;
         }
-        let living = machine.gateways();
+        let living = gateways(shard);
         for life in due {
             let same = |watcher: &&Watcher| watcher.gateway == life.0 && watcher.incarnation == life.1;
             let watcher = self.watchers.values().filter(same).max_by_key(|watcher| watcher.attached);
@@ -327,8 +333,10 @@ impl Desk {
         }
         self.in_flight += 1;
         self.proposed_us = now_us;
+        // A shard's own tenant is not named, as no release named it.
+        let tenant = if self.tenant == self.home { 0 } else { self.tenant };
         Some(Proposal {
-            data: Batch { at_ms: now_us / 1_000, commands: taken, ..Batch::default() }.encode_to_vec(),
+            data: Batch { at_ms: now_us / 1_000, commands: taken, tenant, ..Batch::default() }.encode_to_vec(),
             commands,
         })
     }
@@ -363,7 +371,7 @@ impl Desk {
                 Some(Asker::Client(client)) => {
                     let detail = "leadership is being handed over".into();
                     let result = outcome::Result::Unavailable(Unavailable { detail });
-                    effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+                    effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.tenant, result));
                 }
                 // Never attached, it would wait for its orders for ever.
                 Some(Asker::Attach(key)) => {
@@ -375,18 +383,26 @@ impl Desk {
         }
     }
 
-    /// An entry of this shard has been applied while we lead.
-    pub(super) fn applied(&mut self, now_us: u64, output: TenantOutput, machine: &ShardMachine, effects: &mut Effects) {
+    /// An entry of this tenant has been applied while we lead. `shard` is its state, unless a later entry has sealed it.
+    pub(super) fn applied(
+        &mut self,
+        now_us: u64,
+        output: TenantOutput,
+        shard: Option<&acd::Shard>,
+        effects: &mut Effects,
+    ) {
         // An entry of an earlier leader counts for nobody here.
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.tell_changes(now_us, output.orders, machine, effects);
+        if let Some(shard) = shard {
+            self.tell_changes(now_us, output.orders, shard, effects);
+        }
         for (id, result) in output.outcomes {
             let Some(pending) = self.pending.remove(&id) else { continue };
             if let Some(trace) = &pending.trace {
                 let span = |name, from_us| SpanFact {
                     name,
                     traceparent: trace.traceparent.clone(),
-                    shard: self.shard,
+                    shard: self.tenant,
                     from_us,
                     to_us: now_us,
                 };
@@ -396,21 +412,15 @@ impl Desk {
             match pending.asker {
                 Asker::Client(client) => {
                     let result = result.map_or_else(outcome::Result::Rejection, outcome::Result::Accepted);
-                    effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.shard, result));
+                    effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.tenant, result));
                 }
-                Asker::Attach(key) => self.attached(now_us, key, result.is_ok(), machine, effects),
+                Asker::Attach(key) => self.attached(now_us, key, shard.filter(|_| result.is_ok()), effects),
                 Asker::Nobody => {}
             }
         }
     }
 
-    fn tell_changes(
-        &mut self,
-        now_us: u64,
-        orders: Vec<(String, Order)>,
-        machine: &ShardMachine,
-        effects: &mut Effects,
-    ) {
+    fn tell_changes(&mut self, now_us: u64, orders: Vec<(String, Order)>, shard: &acd::Shard, effects: &mut Effects) {
         if orders.is_empty() {
             return;
         }
@@ -420,7 +430,7 @@ impl Desk {
         }
         for (&key, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| watcher.attached) {
             // Not those of a life that has just attached: this one would take them for its own.
-            let present = machine.load(&watcher.gateway).is_some_and(|load| load.incarnation == watcher.incarnation);
+            let present = shard.load(&watcher.gateway).is_some_and(|load| load.incarnation == watcher.incarnation);
             if !present {
                 continue;
             }
@@ -431,20 +441,14 @@ impl Desk {
         }
     }
 
-    fn attached(
-        &mut self,
-        now_us: u64,
-        key: WatcherKey,
-        accepted: bool,
-        machine: &ShardMachine,
-        effects: &mut Effects,
-    ) {
+    /// `shard` is None when the gateway was refused.
+    fn attached(&mut self, now_us: u64, key: WatcherKey, shard: Option<&acd::Shard>, effects: &mut Effects) {
         let Some(mut watcher) = self.watchers.remove(&key) else { return };
-        if !accepted {
+        let Some(shard) = shard else {
             // A newer life of this gateway is attached: this one must not act.
             effects.unwatch.push(key);
             return;
-        }
+        };
         // An older stream of the same gateway has been replaced.
         let older: Vec<_> =
             self.watchers.iter().filter(|(_, other)| other.gateway == watcher.gateway).map(|(key, _)| *key).collect();
@@ -453,9 +457,9 @@ impl Desk {
             effects.unwatch.push(key);
         }
         self.lapses.retain(|(gateway, _), _| *gateway != watcher.gateway);
-        let orders = machine.standing_orders(&watcher.gateway, watcher.incarnation);
+        let orders = standing_orders(shard, &watcher.gateway, watcher.incarnation);
         effects.watch.extend(in_messages(orders).map(|message| (key, message)));
-        let draining = machine.load(&watcher.gateway).is_some_and(|load| load.draining);
+        let draining = shard.load(&watcher.gateway).is_some_and(|load| load.draining);
         let lease_ms = u32::try_from(self.limits.lease_us / 1_000).unwrap_or(u32::MAX);
         let in_sync = InSync { draining, lease_ms };
         effects.watch.push((key, WatchReply { kind: Some(reply::Kind::InSync(in_sync)) }));

@@ -326,7 +326,7 @@ fn the_first_leader_of_an_empty_shard_sets_the_rules_once() {
     let mut trio = Trio::new(limits());
     trio.elect();
     trio.run_ms(60);
-    assert_eq!(trio.rules(), [acd::RULES; 3]);
+    assert_eq!(trio.rules(), [acd::RULES_BEFORE; 3]);
     // A shard that lives by earlier rules keeps them, whoever leads it.
     let mut trio = Trio::of_earlier_rules(limits());
     trio.elect();

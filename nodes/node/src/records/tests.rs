@@ -168,7 +168,7 @@ fn an_interval_is_found_by_its_time_and_only_as_far_as_it_was_applied() {
     records.put(SHARD, 9, vec![interval(quarter, 7)]);
     records.settle();
     let offered = |from_ms, applied| -> Vec<u64> {
-        let found = records.intervals(SHARD, from_ms, applied).expect("read");
+        let found = records.intervals(SHARD, "", from_ms, applied).expect("read");
         found.into_iter().map(|interval| interval.counts.unwrap_or_default().offered).collect()
     };
     assert_eq!(offered(quarter, 9), [5, 7]);

@@ -17,11 +17,13 @@ use proto::v1::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
+use trust::Role;
 
 use crate::{
     actor::{ForgetClient, Look, STREAM_QUEUE_MAX, ShardActor, Submit, Unwatch, Watch},
     core::NOT_FOR_CLIENTS,
     owners::Owners,
+    roles::{in_own_name, is_of_a_node},
     shards::FROM_NODE,
 };
 
@@ -57,7 +59,7 @@ impl shard_server::Shard for ShardService {
     type FollowStream = Replies<DirectoryView>;
 
     async fn submit(&self, request: Request<Streaming<SubmitRequest>>) -> Result<Response<Self::SubmitStream>, Status> {
-        let of_a_node = request.metadata().contains_key(FROM_NODE);
+        let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let mut requests = request.into_inner();
         let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
         let (client, owners) = (self.next_key(), self.owners.clone());
@@ -75,7 +77,7 @@ impl shard_server::Shard for ShardService {
                 if !outcomes.is_empty() && replies.try_send(SubmitReply { outcomes }).is_err() {
                     break;
                 }
-                for (owner, submissions) in owners.split(ours, |submission| submission.shard) {
+                for (owner, submissions) in owners.split_by_tenant(ours, |submission| submission.shard) {
                     let submit = Submit { client, replies: replies.clone(), submissions };
                     // A full mailbox: the stream ends, and the gateway asks again, which is the back-pressure.
                     if owner.try_send(submit).is_err() {
@@ -90,9 +92,10 @@ impl shard_server::Shard for ShardService {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        in_own_name(&request, Role::Gateway, &request.get_ref().gateway)?;
         let request = request.into_inner();
         let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
-        let Some(owner) = self.owners.of(request.shard) else {
+        let Some(owner) = self.owners.of_tenant(request.shard) else {
             let not_leader = WatchReply { kind: Some(watch_reply::Kind::NotLeader(NotLeader::default())) };
             return Ok(Response::new(Box::pin(tokio_stream::once(Ok(not_leader)))));
         };
@@ -107,22 +110,23 @@ impl shard_server::Shard for ShardService {
     async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<LocateReply>, Status> {
         let LocateRequest { shard, call } = request.into_inner();
         let nobody = || LocateReply { not_leader: Some(NotLeader::default()), ..LocateReply::default() };
-        let Some(owner) = self.owners.of(shard) else { return Ok(Response::new(nobody())) };
+        let Some(owner) = self.owners.of_tenant(shard) else { return Ok(Response::new(nobody())) };
         let (answer, answered) = oneshot::channel();
         let at = Box::new(move |core: &crate::core::Core| {
-            let _ = answer.send(if core.leads(shard) {
-                let holder = core.machine(shard).and_then(|machine| machine.holder(call));
+            let _ = answer.send(if core.leads_tenant(shard) {
+                let holder = core.tenant(shard).and_then(|tenant| tenant.holder(call));
                 let (gateway, sip) = holder.unwrap_or_default();
                 LocateReply { gateway, sip, not_leader: None }
             } else {
-                LocateReply { not_leader: Some(core.leader_of(shard)), ..LocateReply::default() }
+                LocateReply { not_leader: Some(core.leader_of_tenant(shard)), ..LocateReply::default() }
             });
         });
         owner.try_send(Look { at }).map_err(|_| Status::unavailable("this node is overloaded; ask again"))?;
         Ok(Response::new(answered.await.unwrap_or_else(|_| nobody())))
     }
 
-    async fn follow(&self, _: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+    async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        in_own_name(&request, Role::Gateway, &request.get_ref().gateway)?;
         let views = WatchStream::new(self.directory.clone());
         Ok(Response::new(Box::pin(views.filter_map(async |view| view.map(|view| Ok((*view).clone()))))))
     }

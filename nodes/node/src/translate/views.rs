@@ -26,6 +26,7 @@ pub fn totals(shard: &acd::Shard) -> v1::Totals {
         agents_ready: totals.agents_ready,
         agents_total: totals.agents_total,
         at_ms: shard.now(),
+        rules: shard.rules(),
     }
 }
 

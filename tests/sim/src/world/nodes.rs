@@ -55,7 +55,7 @@ impl World {
             return;
         }
         if let Some(core) = self.nodes[to].core(self.now_us) {
-            core.step(vec![message]);
+            core.step(from as u64 + 1, vec![message]);
             self.drain(to);
         }
     }

@@ -180,9 +180,7 @@ impl World {
 
     fn audit_replicas(&mut self) -> Check {
         for (at, node) in self.nodes.iter().enumerate() {
-            let Some(shard) =
-                node.core.as_ref().and_then(|core| core.machine(SHARD)).and_then(|machine| machine.tenant())
-            else {
+            let Some(shard) = node.core.as_ref().and_then(|core| core.tenant(SHARD)) else {
                 continue;
             };
             let audit = shard.audit();
@@ -198,18 +196,18 @@ impl World {
             return Ok(());
         };
         let own_us = self.nodes[leader].own_us(self.now_us);
-        let machine = self.nodes[leader].core.as_ref().and_then(|core| core.machine(SHARD));
-        let due_ms = machine.and_then(|machine| machine.next_deadline()).unwrap_or(u64::MAX);
+        let tenant = self.nodes[leader].core.as_ref().and_then(|core| core.tenant(SHARD));
+        let due_ms = tenant.and_then(acd::Shard::next_deadline).unwrap_or(u64::MAX);
         let late = due_ms.saturating_mul(MILLI) + LATE_US < own_us;
         hold!(!late, Deadlines, "a deadline has been due for {} ms", own_us / MILLI - due_ms.min(own_us / MILLI));
-        let living = machine.map_or_else(Vec::new, |machine| machine.gateways());
+        let living = tenant.map_or_else(Vec::new, acd::Shard::gateways);
         let long_us = LEASE_US + STREAM_US + 2 * SECOND;
         if self.now_us < self.watch.gained_us[leader] + long_us || self.now_us < self.watch.wrong_us + long_us {
             return Ok(());
         }
         for (at, slot) in self.gateways.iter().enumerate() {
             let gone = slot.gateway.is_none() && slot.since_us + long_us < self.now_us;
-            let known = living.iter().any(|(name, _)| *name == format!("g{}", at + 1));
+            let known = living.iter().any(|gateway| gateway.up && gateway.id == format!("g{}", at + 1));
             hold!(!gone || !known, Deadlines, "g{} is dead and the shard still counts on it", at + 1);
         }
         Ok(())
@@ -239,7 +237,7 @@ impl World {
         self.audit_replicas()?;
         let hash = self.judge.shard().hash();
         for (at, node) in self.nodes.iter().enumerate() {
-            let tenant = node.core.as_ref().and_then(|core| core.machine(SHARD)).and_then(|machine| machine.tenant());
+            let tenant = node.core.as_ref().and_then(|core| core.tenant(SHARD));
             hold!(tenant.is_some_and(|tenant| tenant.hash() == hash), Replicas, "n{} ends in another state", at + 1);
         }
         self.faults.check(&self.scenario.faults)

@@ -12,7 +12,7 @@ use proto::v1::{
 
 use crate::{
     core::{ClientKey, Core, Limits, WatcherKey},
-    machine::ShardMachine,
+    machine::{ShardMachine, gateways, standing_orders},
     members::Members,
 };
 
@@ -99,7 +99,7 @@ impl Trio {
                 let mut host = Host::new(config(number));
                 let recovered = store.recover(SHARD).expect("empty").or_bootstrap(&members.numbers());
                 host.add(SHARD, machine(), recovered).expect("added");
-                Core::new(host, &[SHARD], members.clone(), 1_000 * number, limits)
+                Core::new(host, members.clone(), 1_000 * number, limits)
             })
             .collect();
         Self {
@@ -153,8 +153,8 @@ impl Trio {
             if mail.is_empty() && !again {
                 return;
             }
-            for (_, to, message) in mail {
-                self.cores[to as usize - 1].step(vec![message]);
+            for (from, to, message) in mail {
+                self.cores[to as usize - 1].step(from as u64 + 1, vec![message]);
             }
         }
     }
@@ -331,16 +331,16 @@ impl Trio {
     }
 
     pub(super) fn standing_orders(&self, gateway: &str, incarnation: u64) -> BTreeMap<(u64, u32), Order> {
-        let orders = self.machine().standing_orders(gateway, incarnation).into_iter();
+        let orders = standing_orders(self.tenant(self.leader()), gateway, incarnation).into_iter();
         orders.filter(|order| !is_end(order)).map(|order| ((order.call, order.leg), order)).collect()
     }
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        self.machine().next_deadline()
+        self.tenant(self.leader()).next_deadline()
     }
 
     pub(super) fn gateway_is_up(&self, gateway: &str) -> bool {
-        self.machine().gateways().iter().any(|(id, _)| id == gateway)
+        gateways(self.tenant(self.leader())).iter().any(|(id, _)| id == gateway)
     }
 
     pub(super) fn calls(&self) -> Vec<u64> {
@@ -374,12 +374,8 @@ impl Trio {
         assert_eq!(hashes.len(), 1);
     }
 
-    fn machine(&self) -> &ShardMachine {
-        self.cores[self.leader()].machine(SHARD).expect("a replica")
-    }
-
     fn tenant(&self, at: usize) -> &acd::Shard {
-        self.cores[at].machine(SHARD).and_then(ShardMachine::tenant).expect("a tenant's shard")
+        self.cores[at].tenant(SHARD).expect("it lives here")
     }
 }
 
