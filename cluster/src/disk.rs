@@ -135,6 +135,22 @@ impl DiskStore {
         Ok(self.facts.get(FOUNDED.as_bytes())?.map(|founded| String::from_utf8_lossy(&founded).into_owned()))
     }
 
+    /// Gives a replica other members, and other entries in the place of the last ones. For [`crate::recover`] alone.
+    pub(crate) fn replace_members(
+        &mut self,
+        shard: u32,
+        conf_state: &ConfState,
+        entries: &[Entry],
+    ) -> Result<(), StoreError> {
+        let (region, failed) = (region(shard), |error: raft_engine::Error| StoreError::Log(error.to_string()));
+        // The log first: with the old members it is what it was.
+        self.batch.add_entries::<LogEntries>(region, entries).map_err(failed)?;
+        self.batch.put_message(region, BOOTSTRAP.to_vec(), conf_state).map_err(failed)?;
+        self.batch.put(region, SEEDED.to_vec(), vec![1]).map_err(failed)?;
+        self.engine.write(&mut self.batch, true).map_err(failed)?;
+        self.snapshots.replace_members(shard, conf_state)
+    }
+
     /// Removes what there is of a doomed shard; may be repeated after a power cut at any point.
     fn finish_destroying(&mut self, shard: u32) -> Result<(), StoreError> {
         self.batch.add_command(region(shard), Command::Clean);

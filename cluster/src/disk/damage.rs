@@ -32,9 +32,12 @@ impl Rewritten {
         Some(Self { file: u64::from_be_bytes(*file), bytes: u64::from_be_bytes(bytes.try_into().ok()?) })
     }
 
-    /// As it is now.
+    /// As it is now, made durable, for the engine does not sync a file that it has only begun.
     pub(super) fn read(log: &Path) -> Result<Option<Self>, StoreError> {
         let Some((file, path)) = files(log, "rewrite")?.pop() else { return Ok(None) };
+        fs::File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| StoreError::Io { path: path.clone(), source })?;
         Ok(Some(Self { file, bytes: walk(&read(&path)?, file, false) as u64 }))
     }
 }

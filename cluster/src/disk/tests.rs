@@ -10,6 +10,8 @@ use super::{DiskConfig, DiskStore};
 use crate::store::{GroupWrite, Store, StoreError, WriteBatch};
 use crate::{Host, HostConfig, Identity, Machine, Membership, RestoreError};
 
+mod quorum;
+
 const SHARD: u32 = 1;
 
 /// Counts and sums, so that a lost or doubled entry shows.
