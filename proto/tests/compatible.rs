@@ -112,7 +112,8 @@ fn the_release_before_understands_this_one() {
 #[test]
 fn whatever_breaks_is_named() {
     let now = words(proto::DESCRIPTORS);
-    let first_field = |kind: &str| now.iter().find(|(name, what)| name.contains(' ') && what.contains(kind)).expect(kind).0;
+    let first_field =
+        |kind: &str| now.iter().find(|(name, what)| name.contains(' ') && what.contains(kind)).expect(kind).0;
     let change = |name: &str, what: Option<&str>| {
         let mut later = now.clone();
         match what {
