@@ -4,8 +4,10 @@
 //! a replica whose disk is empty does not vote in a group that has already committed something.
 
 mod ask;
+mod members;
 mod saves;
 mod seeding;
+mod sleep;
 mod snapshot;
 mod status;
 mod step;
@@ -14,19 +16,21 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use protobuf::Message as _;
-use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message};
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType, HardState, Message, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, StateRole};
 
 pub use status::{GroupStatus, PeerProgress, Role};
 
 use crate::drained::{Applied, Drained, Established, Failure, ReadReady, RoleChange};
-use crate::host::{HostConfig, HostCounters};
+use crate::host::{Beats, HostConfig, HostCounters};
 use crate::log::Log;
 use crate::reads::Reads;
 use crate::store::{BOOTSTRAP_INDEX, GroupWrite, Recovered, Taken};
 use crate::{Machine, PeerMessage, RestoreError};
+use members::{RANKS_MAX, patience};
 pub(crate) use saves::Saves;
 use seeding::Seeding;
+use sleep::Drowsiness;
 use snapshot::Saving;
 
 /// A snapshot made for a follower is let go after this many ticks, and one under way is given up.
@@ -67,7 +71,9 @@ pub(crate) struct Group<M> {
     offer_ticks: u64,
     snapshot_ticks: Vec<(u64, u64, u64)>,
 
-    asleep: bool,
+    drowsiness: Drowsiness,
+    /// Among the voters, for elections.
+    rank: usize,
     seen: (u64, Option<u64>, bool),
     established: Option<u64>,
     pub(crate) failed: bool,
@@ -85,10 +91,6 @@ impl<M: Machine> Group<M> {
         if !snapshot.is_empty() {
             machine.restore(&snapshot).map_err(|error| Failure { shard, error })?;
         }
-        let rank = conf_state.voters.iter().filter(|voter| **voter < config.node).count() + shard as usize;
-        let rank = rank % conf_state.voters.len().max(1);
-        // One more than the lease, so that the others' leases are over when the first one asks.
-        let election_min = config.election_ticks + 1 + rank * config.election_spread_ticks;
         let raft_config = Config {
             id: config.node,
             election_tick: config.election_ticks,
@@ -98,9 +100,9 @@ impl<M: Machine> Group<M> {
             max_inflight_msgs: config.appends_in_flight_max,
             check_quorum: true,
             pre_vote: true,
-            // A range of one value: raft's dice cannot matter, and no two voters ask at the same tick.
-            min_election_tick: election_min,
-            max_election_tick: election_min + 1,
+            // What raft draws from this range is replaced before each tick.
+            min_election_tick: patience(config, 0),
+            max_election_tick: patience(config, RANKS_MAX),
             read_only_option: ReadOnlyOption::Safe,
             batch_append: true,
             max_uncommitted_size: config.uncommitted_bytes_max,
@@ -112,7 +114,7 @@ impl<M: Machine> Group<M> {
         let log = Log::new(before, entries, hard_state, conf_state);
         let raw = RawNode::new(&raft_config, log, logger)
             .map_err(|error| Failure { shard, error: RestoreError(error.to_string()) })?;
-        Ok(Self {
+        let mut group = Self {
             shard,
             raw,
             machine,
@@ -137,15 +139,23 @@ impl<M: Machine> Group<M> {
             taking: None,
             offer_ticks: 0,
             snapshot_ticks: Vec::new(),
-            asleep: false,
+            drowsiness: Drowsiness::default(),
+            rank: 0,
             seen,
             established: None,
             failed: false,
-        })
+        };
+        group.set_patience();
+        Ok(group)
     }
 
-    /// Time passes. True when there may be something to drain.
-    pub(crate) fn tick(&mut self) -> bool {
+    /// Time passes for a replica that is awake; `beats` when it may fall asleep. True when there may be something to drain.
+    pub(crate) fn tick(
+        &mut self,
+        config: &HostConfig,
+        beats: Option<&Beats>,
+        out: &mut Vec<(u64, PeerMessage)>,
+    ) -> bool {
         if self.seeding != Seeding::Done && self.raw.raft.raft_log.last_index() > BOOTSTRAP_INDEX {
             // Half of a lost log is back: its vote for itself could outvote what it has forgotten.
             return false;
@@ -156,11 +166,16 @@ impl<M: Machine> Group<M> {
                 self.raw.mut_store().offer(None);
             }
         }
+        self.be_patient(config);
         let active = self.raw.tick();
         if self.is_leader() {
             self.give_up_slow_snapshots();
+            self.leave_joint();
         }
-        active
+        if let Some(beats) = beats {
+            self.doze(config, beats, out);
+        }
+        active || self.raw.has_ready()
     }
 
     /// Hands out everything that is to be done, and adds what has to be durable to `writes`.
@@ -257,21 +272,6 @@ impl<M: Machine> Group<M> {
         self.raw.raft.commit_apply(last);
     }
 
-    fn apply_conf_change(&mut self, change: &ConfChangeV2, counters: &mut HostCounters) {
-        // The same on every replica, so refusing is agreement too.
-        match self.raw.apply_conf_change(change) {
-            Ok(mut conf_state) => {
-                // Raft keeps sets; what is stored and shown has an order.
-                conf_state.voters.sort_unstable();
-                conf_state.learners.sort_unstable();
-                conf_state.voters_outgoing.sort_unstable();
-                conf_state.learners_next.sort_unstable();
-                self.raw.mut_store().set_conf_state(conf_state);
-            }
-            Err(_) => counters.garbage += 1,
-        }
-    }
-
     /// The log writer has made everything up to this ready durable.
     pub(crate) fn persisted(&mut self, ready: u64, counters: &mut HostCounters, out: &mut Vec<(u64, PeerMessage)>) {
         if self.failed {
@@ -326,8 +326,19 @@ impl<M: Machine> Group<M> {
         self.raw.raft.state == StateRole::Leader
     }
 
+    /// Whether there is something to drain.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.raw.has_ready()
+    }
+
+    /// All nodes that have a part in this group, this one too if it has.
+    pub(crate) fn members(&self) -> Vec<u64> {
+        let conf = self.raw.store().conf_state();
+        [&conf.voters, &conf.voters_outgoing, &conf.learners].into_iter().flatten().copied().collect()
+    }
+
     pub(crate) fn is_asleep(&self) -> bool {
-        self.asleep
+        self.drowsiness.asleep
     }
 
     fn leader(&self) -> Option<u64> {
@@ -338,9 +349,15 @@ impl<M: Machine> Group<M> {
 fn encode(shard: u32, counters: &mut HostCounters, out: &mut Vec<(u64, PeerMessage)>, messages: Vec<Message>) {
     for message in messages {
         counters.messages_out += 1;
+        let mut message = message;
+        // Not copied: it is large, and goes by a way of its own.
+        let snapshot = match message.get_msg_type() {
+            MessageType::MsgSnapshot => message.mut_snapshot().take_data(),
+            _ => Bytes::new(),
+        };
         // Writing to memory cannot fail; a message without required fields could, and eraftpb has none.
         if let Ok(bytes) = message.write_to_bytes() {
-            out.push((message.to, PeerMessage { shard, raft: Bytes::from(bytes), ..PeerMessage::default() }));
+            out.push((message.to, PeerMessage { shard, raft: bytes.into(), snapshot, ..PeerMessage::default() }));
         }
     }
 }

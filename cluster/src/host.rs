@@ -1,19 +1,25 @@
 //! All the groups that one actor owns. No clock, no IO, no thread, no dice: inputs in, one [`Drained`] out.
 
+mod beats;
 mod config;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
+use proto::v1::Beat;
 use protobuf::Message as _;
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message};
+use raft::eraftpb::Message;
 
+pub(crate) use beats::Beats;
 pub use config::{HostConfig, HostCounters, Membership, ProposeError};
 
 use crate::drained::{Drained, Failure};
 use crate::group::{Group, GroupStatus, Saves};
 use crate::store::{Persisted, Recovered, WriteBatch};
 use crate::{Machine, PeerMessage};
+
+/// Who the neighbours are is looked up anew every so many beats.
+const NEIGHBOURS_EVERY_BEATS: u64 = 16;
 
 /// All replicas that one actor owns.
 pub struct Host<M: Machine> {
@@ -26,6 +32,10 @@ pub struct Host<M: Machine> {
     in_flight: VecDeque<(u64, Vec<(u32, u64)>)>,
     batches: u64,
     saves: Saves,
+    may_sleep: bool,
+    beats: Beats,
+    /// Nodes that have replicas of the same shards, as of some moment.
+    neighbours: BTreeSet<u64>,
     counters: HostCounters,
     logger: slog::Logger,
 }
@@ -34,6 +44,7 @@ impl<M: Machine> Host<M> {
     /// A host without groups.
     pub fn new(config: HostConfig) -> Self {
         Self {
+            beats: Beats::new(config.election_ticks),
             config,
             groups: BTreeMap::new(),
             touched: BTreeSet::new(),
@@ -41,6 +52,8 @@ impl<M: Machine> Host<M> {
             in_flight: VecDeque::new(),
             batches: 0,
             saves: Saves::default(),
+            may_sleep: false,
+            neighbours: BTreeSet::new(),
             counters: HostCounters::default(),
             logger: slog::Logger::root(slog::Discard, slog::o!()),
         }
@@ -61,11 +74,43 @@ impl<M: Machine> Host<M> {
     /// One tick of time for all groups, and of a snapshot that is under way.
     pub fn tick(&mut self) {
         self.touched.extend(self.saves.tick());
-        for (shard, group) in &mut self.groups {
-            if !group.failed && group.tick() {
+        self.beats.tick();
+        self.beat();
+        let mut wakes = 0;
+        for (shard, group) in self.groups.iter_mut().filter(|(_, group)| !group.failed) {
+            if group.is_asleep() {
+                if wakes < self.config.wakes_per_tick_max && group.should_wake(&self.config, &self.beats) {
+                    group.stir(&self.beats);
+                    wakes += 1;
+                }
+                if group.has_ready() {
+                    self.touched.insert(*shard);
+                }
+                continue;
+            }
+            let beats = self.may_sleep.then_some(&self.beats);
+            if group.tick(&self.config, beats, &mut self.freed) {
                 self.touched.insert(*shard);
             }
+            self.counters.sleeps += u64::from(group.is_asleep());
         }
+        self.counters.wakes_by_silence += wakes as u64;
+    }
+
+    /// Tells all neighbours that this host lives.
+    fn beat(&mut self) {
+        let beat = self.config.heartbeat_ticks.max(1) as u64;
+        if !self.may_sleep || !self.beats.now.is_multiple_of(beat) {
+            return;
+        }
+        if (self.beats.now / beat) % NEIGHBOURS_EVERY_BEATS == 1 {
+            self.neighbours = self.groups.values().flat_map(Group::members).collect();
+            self.neighbours.remove(&self.config.node);
+            self.beats.forget_others(|node| self.neighbours.contains(&node));
+        }
+        let beat = Beat { host: self.config.host, hosts: self.config.hosts };
+        let message = PeerMessage { beat: Some(beat), ..PeerMessage::default() };
+        self.freed.extend(self.neighbours.iter().map(|node| (*node, message.clone())));
     }
 
     /// Forgets a replica: whatever it had under way is dropped, and its messages are garbage from now on. False when there
@@ -80,19 +125,51 @@ impl<M: Machine> Host<M> {
 
     /// Whether shards with nothing to do may fall asleep: no ticks, no heartbeats. Off at first; every node of the cluster
     /// must know it.
-    pub fn set_sleep(&mut self, _may_sleep: bool) {}
+    pub fn set_sleep(&mut self, may_sleep: bool) {
+        self.may_sleep = may_sleep;
+        if !may_sleep {
+            self.stir(|_| true);
+        }
+    }
+
+    /// Wakes groups; those that are awake count as busy.
+    fn stir(&mut self, which: impl Fn(&Group<M>) -> bool) {
+        for (shard, group) in &mut self.groups {
+            if which(group) {
+                group.stir(&self.beats);
+                self.touched.insert(*shard);
+            }
+        }
+    }
 
     /// A message from a node. Garbage is counted; so is what another node says in its name.
     pub fn step_from(&mut self, node: u64, message: &PeerMessage) {
         self.counters.messages_in += 1;
+        if let Some(beat) = message.beat {
+            self.counters.garbage += u64::from(node == self.config.node || !self.beats.hear(node, beat));
+            return;
+        }
         let shard = message.shard;
         let Some(group) = self.groups.get_mut(&shard).filter(|group| !group.failed) else {
             self.counters.garbage += 1;
             return;
         };
+        if let Some(word) = message.sleep {
+            if self.may_sleep {
+                let slept = group.is_asleep();
+                group.step_sleep(&self.config, &self.beats, node, word, &mut self.freed);
+                self.counters.sleeps += u64::from(!slept && group.is_asleep());
+            }
+            return;
+        }
         // Copied out of the received buffer: the log keeps entries for long, and the buffer is large.
-        let taken = Message::parse_from_bytes(&message.raft)
-            .is_ok_and(|raft| raft.from == node && group.step(raft, self.config.node));
+        let raft = Message::parse_from_bytes(&message.raft).ok().filter(|raft| raft.from == node);
+        let taken = raft.is_some_and(|mut raft| {
+            if !message.snapshot.is_empty() {
+                raft.mut_snapshot().data = message.snapshot.clone();
+            }
+            group.step(raft, self.config.node, &self.beats)
+        });
         if taken {
             self.touched.insert(shard);
         } else {
@@ -112,6 +189,7 @@ impl<M: Machine> Host<M> {
         let taken = group.propose(&self.config, data);
         match taken {
             Ok(()) => {
+                group.stir(&self.beats);
                 self.counters.proposals += 1;
                 self.touched.insert(shard);
             }
@@ -128,6 +206,7 @@ impl<M: Machine> Host<M> {
     pub fn read(&mut self, shard: u32, token: u64) -> Result<(), ProposeError> {
         let group = self.groups.get_mut(&shard).ok_or(ProposeError::UnknownShard)?;
         group.read(&self.config, token)?;
+        group.stir(&self.beats);
         self.counters.reads += 1;
         self.touched.insert(shard);
         Ok(())
@@ -149,8 +228,11 @@ impl<M: Machine> Host<M> {
     /// Messages to a node cannot be delivered.
     pub fn unreachable(&mut self, node: u64) {
         for (shard, group) in &mut self.groups {
-            group.unreachable(node);
-            self.touched.insert(*shard);
+            if group.members().contains(&node) {
+                group.stir_leader(&self.beats);
+                group.unreachable(node);
+                self.touched.insert(*shard);
+            }
         }
     }
 
@@ -158,6 +240,7 @@ impl<M: Machine> Host<M> {
     pub fn snapshot_done(&mut self, shard: u32, to: u64, ok: bool) {
         if let Some(group) = self.groups.get_mut(&shard) {
             group.snapshot_done(to, ok);
+            group.stir_leader(&self.beats);
             self.touched.insert(shard);
         }
     }
@@ -167,29 +250,21 @@ impl<M: Machine> Host<M> {
     pub fn transfer_leadership(&mut self, shard: u32, to: Option<u64>) {
         if let Some(group) = self.groups.get_mut(&shard) {
             group.transfer(to, &mut self.counters);
+            group.stir_leader(&self.beats);
             self.touched.insert(shard);
         }
     }
 
-    /// Changes who is in the group, by joint consensus when it is more than one step.
+    /// Changes who is in the group: by joint consensus whenever votes are touched. Steps that are so already are left
+    /// out. The outcome shows in [`Host::status`].
     ///
     /// # Errors
-    /// When it was not taken; [`ProposeError::Busy`] while another change is under way.
+    /// When it was not taken; [`ProposeError::Busy`] while another change is under way, [`ProposeError::Senseless`] when the
+    /// leader itself would lose its vote: another has to lead first.
     pub fn change_members(&mut self, shard: u32, steps: &[Membership]) -> Result<(), ProposeError> {
         let group = self.groups.get_mut(&shard).ok_or(ProposeError::UnknownShard)?;
-        let mut change = ConfChangeV2::default();
-        for step in steps {
-            let (kind, node) = match step {
-                Membership::Learn(node) => (ConfChangeType::AddLearnerNode, *node),
-                Membership::Vote(node) => (ConfChangeType::AddNode, *node),
-                Membership::Leave(node) => (ConfChangeType::RemoveNode, *node),
-            };
-            let mut single = ConfChangeSingle::default();
-            single.set_change_type(kind);
-            single.node_id = node;
-            change.mut_changes().push(single);
-        }
-        group.change_members(change)?;
+        group.change_members(steps)?;
+        group.stir(&self.beats);
         self.touched.insert(shard);
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! What the owner of a replica asks of it: proposals, reads, hand-over, membership. Refused unless it leads.
+//! What the owner of a replica asks of it: proposals, reads, hand-over. Refused unless it leads.
 
 use std::mem;
 
 use bytes::Bytes;
-use raft::eraftpb::{ConfChangeV2, Entry, Message, MessageType};
+use raft::eraftpb::{Entry, Message, MessageType};
 
 use super::Group;
 use crate::Machine;
@@ -52,14 +52,6 @@ impl<M: Machine> Group<M> {
         }
     }
 
-    pub(crate) fn change_members(&mut self, change: ConfChangeV2) -> Result<(), ProposeError> {
-        self.leads()?;
-        if self.raw.raft.has_pending_conf() || self.raw.raft.lead_transferee.is_some() {
-            return Err(ProposeError::Busy);
-        }
-        self.raw.propose_conf_change(Vec::new(), change).map_err(|_| ProposeError::Busy)
-    }
-
     pub(crate) fn read(&mut self, config: &HostConfig, token: u64) -> Result<(), ProposeError> {
         self.leads()?;
         if self.reads.open() >= config.reads_open_max {
@@ -69,7 +61,7 @@ impl<M: Machine> Group<M> {
         Ok(())
     }
 
-    fn leads(&self) -> Result<(), ProposeError> {
+    pub(super) fn leads(&self) -> Result<(), ProposeError> {
         if self.is_leader() { Ok(()) } else { Err(ProposeError::NotLeader { hint: self.leader() }) }
     }
 
@@ -79,9 +71,9 @@ impl<M: Machine> Group<M> {
         }
         self.flush_queued(counters);
         let own = self.raw.raft.id;
-        let voters = self.raw.raft.prs().conf().voters();
-        let target = to.filter(|node| voters.contains(*node)).or_else(|| {
-            let others = self.raw.raft.prs().iter().filter(|(node, _)| **node != own && voters.contains(**node));
+        let voters = &self.raw.store().conf_state().voters;
+        let target = to.filter(|node| voters.contains(node)).or_else(|| {
+            let others = self.raw.raft.prs().iter().filter(|(node, _)| **node != own && voters.contains(*node));
             others.max_by_key(|(node, p)| (p.recent_active, p.matched, u64::MAX - **node)).map(|(node, _)| *node)
         });
         if let Some(target) = target.filter(|target| *target != own) {

@@ -42,6 +42,7 @@ impl<M: Machine> Group<M> {
         (self.snapshot_at, self.bytes_since_snapshot) = (metadata.index, 0);
         (self.saving, self.writing, self.taking) = (None, None, None);
         self.bootstrap = None;
+        self.set_patience();
         counters.snapshots_restored += 1;
         out.restored.push(Restored { shard: self.shard, index: metadata.index });
         Ok(())
@@ -91,7 +92,7 @@ impl<M: Machine> Group<M> {
         self.writing.is_none() && self.taking.is_none() && self.restoring.is_none()
     }
 
-    fn is_due(&self, config: &HostConfig) -> bool {
+    pub(super) fn is_due(&self, config: &HostConfig) -> bool {
         let enough = self.applied - self.snapshot_at >= config.snapshot_entries
             || self.bytes_since_snapshot >= config.snapshot_bytes;
         enough && self.applied != self.snapshot_at

@@ -6,14 +6,16 @@ use raft::{ProgressState, StateRole};
 use super::{Group, Seeding};
 use crate::Machine;
 use crate::admit::admit;
+use crate::host::Beats;
 use crate::store::BOOTSTRAP_INDEX;
 
 impl<M: Machine> Group<M> {
     /// A peer's message. False when it is not one that a peer may send.
-    pub(crate) fn step(&mut self, mut message: Message, node: u64) -> bool {
+    pub(crate) fn step(&mut self, mut message: Message, node: u64, beats: &Beats) -> bool {
         if !admit(&message, node) {
             return false;
         }
+        self.stir_by(&message, beats);
         let raft = &self.raw.raft;
         match message.get_msg_type() {
             MessageType::MsgHeartbeat if message.commit > raft.raft_log.last_index() => {

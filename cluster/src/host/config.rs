@@ -13,8 +13,14 @@ pub struct HostConfig {
     pub election_ticks: usize,
     /// How much later each further voter asks for votes, so that they do not ask together.
     pub election_spread_ticks: usize,
-    /// A leader speaks at least this often.
+    /// A leader speaks at least this often, and a host beats.
     pub heartbeat_ticks: usize,
+    /// A shard that has had nothing to do for so long may sleep.
+    pub sleep_after_ticks: u64,
+    /// The leader of a sleeping shard looks after its members this often.
+    pub look_ticks: u64,
+    /// Sleeping shards that a silent node wakes in one tick, so that not all ask for votes at once.
+    pub wakes_per_tick_max: usize,
     /// Proposals of one group that are not committed yet.
     pub proposals_in_flight_max: u64,
     /// Their bytes.
@@ -47,6 +53,9 @@ impl HostConfig {
             election_ticks: 15,
             election_spread_ticks: 2,
             heartbeat_ticks: 3,
+            sleep_after_ticks: 50,
+            look_ticks: 48,
+            wakes_per_tick_max: 64,
             proposals_in_flight_max: 8192,
             uncommitted_bytes_max: 32 << 20,
             append_bytes_max: 512 << 10,
@@ -90,6 +99,10 @@ pub struct HostCounters {
     pub snapshots_restored: u64,
     /// Snapshots not sent because they exceed [`crate::SNAPSHOT_BYTES_MAX`].
     pub snapshots_too_large: u64,
+    /// Times that a shard fell asleep here,
+    pub sleeps: u64,
+    /// and was woken by the silence of another node.
+    pub wakes_by_silence: u64,
     /// Batches given to the log writer.
     pub batches: u64,
 }

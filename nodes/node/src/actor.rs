@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
-use cluster::{LogHandle, PeerMessage, Persisted, peers::PeerClient};
+use cluster::{LogHandle, Membership, PeerMessage, Persisted, Recovered, peers::PeerClient};
 use proto::v1::{
     CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
     WatchRequest,
@@ -175,8 +175,8 @@ impl ShardActor {
             self.shell.records.put(shard, index, records);
         }
         for (shard, index) in restored {
-            if let Some(tenants) = self.core.tenants(*shard) {
-                self.shell.records.restored(*shard, *index, tenants.now());
+            if let Some(machine) = self.core.machine(*shard) {
+                self.shell.records.restored(*shard, *index, machine.now_ms());
             }
         }
         for (shard, index, records) in after {
@@ -281,6 +281,24 @@ ProposeDirectory { /// What.
 message! { /// A look at this node's replicas, right or not.
 Look { /// Called on the actor's thread; must be quick.
     at: Box<dyn FnOnce(&Core) + Send> } }
+message! { /// A replica begins.
+OpenReplica { /// Of what.
+    shard: u32, /// What the disk has of it.
+    recovered: Recovered, /// Whether it could.
+    done: oneshot::Sender<Result<(), String>> } }
+message! { /// A replica goes.
+CloseReplica { /// Of what.
+    shard: u32, /// Resolves when nothing of it will be written any more.
+    done: oneshot::Sender<()> } }
+message! { /// The members of a shard that is led here change.
+ChangeMembers { /// Of what.
+    shard: u32, /// How.
+    steps: Vec<Membership>, /// Whether that was taken.
+    done: oneshot::Sender<Result<(), String>> } }
+message! { /// Another voter leads.
+TransferLead { /// What.
+    shard: u32, /// The node.
+    to: u64 } }
 message! { /// Hand every led shard over.
 HandOver { /// Resolves when nothing is led here any more, or after a while.
     done: oneshot::Sender<()> } }
@@ -338,6 +356,19 @@ on!(Ask, |actor, ask| {
     actor.core.ask(ask.shard, actor.next_token);
 });
 on!(ProposeDirectory, |actor, propose| actor.propose_directory(propose));
+on!(OpenReplica, |actor, open| {
+    let opened = actor.core.open(open.shard, ShardMachine::new(open.shard), open.recovered);
+    let _ = open.done.send(opened.map_err(|failure| failure.error.to_string()));
+});
+on!(ChangeMembers, |actor, change| {
+    let taken = actor.core.change_members(change.shard, &change.steps);
+    let _ = change.done.send(taken.map_err(|error| error.to_string()));
+});
+on!(TransferLead, |actor, transfer| actor.core.transfer(transfer.shard, transfer.to));
+on!(CloseReplica, |actor, close| {
+    actor.core.close(close.shard);
+    let _ = close.done.send(());
+});
 on!(Wake, |actor, _wake| actor.wake = None);
 
 impl ShardActor {

@@ -186,7 +186,7 @@ impl Answers {
         shards.sort_by_key(|shard| shard.id);
         let own_id = self.own_id();
         let info = NodeInfo {
-            grpc: self.members.get(self.own).map(|member| member.endpoint.clone()).unwrap_or_default(),
+            grpc: self.members.get(self.own).map(|member| member.endpoint).unwrap_or_default(),
             up: true,
             leads: u32::try_from(shards.iter().filter(|shard| shard.leader == own_id).count()).unwrap_or(u32::MAX),
             replicas: u32::try_from(shards.len()).unwrap_or(u32::MAX),
@@ -242,11 +242,7 @@ pub struct TenantHere {
 fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, machine: &ShardMachine) -> ShardInfo {
     ShardInfo {
         id: shard,
-        leader: status
-            .leader
-            .and_then(|leader| members.get(leader))
-            .map(|member| member.id.clone())
-            .unwrap_or_default(),
+        leader: status.leader.and_then(|leader| members.get(leader)).map(|member| member.id).unwrap_or_default(),
         replicas: status.voters.iter().map(|&number| id_of(number)).collect(),
         term: status.term,
         committed: status.committed,
@@ -263,7 +259,11 @@ fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, mach
 }
 
 fn from_directory(directory: &Directory, about: &About) -> Answer {
-    let About::Documents(_) = about else { return nothing() };
+    match about {
+        About::Documents(_) => {}
+        About::Audit(wanted) => return Answer::Audit(directory.audit_list(wanted)),
+        _ => return nothing(),
+    }
     let identity = directory.identity();
     Answer::Documents(DirectoryDocuments {
         version: directory.version(),
@@ -308,7 +308,7 @@ fn from_tenant(shard: &acd::Shard, about: About, now_ms: u64) -> Answer {
             Answer::Gateways(GatewayList { gateways })
         }
         About::Totals(_) => Answer::Totals(translate::totals(shard)),
-        About::Call(_) | About::Explain(_) | About::Documents(_) => nothing(),
+        About::Call(_) | About::Explain(_) | About::Documents(_) | About::Audit(_) => nothing(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Effects`]. It never looks inside a call.
 
 mod desk;
+mod replicas;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -395,11 +396,18 @@ impl<M: Replica> Core<M> {
     }
 
     fn role_changed(&mut self, role: &RoleChange) {
-        if role.is_leader || !self.led.remove(&role.shard) {
+        if !role.is_leader {
+            self.lose(role.shard);
+        }
+    }
+
+    /// Somebody else leads the shard, or nobody; those who wait for it are told.
+    fn lose(&mut self, shard: u32) {
+        if !self.led.remove(&shard) {
             return;
         }
-        let next = not_leader(&self.host, &self.members, role.shard);
-        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == role.shard) {
+        let next = not_leader(&self.host, &self.members, shard);
+        for desk in self.desks.values_mut().filter(|desk| desk.leads() && desk.home() == shard) {
             desk.lose_lead(&next, &mut self.effects);
         }
     }
@@ -407,8 +415,10 @@ impl<M: Replica> Core<M> {
     fn applied(&mut self, applied: Applied<Output>) {
         let Applied { shard, index, output, .. } = applied;
         match output {
-            Output::Directory { id, result } => {
-                self.effects.directory_changed = true;
+            Output::Directory { id, result, audit } => {
+                // Who changed what is nothing that anybody follows.
+                self.effects.directory_changed |= audit.is_none();
+                self.effects.records.extend(audit.map(|record| (shard, index, vec![record])));
                 self.effects.decided.push((id, result));
             }
             Output::Tenant(mut output) => {
@@ -458,10 +468,9 @@ fn living<M: Replica>(host: &Host<M>, shard: u32, tenant: u32) -> Option<&acd::S
 
 fn not_leader<M: Replica>(host: &Host<M>, members: &Members, shard: u32) -> NotLeader {
     let leader = host.status(shard).and_then(|status| status.leader);
-    leader.and_then(|number| members.get(number)).map_or_else(NotLeader::default, |member| NotLeader {
-        leader: member.id.clone(),
-        endpoint: member.endpoint.clone(),
-    })
+    leader
+        .and_then(|number| members.get(number))
+        .map_or_else(NotLeader::default, |member| NotLeader { leader: member.id, endpoint: member.endpoint })
 }
 
 fn outcome_of(id: Option<proto::v1::CommandId>, shard: u32, result: outcome::Result) -> Outcome {

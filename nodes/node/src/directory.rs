@@ -139,6 +139,12 @@ impl Directory {
         self.version + self.changes
     }
 
+    /// When the last entry was proposed, Unix milliseconds.
+    #[must_use]
+    pub const fn now_ms(&self) -> u64 {
+        self.at_ms
+    }
+
     /// The rules in force; 0 in a cluster that was founded by a release without them.
     #[must_use]
     pub const fn rules(&self) -> u32 {

@@ -1,6 +1,12 @@
-//! Who the nodes of the cluster are and where their gRPC is. Fixed at start in this release.
+//! Who the nodes of the cluster are and where their gRPC is: from the command line at first, then from the directory. All
+//! clones share it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use proto::v1::{NodeRow, NodeWish};
 
 /// One node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,11 +15,13 @@ pub struct Member {
     pub id: String,
     /// gRPC, host:port.
     pub endpoint: String,
+    /// Of the disk that the directory knows; 0 = none yet.
+    pub seal: u64,
 }
 
 /// All nodes by number.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Members(BTreeMap<u64, Member>);
+#[derive(Debug, Clone, Default)]
+pub struct Members(Arc<RwLock<BTreeMap<u64, Member>>>);
 
 /// A node id or peer list that makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -44,12 +52,12 @@ impl Members {
             if !endpoint.contains(':') {
                 return Err(MembersError::Peer(peer.clone()));
             }
-            let member = Member { id: id.to_owned(), endpoint: endpoint.to_owned() };
+            let member = Member { id: id.to_owned(), endpoint: endpoint.to_owned(), seal: 0 };
             if members.insert(known_number(id)?, member).is_some() {
                 return Err(MembersError::Twice(id.to_owned()));
             }
         }
-        Ok(Self(members))
+        Ok(Self(Arc::new(RwLock::new(members))))
     }
 
     /// The number of a node that must be in the list.
@@ -58,30 +66,48 @@ impl Members {
     /// It is not.
     pub fn number(&self, id: &str) -> Result<u64, MembersError> {
         let number = known_number(id)?;
-        if self.0.contains_key(&number) { Ok(number) } else { Err(MembersError::Missing(id.to_owned())) }
+        if self.get(number).is_some() { Ok(number) } else { Err(MembersError::Missing(id.to_owned())) }
+    }
+
+    /// What the directory says of nodes: it knows better than the command line. Nodes it does not know stay.
+    pub fn learn<'a>(&self, rows: impl IntoIterator<Item = &'a NodeRow>) {
+        let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            if row.wish() == NodeWish::Removed {
+                members.remove(&row.number);
+            } else if !row.endpoint.is_empty() {
+                let member = Member { id: row.id.clone(), endpoint: row.endpoint.clone(), seal: row.seal };
+                members.insert(row.number, member);
+            }
+        }
     }
 
     /// A node by number.
     #[must_use]
-    pub fn get(&self, number: u64) -> Option<&Member> {
-        self.0.get(&number)
+    pub fn get(&self, number: u64) -> Option<Member> {
+        self.read(|members| members.get(&number).cloned())
     }
 
     /// All, by number.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Member)> {
-        self.0.iter().map(|(&number, member)| (number, member))
+    #[must_use]
+    pub fn all(&self) -> Vec<(u64, Member)> {
+        self.read(|members| members.iter().map(|(number, member)| (*number, member.clone())).collect())
     }
 
     /// All numbers.
     #[must_use]
     pub fn numbers(&self) -> Vec<u64> {
-        self.0.keys().copied().collect()
+        self.read(|members| members.keys().copied().collect())
     }
 
     /// All gRPC endpoints.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.0.values().map(|member| member.endpoint.clone()).collect()
+        self.read(|members| members.values().map(|member| member.endpoint.clone()).collect())
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<u64, Member>) -> T) -> T {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -111,8 +137,30 @@ mod tests {
         let members = Members::parse(&["n1=a:1".into(), "n2=b:2".into()]).expect("two peers");
         assert_eq!(members.number("n2"), Ok(2));
         assert_eq!(members.number("n3"), Err(MembersError::Missing("n3".into())));
-        assert_eq!(Members::parse(&["x=a:1".into()]), Err(MembersError::Id("x".into())));
-        assert_eq!(Members::parse(&["n1".into()]), Err(MembersError::Peer("n1".into())));
-        assert_eq!(Members::parse(&["n1=a:1".into(), "n1=b:2".into()]), Err(MembersError::Twice("n1".into())));
+        let wrong = |peers: &[&str]| Members::parse(&peers.iter().map(ToString::to_string).collect::<Vec<_>>()).err();
+        assert_eq!(wrong(&["x=a:1"]), Some(MembersError::Id("x".into())));
+        assert_eq!(wrong(&["n01=a:1"]), Some(MembersError::Id("n01".into())));
+        assert_eq!(wrong(&["n1"]), Some(MembersError::Peer("n1".into())));
+        assert_eq!(wrong(&["n1=a:1", "n1=b:2"]), Some(MembersError::Twice("n1".into())));
+    }
+
+    #[test]
+    fn the_directory_knows_better_than_the_command_line() {
+        let members = Members::parse(&["n1=a:1".into(), "n2=b:2".into(), "n3=c:3".into()]).expect("three peers");
+        let row = |number: u64, endpoint: &str, wish: NodeWish| NodeRow {
+            number,
+            id: id_of(number),
+            endpoint: endpoint.into(),
+            wish: wish.into(),
+            ..NodeRow::default()
+        };
+        let rows = [
+            row(2, "elsewhere:2", NodeWish::Unspecified),
+            row(3, "c:3", NodeWish::Removed),
+            row(4, "", NodeWish::Added),
+            row(5, "e:5", NodeWish::Drained),
+        ];
+        members.learn(&rows);
+        assert_eq!(members.endpoints(), ["a:1", "elsewhere:2", "e:5"]);
     }
 }

@@ -55,7 +55,7 @@ impl AdminService {
     #[must_use]
     pub fn new(shards: Shards, records: Records, owners: Owners, members: Members, own: u64) -> Self {
         let elsewhere = Elsewhere::new(shards.channels().clone(), &members, own);
-        let streams = Streams::new(records, owners.shards(), elsewhere);
+        let streams = Streams::new(records, owners.clone(), elsewhere);
         Self { shards, streams, owners, members, own }
     }
 
@@ -92,7 +92,7 @@ impl AdminService {
     }
 
     async fn describe_all(&self) -> Vec<(u64, Option<NodeDescription>)> {
-        let described = self.members.iter().map(|(number, member)| {
+        let described = self.members.all().into_iter().map(|(number, member)| {
             let mut query = QueryClient::new(self.shards.channels().to(&member.endpoint));
             async move { (number, within(DESCRIBE_MAX, query.describe(DescribeRequest {})).await.ok()) }
         });
@@ -161,9 +161,10 @@ impl AdminService {
             .leader;
         Ok(self
             .members
-            .iter()
+            .all()
+            .into_iter()
             .find(|(number, member)| member.id == leader && *number != self.own)
-            .map(|(_, member)| member.endpoint.clone()))
+            .map(|(_, member)| member.endpoint))
     }
 
     pub(super) async fn change(&self, shard: u32, kind: command::Kind) -> Result<(), Status> {
@@ -218,7 +219,7 @@ impl admin_server::Admin for AdminService {
         let nodes = self.describe_all().await.into_iter().map(|(number, description)| {
             description.and_then(|description| description.info).unwrap_or_else(|| NodeInfo {
                 id: crate::members::id_of(number),
-                grpc: self.members.get(number).map(|member| member.endpoint.clone()).unwrap_or_default(),
+                grpc: self.members.get(number).map(|member| member.endpoint).unwrap_or_default(),
                 ..NodeInfo::default()
             })
         });

@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tonic::{Request, Status, metadata::MetadataValue};
 
 use crate::{
-    members::Members,
+    members::{Member, Members},
     shards::{Channels, FROM_NODE},
 };
 
@@ -19,14 +19,14 @@ const BATCH_WAIT: Duration = Duration::from_secs(3);
 #[derive(Clone, Default)]
 pub(super) struct Elsewhere {
     channels: Channels,
-    endpoints: Vec<String>,
+    members: Members,
+    own: u64,
 }
 
 impl Elsewhere {
     /// All members but `own`.
     pub(super) fn new(channels: Channels, members: &Members, own: u64) -> Self {
-        let others = members.iter().filter(|(number, _)| *number != own);
-        Self { channels, endpoints: others.map(|(_, member)| member.endpoint.clone()).collect() }
+        Self { channels, members: members.clone(), own }
     }
 
     /// Hands on what follows the request's cursor at a node that misses nothing there. The cursor behind it; None when
@@ -36,10 +36,10 @@ impl Elsewhere {
         request: &StreamRecordsRequest,
         batches: &mpsc::Sender<Result<RecordBatch, Status>>,
     ) -> Option<String> {
-        for endpoint in &self.endpoints {
+        for (_, Member { endpoint, .. }) in self.members.all().into_iter().filter(|(number, _)| *number != self.own) {
             let mut request = Request::new(StreamRecordsRequest { follow: false, ..request.clone() });
             request.metadata_mut().insert(FROM_NODE, MetadataValue::from_static("1"));
-            let mut admin = AdminClient::new(self.channels.to(endpoint)).max_decoding_message_size(usize::MAX);
+            let mut admin = AdminClient::new(self.channels.to(&endpoint)).max_decoding_message_size(usize::MAX);
             let Ok(Ok(reply)) = timeout(BATCH_WAIT, admin.stream_records(request)).await else { continue };
             let (mut theirs, mut cursor) = (reply.into_inner(), None);
             while let Ok(Ok(Some(batch))) = timeout(BATCH_WAIT, theirs.message()).await {

@@ -11,11 +11,13 @@ use tonic::{Request, Response, Status};
 
 use super::elsewhere::Elsewhere;
 use crate::{
+    owners::Owners,
     records::{
         Records,
         cursor::Cursor,
         reader::{Kinds, Reader},
     },
+    roles::is_of_a_node,
     shards::FROM_NODE,
 };
 
@@ -31,20 +33,19 @@ pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>>
 #[derive(Clone)]
 pub(super) struct Streams {
     records: Records,
-    shards: Vec<u32>,
+    owners: Owners,
     elsewhere: Elsewhere,
     places: Arc<Semaphore>,
 }
 
 impl Streams {
-    /// Of the tenants' shards among `shards`; what is not here is read `elsewhere`.
-    pub(super) fn new(records: Records, shards: &[u32], elsewhere: Elsewhere) -> Self {
-        let shards = shards.iter().copied().filter(|&shard| shard != 0).collect();
-        Self { records, shards, elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    /// Of all shards that `owners` have; what is not here is read `elsewhere`.
+    pub(super) fn new(records: Records, owners: Owners, elsewhere: Elsewhere) -> Self {
+        Self { records, owners, elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
     pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
-        let of_a_node = request.metadata().contains_key(FROM_NODE);
+        let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
         let cursor = self.cursor(&request.cursor)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
@@ -53,7 +54,7 @@ impl Streams {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already")))?;
-        let reader = Reader::new(self.records.clone(), self.shards.clone(), cursor, kinds, request.batch_max);
+        let reader = Reader::new(self.records.clone(), self.shards(), cursor, kinds, request.batch_max);
         let (batches, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let elsewhere = (!of_a_node).then(|| self.elsewhere.clone());
         let feed = Feed { reader, written: self.records.written(), request, elsewhere, batches };
@@ -61,12 +62,17 @@ impl Streams {
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
+    fn shards(&self) -> Vec<u32> {
+        self.owners.shards()
+    }
+
     fn cursor(&self, text: &str) -> Result<Cursor, Status> {
         if text.is_empty() {
             return Ok(Cursor::default());
         }
         let cursor: Cursor = text.parse().map_err(|error| Status::invalid_argument(format!("cursor: {error}")))?;
-        if let Some(shard) = cursor.shards().find(|shard| !self.shards.contains(shard)) {
+        let here = self.shards();
+        if let Some(shard) = cursor.shards().find(|shard| !here.contains(shard)) {
             return Err(Status::invalid_argument(format!("cursor: there is no shard {shard} here")));
         }
         Ok(cursor)
@@ -158,6 +164,7 @@ mod tests {
     use tokio_stream::StreamExt as _;
 
     use super::*;
+    use crate::homes::Homes;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -188,7 +195,8 @@ mod tests {
     async fn a_consumer_that_waits_is_woken_and_one_that_is_slow_misses_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(records.clone(), &[0, 1], Elsewhere::default());
+        let streams =
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
         let (mut quick, mut slow) = (follow(&streams).expect("open"), follow(&streams).expect("open"));
         for index in 1..=50 {
             put(&records, index);
@@ -207,7 +215,8 @@ mod tests {
     async fn one_consumer_too_many_is_refused_until_another_goes() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
-        let streams = Streams::new(records.clone(), &[0, 1], Elsewhere::default());
+        let streams =
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
         let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| follow(&streams).expect("open")).collect();
         let refused = follow(&streams).err().expect("refused");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
