@@ -53,6 +53,7 @@ fn end_with_any_thread() {
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
         if node::is_disk_panic(panic) {
+            eprintln!("cordboard: the disk failed; this node stops, the cluster goes on without it");
             std::process::exit(node::DISK_FAILED);
         }
         std::process::abort();
