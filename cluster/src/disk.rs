@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use raft::eraftpb::{ConfState, Entry, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
+use crate::guard::stored;
 use crate::identity::{Disk, Identity};
 use crate::outbox::Outbox;
 use crate::snapshots::{Snapshots, sync_folder};
@@ -68,6 +69,10 @@ impl DiskStore {
     /// # Errors
     /// When it belongs to another node, is open in another process, or cannot be read.
     pub fn open(folder: &Path, identity: &Identity, config: DiskConfig) -> Result<Self, StoreError> {
+        stored(|| Self::begin(folder, identity, config))
+    }
+
+    fn begin(folder: &Path, identity: &Identity, config: DiskConfig) -> Result<Self, StoreError> {
         fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
         let vault = Vault::open(&folder.join("state"))?;
         let disk = identity.claim(&vault, folder)?;

@@ -13,6 +13,7 @@ use proto::v1::{PeerBatch, PeerClosed, SnapshotPiece, SnapshotTaken};
 use tonic::{Request, Response, Status, Streaming};
 
 pub use client::{PeerClient, PeerConfig, PeerCounters, PeerEvent};
+use connect::{certified, in_own_name};
 
 use crate::{PeerMessage, SNAPSHOT_BYTES_MAX};
 
@@ -94,10 +95,11 @@ where
     F: Fn(u64, Vec<PeerMessage>) + Send + Sync + 'static,
 {
     async fn exchange(&self, request: Request<Streaming<PeerBatch>>) -> Result<Response<PeerClosed>, Status> {
+        let certified = certified(&request)?;
         let mut batches = request.into_inner();
         self.counters.streams.fetch_add(1, Relaxed);
         while let Some(batch) = batches.message().await? {
-            if let Err(refusal) = self.check(&batch) {
+            if let Err(refusal) = in_own_name(certified, batch.from).and_then(|()| self.check(&batch)) {
                 self.counters.refused.fetch_add(1, Relaxed);
                 return Err(refusal);
             }

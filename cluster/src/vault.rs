@@ -6,11 +6,17 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use crate::guard::stored;
 use crate::store::StoreError;
 
 /// Memory for sled's page cache; what lives here is written often and read at start.
 const CACHE_BYTES: u64 = 8 << 20;
+
+/// How long another one who has the database open may take to let go of it.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// One database in one folder.
 #[derive(Clone)]
@@ -41,17 +47,32 @@ impl Change {
 }
 
 impl Vault {
+    /// Opens or begins a database. While one begins, a mark stands beside it: sled refuses for ever what a power cut
+    /// leaves of its beginning, in which nothing was promised yet.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let io = |source| StoreError::Io { path: path.to_owned(), source };
+        let (mark, parent) = (path.with_extension("begun"), path.parent().unwrap_or(path));
+        if mark.exists() && path.exists() {
+            fs::remove_dir_all(path).map_err(io)?;
+        }
+        let begins = !path.exists();
+        if begins {
+            File::create(&mark).and_then(|file| file.sync_all()).map_err(io)?;
+            sync_file(parent)?;
+        }
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
             .mode(sled::Mode::HighThroughput);
-        let db = config.open().map_err(|error| failed(path, &error))?;
-        if let Some(parent) = path.parent() {
+        let vault = Self { db: open(&config, path)?, path: Arc::new(path.to_owned()) };
+        if begins {
+            vault.sync()?;
             sync_file(parent)?;
+            fs::remove_file(&mark).map_err(io)?;
         }
-        Ok(Self { db, path: Arc::new(path.to_owned()) })
+        sync_file(parent)?;
+        Ok(vault)
     }
 
     pub(crate) fn drawer(&self, name: &str) -> Result<Drawer, StoreError> {
@@ -61,7 +82,7 @@ impl Vault {
 
     /// Returns when everything put before is on the disk.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(|error| failed(&self.path, &error))?;
+        stored(|| self.db.flush().map_err(|error| failed(&self.path, &error)))?;
         sync_tree(&self.path)
     }
 }
@@ -104,6 +125,39 @@ impl Drawer {
         let path = Arc::clone(&self.path);
         self.tree.iter().keys().map(move |key| key.map(|key| key.to_vec()).map_err(|error| failed(&path, &error)))
     }
+}
+
+/// A database that was just closed, here or in a process that ends, keeps its lock for a moment.
+fn open(config: &sled::Config, path: &Path) -> Result<sled::Db, StoreError> {
+    let began = Instant::now();
+    loop {
+        remove_unfinished(path)?;
+        match stored(|| Ok(config.open()))? {
+            Err(error) if is_locked(&error) && began.elapsed() < LOCK_WAIT_MAX => thread::sleep(LOCK_WAIT_MAX / 100),
+            outcome => return outcome.map_err(|error| failed(path, &error)),
+        }
+    }
+}
+
+/// Removes what sled was writing when the power went in the middle of an opening: it would believe that this is its last
+/// word and find it damaged, for ever. The one before is whole. Not while somebody else has the database open.
+fn remove_unfinished(path: &Path) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io { path: path.to_owned(), source };
+    let Ok(lock) = File::open(path.join("db")) else { return Ok(()) };
+    if lock.try_lock().is_err() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(io)? {
+        let unfinished = entry.map_err(io)?.path();
+        if unfinished.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(&unfinished).map_err(io)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 fn failed(path: &Path, error: &sled::Error) -> StoreError {

@@ -2,13 +2,13 @@
 //! tries a failed flush again.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crate::guard::stored;
 use crate::store::{Persisted, Recovered, Store, StoreError, WriteBatch};
 
 /// Batches waiting; a host that is further ahead of its disk than this waits.
@@ -49,10 +49,12 @@ pub struct WriterCounters {
 #[error("the log writer has stopped")]
 pub struct WriterStopped;
 
+type Work = Box<dyn FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send>;
+
 enum Job {
     Write(usize, WriteBatch),
     /// Something rare, in its turn.
-    Do(Box<dyn FnOnce(&mut dyn Store) -> Result<(), StoreError> + Send>),
+    Do(Work),
     Stop,
 }
 
@@ -178,7 +180,7 @@ fn run<S: Store>(
     while let Some(job) = next.take().or_else(|| queue.recv().ok()) {
         match job {
             Job::Write(host, batch) => next = flush(&mut store, host, batch, queue, persisted, counters)?,
-            Job::Do(work) => guarded(|| work(&mut store))?,
+            Job::Do(work) => stored(|| work(&mut store))?,
             Job::Stop => break,
         }
     }
@@ -212,7 +214,7 @@ fn flush<S: Store>(
         }
     }
     let began = Instant::now();
-    guarded(|| store.write(&batch))?;
+    stored(|| store.write(&batch))?;
     let flush_us = began.elapsed().as_micros() as u64;
     counters.flushes.fetch_add(1, Relaxed);
     counters.batches.fetch_add(batches, Relaxed);
@@ -223,15 +225,6 @@ fn flush<S: Store>(
         persisted(host, Persisted { batch });
     }
     Ok(next)
-}
-
-/// raft-engine answers a failed fsync with a panic; here it becomes the same clear end as every other failure.
-fn guarded(work: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
-        Err(StoreError::Panicked(text.to_owned()))
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Seeded stories of a bad day: `CLUSTER_SEEDS=2000 cargo nextest run -p cluster`, `CLUSTER_SEED=42` for one of them.
 
+mod linear;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,7 @@ fn whatever_breaks_nothing_acknowledged_is_lost() {
         None => 0..number("CLUSTER_SEEDS").unwrap_or(SEEDS),
     };
     let mut sums = [0u64; 12];
+    let mut more = [0u64; 10];
     for seed in seeds {
         let world = bad_day(seed, Sabotage::None);
         let did = [
@@ -34,6 +36,20 @@ fn whatever_breaks_nothing_acknowledged_is_lost() {
             1,
         ];
         sums.iter_mut().zip(did).for_each(|(sum, did)| *sum += did);
+        let asleep = world.asleep;
+        let did = [
+            world.pauses,
+            world.changes,
+            asleep.sleeps,
+            asleep.crashes,
+            asleep.proposals,
+            asleep.reads,
+            asleep.silences,
+            world.clients.answered,
+            world.clients.unknown,
+            world.clients.undecided,
+        ];
+        more.iter_mut().zip(did).for_each(|(sum, did)| *sum += did);
     }
     let [crashes, wipes, elections, snapshots, acknowledged, reads, between @ .., seeds] = sums;
     eprintln!(
@@ -45,7 +61,27 @@ fn whatever_breaks_nothing_acknowledged_is_lost() {
         "between slices of a snapshot: {applied} entries applied, {crashed} crashes, {elected} elections, {restored} \
          snapshots received; {offered} made for followers"
     );
+    let [
+        pauses,
+        changes,
+        sleeps,
+        asleep_crashes,
+        asleep_proposals,
+        asleep_reads,
+        silences,
+        answered,
+        unknown,
+        undecided,
+    ] = more;
+    eprintln!(
+        "{pauses} pauses, {changes} changes of members; {sleeps} replicas fell asleep, and while they slept: \
+         {asleep_crashes} crashes, {asleep_proposals} commands, {asleep_reads} reads, {silences} silences"
+    );
+    eprintln!("{answered} calls of clients answered, {unknown} unknown; {undecided} histories not decided");
     if seeds >= 100 {
+        assert!(pauses > seeds && changes > seeds && sleeps > seeds && asleep_crashes > seeds / 10);
+        assert!(asleep_proposals > seeds / 10 && asleep_reads > seeds / 20 && silences > seeds / 10);
+        assert!(answered > 50 * seeds && unknown > seeds && undecided * 50 < seeds);
         assert!(
             crashes > seeds && wipes > seeds / 10 && snapshots > seeds && acknowledged > 50 * seeds && reads > seeds
         );
@@ -77,6 +113,34 @@ fn a_snapshot_that_holds_what_came_after_it_is_caught() {
     let caught = (0..SEEDS).find(|seed| {
         let day = catch_unwind(AssertUnwindSafe(|| bad_day(*seed, Sabotage::SaveTooMuch).trace()));
         day.is_err()
+    });
+    eprintln!("caught by seed {caught:?}");
+    assert!(caught.is_some());
+}
+
+#[test]
+fn a_stale_read_of_a_woken_leader_is_caught() {
+    caught_by_the_checker(Sabotage::ReadWithoutAsking);
+}
+
+#[test]
+fn a_read_of_a_follower_is_caught() {
+    caught_by_the_checker(Sabotage::ReadAnywhere);
+}
+
+#[test]
+fn a_write_that_is_answered_before_it_is_committed_is_caught() {
+    caught_by_the_checker(Sabotage::AnswerBeforeCommit);
+}
+
+/// What clients are told wrongly, all else being right.
+fn caught_by_the_checker(sabotage: Sabotage) {
+    let caught = (0..SEEDS).find(|seed| {
+        let day = catch_unwind(AssertUnwindSafe(|| bad_day(*seed, sabotage).trace()));
+        let Err(panic) = day else { return false };
+        let text = panic.downcast_ref::<String>().expect("a panic with words");
+        assert!(text.contains("is not linearizable"), "{text}");
+        true
     });
     eprintln!("caught by seed {caught:?}");
     assert!(caught.is_some());
@@ -147,24 +211,51 @@ fn damaged_messages_are_counted_and_break_nothing() {
 /// Some virtual seconds in which everything goes wrong, then a good one.
 fn bad_day(seed: u64, sabotage: Sabotage) -> World {
     let size = if seed.is_multiple_of(3) { 5 } else { 3 };
-    let mut world = World::new(seed, size, sabotage);
+    let spares = if seed % 4 >= 2 { 2 } else { 0 };
+    let mut world = World::with_spares(seed, size, spares, sabotage);
+    if seed % 2 == 1 {
+        world.let_sleep();
+    }
+    if seed.is_multiple_of(5) {
+        world.run_unevenly();
+    }
     world.run(600);
     world.loss_percent = [0, 2, 10][(seed / 3 % 3) as usize];
+    let mut quiet_ms = 0;
     for _ in 0..8_000 {
         world.step();
-        if world.chance(15) {
+        quiet_ms -= i64::from(quiet_ms > 0);
+        if world.may_sleep && quiet_ms == 0 && world.chance(1) && world.chance(10) {
+            // Long enough to fall asleep, most of the time.
+            quiet_ms = 300 + world.pick_of(2_000) as i64;
+            if world.chance(50) {
+                world.heal();
+            }
+        }
+        if quiet_ms == 0 && world.chance(12) {
             let at = world.leader().unwrap_or(0);
             let at = if world.chance(10) { world.pick() } else { at };
             (0..1 + u64::from(world.chance(20)) * 5).for_each(|_| world.propose(at));
             if world.chance(30) {
                 world.read(at);
             }
+            let at = if world.chance(30) { world.pick() } else { at };
+            world.ask(at);
         }
-        if !world.chance(1) {
+        if quiet_ms > 0 && world.chance(1) && world.chance(20) {
+            let at = world.leader().unwrap_or(0);
+            world.read(at);
+        }
+        // While all sleep, less happens, or nobody would ever fall asleep.
+        if !world.chance(1) || (quiet_ms > 0 && !world.chance(30)) {
+            continue;
+        }
+        if world.changes_members && world.chance(40) {
+            world.change_members();
             continue;
         }
         let (one, other) = (world.pick(), world.pick());
-        match world.pick_of(13) {
+        match world.pick_of(14) {
             0..=1 if world.is_up(one) => world.crash(one),
             0..=4 => (0..world.size())
                 .filter(|at| !world.is_up(*at))
@@ -181,6 +272,10 @@ fn bad_day(seed: u64, sabotage: Sabotage) -> World {
                 .collect::<Vec<_>>()
                 .into_iter()
                 .for_each(|at| world.crash(at)),
+            12 if world.is_up(one) => {
+                let ms = 50 + world.pick_of(1_500);
+                world.pause(one, ms);
+            }
             _ if world.may_wipe() => {
                 world.wipe(one);
                 world.start(one);

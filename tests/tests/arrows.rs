@@ -10,20 +10,21 @@ use anyhow::{Context as _, ensure};
 use toml::{Table, Value};
 
 /// Who may use whom of ours; for tests of a package too, unless said below.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("proto", &[]),
     ("acd", &[]),
     ("documents", &["acd", "proto"]),
     ("people", &["acd"]),
     ("sip", &[]),
     ("media", &[]),
-    ("cluster", &["proto"]),
-    ("node", &["acd", "cluster", "documents", "proto"]),
-    ("gateway", &["sip", "media", "proto"]),
-    ("cordctl", &["documents", "people", "proto"]),
-    ("cordboard", &["node", "gateway", "sip", "media", "proto"]),
+    ("trust", &[]),
+    ("cluster", &["proto", "trust"]),
+    ("node", &["acd", "cluster", "documents", "proto", "trust"]),
+    ("gateway", &["sip", "media", "proto", "trust"]),
+    ("cordctl", &["documents", "people", "proto", "trust"]),
+    ("cordboard", &["node", "gateway", "sip", "media", "proto", "trust"]),
     ("sim", &["node", "cluster", "acd", "proto", "sip"]),
-    ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway"]),
+    ("tests", &["proto", "acd", "cluster", "sip", "media", "node", "gateway", "trust"]),
 ];
 
 /// Dependencies that one package keeps behind its own types.

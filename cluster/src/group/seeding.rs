@@ -27,6 +27,10 @@ impl<M: Machine> Group<M> {
     pub(super) fn may_vote_unseeded(&self, request: &Message) -> bool {
         let raft = &self.raw.raft;
         let voters = raft.prs().conf().voters().ids().len();
+        if voters == 0 {
+            // Not of the first hour, or a disk that was one and is lost: it waits to be told.
+            return false;
+        }
         if voters.is_multiple_of(2) {
             // Half with the first entry and half without must not wait for each other for ever.
             return request.commit <= BOOTSTRAP_INDEX;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use trust::Trust;
 
 use super::BATCH_BYTES_MAX;
 use super::connect::{connect, endpoint};
@@ -45,6 +46,7 @@ pub struct PeerConfig {
 /// Sends to all other nodes. Dropping it ends its tasks.
 pub struct PeerClient {
     config: PeerConfig,
+    trust: Trust,
     runtime: Handle,
     told: Told,
     lanes: RwLock<BTreeMap<u64, Lane>>,
@@ -97,7 +99,7 @@ pub struct PeerCounters {
 }
 
 impl PeerClient {
-    /// Starts a task per other node on `runtime`. `told` must not block.
+    /// Starts a task per other node on `runtime`, in the open. `told` must not block.
     ///
     /// # Errors
     /// When an endpoint is not a URI.
@@ -105,8 +107,25 @@ impl PeerClient {
     where
         F: Fn(PeerEvent) + Send + Sync + 'static,
     {
+        Self::start_with(config, Trust::off(), runtime, told)
+    }
+
+    /// The same with these certificates: each node must prove to be itself.
+    ///
+    /// # Errors
+    /// When an endpoint is not a URI.
+    pub fn start_with<F>(
+        config: &PeerConfig,
+        trust: Trust,
+        runtime: &Handle,
+        told: F,
+    ) -> Result<Self, tonic::transport::Error>
+    where
+        F: Fn(PeerEvent) + Send + Sync + 'static,
+    {
         let client = Self {
             config: PeerConfig { peers: BTreeMap::new(), ..config.clone() },
+            trust,
             runtime: runtime.clone(),
             told: Arc::new(told),
             lanes: RwLock::default(),
@@ -140,6 +159,7 @@ impl PeerClient {
             seal: self.config.seal,
             to,
             endpoint,
+            trust: self.trust.clone(),
             bursts,
             carried: None,
             told: Arc::clone(&self.told),
@@ -180,6 +200,7 @@ struct Link {
     seal: u64,
     to: u64,
     endpoint: Endpoint,
+    trust: Trust,
     bursts: Receiver<Vec<PeerMessage>>,
     /// Messages that did not fit into the last batch.
     carried: Option<std::vec::IntoIter<PeerMessage>>,
@@ -191,7 +212,7 @@ impl Link {
     async fn run(mut self) {
         let mut backoff = BACKOFF_FIRST;
         loop {
-            match connect(&self.endpoint).await {
+            match connect(&self.endpoint, &self.trust, self.to).await {
                 Ok(channel) => {
                     self.counters.connects.fetch_add(1, Relaxed);
                     backoff = BACKOFF_FIRST;

@@ -1,18 +1,25 @@
 //! A cluster in one thread under one seed: hosts, memory disks, a bad network, crashes. Virtual milliseconds.
 //! What must always hold is checked at every step; a violation is a panic that names the seed.
 
+mod clients;
+mod faults;
 pub(crate) mod ledger;
 pub(crate) mod oracle;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
-use cluster::{Drained, Host, HostConfig, MemoryStore, PeerMessage, Store};
-use ledger::Ledger;
+use clients::Clients;
+use cluster::{Drained, Host, HostConfig, MemoryStore, PeerMessage, Role, Store};
+use ledger::{Ledger, REGISTERS, command};
 use oracle::Oracle;
+
+use crate::linear::register::{RegisterAnswer, RegisterCall};
 
 const SHARD: u32 = 1;
 const TICK_MS: u64 = 20;
+/// Clients that ask at the same time.
+const CLIENTS: usize = 5;
 
 /// A bug put in on purpose, to see that it is caught.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +29,12 @@ pub(crate) enum Sabotage {
     AcknowledgeBeforeDurable,
     /// Saves what is applied between the slices of a snapshot.
     SaveTooMuch,
+    /// Answers reads of whoever believes that it leads, without asking the others.
+    ReadWithoutAsking,
+    /// Answers reads from any replica.
+    ReadAnywhere,
+    /// Tells a client that its write is done when it has only been proposed.
+    AnswerBeforeCommit,
 }
 
 /// What came between two slices of a snapshot, counted, so that it is known to come.
@@ -36,8 +49,22 @@ pub(crate) struct BetweenSlices {
     pub(crate) offered: u64,
 }
 
+/// What came while a replica slept.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Asleep {
+    pub(crate) sleeps: u64,
+    pub(crate) crashes: u64,
+    pub(crate) proposals: u64,
+    pub(crate) reads: u64,
+    pub(crate) silences: u64,
+}
+
 struct Node {
     number: u64,
+    /// It was told the first members.
+    is_founder: bool,
+    tick_ms: u64,
+    paused_until: u64,
     host: Option<Host<Ledger>>,
     store: MemoryStore,
     /// Raised by each crash: what was under way before it never arrives.
@@ -49,8 +76,26 @@ struct Node {
 }
 
 enum Event {
-    Deliver { from: usize, to: usize, message: PeerMessage },
-    Synced { node: usize, life: u64 },
+    Deliver {
+        from: usize,
+        to: usize,
+        message: PeerMessage,
+    },
+    /// A client asks.
+    Ask {
+        at: usize,
+    },
+    /// The transport tells the sender what became of a snapshot.
+    Snapshot {
+        from: usize,
+        life: u64,
+        to: usize,
+        ok: bool,
+    },
+    Synced {
+        node: usize,
+        life: u64,
+    },
 }
 
 pub(crate) struct World {
@@ -66,6 +111,9 @@ pub(crate) struct World {
     /// A third of the messages are damaged.
     pub(crate) garble: bool,
     sabotage: Sabotage,
+    founders: usize,
+    pub(crate) may_sleep: bool,
+    pub(crate) changes_members: bool,
     aloud: bool,
     pub(crate) oracle: Oracle,
     next_id: u64,
@@ -75,14 +123,27 @@ pub(crate) struct World {
     pub(crate) elections: u64,
     pub(crate) snapshots: u64,
     pub(crate) between: BetweenSlices,
+    pub(crate) asleep: Asleep,
+    pub(crate) pauses: u64,
+    pub(crate) changes: u64,
+    pub(crate) clients: Clients,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, size: usize, sabotage: Sabotage) -> Self {
+        Self::with_spares(seed, size, 0, sabotage)
+    }
+
+    /// So many nodes found the group; the spares wait to be asked into it.
+    pub(crate) fn with_spares(seed: u64, founders: usize, spares: usize, sabotage: Sabotage) -> Self {
+        let size = founders + spares;
         let mut dice = fastrand::Rng::with_seed(seed);
         let nodes = (0..size)
             .map(|at| Node {
                 number: at as u64 + 1,
+                is_founder: at < founders,
+                tick_ms: TICK_MS,
+                paused_until: 0,
                 host: None,
                 store: MemoryStore::default(),
                 life: 0,
@@ -102,6 +163,9 @@ impl World {
             loss_percent: 0,
             garble: false,
             sabotage,
+            founders,
+            may_sleep: false,
+            changes_members: spares > 0,
             aloud: std::env::var_os("CLUSTER_STORY").is_some(),
             oracle: Oracle::new(seed),
             next_id: 0,
@@ -111,6 +175,10 @@ impl World {
             elections: 0,
             snapshots: 0,
             between: BetweenSlices::default(),
+            asleep: Asleep::default(),
+            pauses: 0,
+            changes: 0,
+            clients: Clients::default(),
         };
         (0..size).for_each(|at| world.start(at));
         world
@@ -137,7 +205,7 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, at: usize) {
-        let voters: Vec<u64> = (1..=self.nodes.len() as u64).collect();
+        let voters: Vec<u64> = (1..=self.founders as u64).collect();
         self.say(|| format!("n{} starts", at + 1));
         let node = &mut self.nodes[at];
         let config = HostConfig {
@@ -146,83 +214,104 @@ impl World {
             entries_kept: 6,
             append_bytes_max: 512,
             appends_in_flight_max: 8,
+            sleep_after_ticks: 8,
+            look_ticks: 24,
             ..HostConfig::new(node.number)
         };
         let mut host = Host::new(config);
         let seed = self.seed;
         let recovered = node.store.recover(SHARD).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let ledger = Ledger { saves_too_much: self.sabotage == Sabotage::SaveTooMuch, ..Ledger::default() };
-        host.add(SHARD, ledger, recovered.or_bootstrap(&voters)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let recovered = if node.is_founder { recovered.or_bootstrap(&voters) } else { recovered };
+        host.set_sleep(self.may_sleep);
+        host.add(SHARD, ledger, recovered).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         node.host = Some(host);
         node.touched = true;
     }
 
-    pub(crate) fn crash(&mut self, at: usize) {
-        self.say(|| format!("n{} crashes", at + 1));
-        let survivors = self.dice.usize(0..=self.nodes[at].store.staged());
-        let torn = self.dice.bool();
-        let seed = self.seed;
-        self.between.crashes += u64::from(self.is_saving(at));
-        let node = &mut self.nodes[at];
-        node.host = None;
-        node.life += 1;
-        node.writing.clear();
-        node.store.crash(survivors, torn).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        self.oracle.forget_reads(at);
-        self.crashes += 1;
+    /// From now on, and after restarts.
+    pub(crate) fn let_sleep(&mut self) {
+        self.may_sleep = true;
+        self.nodes.iter_mut().filter_map(|node| node.host.as_mut()).for_each(|host| host.set_sleep(true));
     }
 
-    /// A new disk. What the old one had sent is gone too: no network delays for as long as a disk is replaced.
-    pub(crate) fn wipe(&mut self, at: usize) {
-        self.say(|| format!("n{} is wiped", at + 1));
-        self.crash(at);
-        self.nodes[at].store.wipe();
-        self.events.retain(|_, event| !matches!(event, Event::Deliver { from, .. } if *from == at));
-        self.wipes += 1;
-    }
-
-    /// A lost disk is a failure that lasts until the replica is seeded again: one at a time.
-    pub(crate) fn may_wipe(&self) -> bool {
-        self.nodes
-            .iter()
-            .all(|node| node.host.as_ref().and_then(|host| host.status(SHARD)).is_some_and(|status| status.seeded))
-    }
-
-    pub(crate) fn cut(&mut self, from: usize, to: usize, both: bool) {
-        self.say(|| format!("n{} to n{} is cut, both ways {both}", from + 1, to + 1));
-        self.cut[from][to] = true;
-        self.cut[to][from] |= both;
-    }
-
-    pub(crate) fn heal(&mut self) {
-        self.say(|| "all wires are whole".into());
-        self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
+    /// Each node's time runs at a pace of its own.
+    pub(crate) fn run_unevenly(&mut self) {
+        for at in 0..self.size() {
+            self.nodes[at].tick_ms = self.dice.u64(17..24);
+        }
     }
 
     pub(crate) fn propose(&mut self, at: usize) {
-        let Some(host) = self.nodes[at].host.as_mut() else { return };
+        let padding = self.dice.usize(0..64);
         self.next_id += 1;
-        let mut data = self.next_id.to_be_bytes().to_vec();
-        data.resize(8 + self.dice.usize(0..64), 7);
-        if host.propose(SHARD, data).is_ok() {
+        let id = self.next_id;
+        self.propose_command(at, id, command(id, None, padding));
+    }
+
+    fn propose_command(&mut self, at: usize, id: u64, data: Vec<u8>) -> bool {
+        let slept = self.is_asleep(at);
+        let Some(host) = self.nodes[at].host.as_mut() else { return false };
+        let taken = host.propose(SHARD, data).is_ok();
+        if taken {
             self.nodes[at].touched = true;
-            self.oracle.proposed(at, self.next_id);
+            self.oracle.proposed(at, id);
+            self.asleep.proposals += u64::from(slept);
         }
+        taken
     }
 
     pub(crate) fn read(&mut self, at: usize) {
-        let Some(host) = self.nodes[at].host.as_mut() else { return };
         self.next_id += 1;
-        if host.read(SHARD, self.next_id).is_ok() {
-            self.nodes[at].touched = true;
-            self.oracle.asked(at, self.next_id);
-        }
+        self.ask_read(at, self.next_id);
     }
 
-    pub(crate) fn hand_over(&mut self, at: usize) {
-        if let Some(host) = self.nodes[at].host.as_mut() {
-            host.transfer_leadership(SHARD, None);
+    fn ask_read(&mut self, at: usize, token: u64) -> bool {
+        let slept = self.is_asleep(at);
+        let Some(host) = self.nodes[at].host.as_mut() else { return false };
+        let taken = host.read(SHARD, token).is_ok();
+        if taken {
             self.nodes[at].touched = true;
+            self.oracle.asked(at, token);
+            self.asleep.reads += u64::from(slept);
+        }
+        taken
+    }
+
+    /// A client asks something of a register of a node that it takes for the leader.
+    pub(crate) fn ask(&mut self, at: usize) {
+        self.clients.give_up(self.now, None);
+        let up = self.nodes[at].host.as_ref().is_some() && self.nodes[at].paused_until <= self.now;
+        if !up || self.clients.open() >= CLIENTS {
+            return;
+        }
+        self.next_id += 1;
+        let (id, register) = (self.next_id, self.dice.usize(0..REGISTERS));
+        let host = self.nodes[at].host.as_ref().expect("it is up");
+        let value = host.machine(SHARD).map_or(0, |machine| machine.registers[register]);
+        let role = host.status(SHARD).map(|status| status.role);
+        let call = match self.dice.u8(0..4) {
+            0..=1 => RegisterCall::Read,
+            2 => RegisterCall::Write(id),
+            _ => RegisterCall::Swap(value, id),
+        };
+        if call == RegisterCall::Read {
+            let at_once = match self.sabotage {
+                Sabotage::ReadWithoutAsking => role == Some(Role::Leader),
+                Sabotage::ReadAnywhere => true,
+                _ => false,
+            };
+            if at_once {
+                self.clients.asked(at, self.now, id, register, call);
+                self.clients.answer(at, id, |_| RegisterAnswer::Value(value));
+            } else if self.ask_read(at, id) {
+                self.clients.asked(at, self.now, id, register, call);
+            }
+        } else if self.propose_command(at, id, command(id, Some((register, call)), 0)) {
+            self.clients.asked(at, self.now, id, register, call);
+            if self.sabotage == Sabotage::AnswerBeforeCommit && matches!(call, RegisterCall::Write(_)) {
+                self.clients.answer(at, id, |_| RegisterAnswer::Written);
+            }
         }
     }
 
@@ -238,7 +327,8 @@ impl World {
         self.now += 1;
         for at in 0..self.nodes.len() {
             let node = &mut self.nodes[at];
-            if (self.now + node.tick_phase).is_multiple_of(TICK_MS)
+            if node.paused_until <= self.now
+                && (self.now + node.tick_phase).is_multiple_of(node.tick_ms)
                 && let Some(host) = &mut node.host
             {
                 host.tick();
@@ -250,27 +340,51 @@ impl World {
                 break;
             }
             match first.remove() {
-                Event::Deliver { from, to, message } => self.deliver(from, to, &message),
+                Event::Deliver { from, to, message } => self.deliver(from, to, message),
+                Event::Ask { at } => self.ask(at),
+                Event::Snapshot { from, life, to, ok } => self.snapshot_done(from, life, to, ok),
                 Event::Synced { node, life } => self.synced(node, life),
             }
         }
         for at in 0..self.nodes.len() {
-            if std::mem::take(&mut self.nodes[at].touched) {
+            if self.nodes[at].paused_until <= self.now && std::mem::take(&mut self.nodes[at].touched) {
                 self.drain(at);
             }
         }
     }
 
-    fn deliver(&mut self, from: usize, to: usize, message: &PeerMessage) {
+    fn deliver(&mut self, from: usize, to: usize, message: PeerMessage) {
         if to >= self.size() || self.cut[from][to] {
+            return;
+        }
+        if self.nodes[to].host.is_some() && self.nodes[to].paused_until > self.now {
+            // In the order in which it came.
+            let delay = self.nodes[to].paused_until - self.now;
+            self.schedule(delay, Event::Deliver { from, to, message });
             return;
         }
         if let Some(host) = &mut self.nodes[to].host {
             self.trace.write_u64(self.now);
             self.trace.write_usize(to);
             self.trace.write(&message.raft);
-            host.step_from(from as u64 + 1, message);
+            let slept = host.status(SHARD).is_some_and(|status| status.asleep);
+            host.step_from(from as u64 + 1, &message);
             self.nodes[to].touched = true;
+            self.asleep.sleeps += u64::from(!slept && self.is_asleep(to));
+            if !message.snapshot.is_empty() {
+                let life = self.nodes[from].life;
+                self.schedule(1, Event::Snapshot { from, life, to, ok: true });
+            }
+        }
+    }
+
+    fn snapshot_done(&mut self, from: usize, life: u64, to: usize, ok: bool) {
+        let node = &mut self.nodes[from];
+        if node.life == life
+            && let Some(host) = &mut node.host
+        {
+            host.snapshot_done(SHARD, to as u64 + 1, ok);
+            node.touched = true;
         }
     }
 
@@ -278,6 +392,11 @@ impl World {
         let seed = self.seed;
         let node = &mut self.nodes[at];
         if node.life != life {
+            return;
+        }
+        if node.paused_until > self.now {
+            let delay = node.paused_until - self.now;
+            self.schedule(delay, Event::Synced { node: at, life });
             return;
         }
         node.store.sync().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
@@ -303,7 +422,12 @@ impl World {
                 _ => {}
             }
         }
-        PeerMessage { shard: message.shard, raft: raft.into(), ..PeerMessage::default() }
+        PeerMessage { raft: raft.into(), ..message.clone() }
+    }
+
+    pub(crate) fn is_asleep(&self, at: usize) -> bool {
+        let status = self.nodes[at].host.as_ref().and_then(|host| host.status(SHARD));
+        status.is_some_and(|status| status.asleep)
     }
 
     fn is_saving(&self, at: usize) -> bool {
@@ -357,26 +481,42 @@ impl World {
             self.say(|| format!("n{} {entry:?}", at + 1));
             self.trace.write_u64(entry.output.hash);
             self.oracle.applied(at, &entry);
+            self.clients.applied(at, &entry.output);
         }
         self.snapshots += restored.len() as u64;
         let machine = self.nodes[at].host.as_ref().and_then(|host| host.machine(SHARD)).expect("a machine");
         self.oracle.state(machine);
         for read in failed_reads {
             self.oracle.read_failed(at, read.token);
+            self.clients.refused(at, read.token);
         }
         for read in reads {
             self.oracle.answered(at, read.token, machine);
+            self.clients.readable(at, read.token, machine);
         }
     }
 
     fn send(&mut self, from: usize, to: usize, message: &PeerMessage) {
         let copies = if self.loss_percent > 0 { 1 + u64::from(self.chance(5)) } else { 1 };
         for _ in 0..copies {
-            if self.chance(self.loss_percent) {
+            let large = !message.snapshot.is_empty();
+            if self.chance(self.loss_percent + if large { self.loss_percent } else { 0 }) {
+                // The transport tells, unless it does not know itself.
+                if large && self.chance(70) {
+                    let (life, delay) = (self.nodes[from].life, self.dice.u64(1..400));
+                    self.schedule(delay, Event::Snapshot { from, life, to, ok: false });
+                }
                 continue;
             }
             let late = self.loss_percent > 0 && self.chance(5);
-            let delay = if late { self.dice.u64(10..400) } else { self.dice.u64(1..6) };
+            let delay = if large {
+                // On a way of its own: everything else overtakes it.
+                self.dice.u64(3..150)
+            } else if late {
+                self.dice.u64(10..400)
+            } else {
+                self.dice.u64(1..6)
+            };
             // Not the long ones: the ledger itself does not survive the damaged state of another.
             let message = if self.garble && message.raft.len() < 150 && self.chance(30) {
                 self.garble(message)
@@ -392,11 +532,17 @@ impl World {
         self.events.insert((self.now + delay, self.sequence), event);
     }
 
+    /// Before a host goes.
+    fn count_silences(&mut self, at: usize) {
+        self.asleep.silences += self.nodes[at].host.as_ref().map_or(0, |host| host.counters().wakes_by_silence);
+    }
+
     /// Everybody up, every wire whole: a leader is found and all have the same state within some seconds.
     pub(crate) fn settle(&mut self) {
         self.heal();
         self.loss_percent = 0;
         for at in 0..self.size() {
+            self.nodes[at].paused_until = 0;
             if !self.is_up(at) {
                 self.start(at);
             }
@@ -410,7 +556,12 @@ impl World {
                     self.read(leader);
                 }
                 if self.oracle.last_acknowledged() > goal && self.oracle.reads_since(goal) && self.agree() {
-                    self.oracle.finish(self.nodes.iter().filter_map(|node| node.host.as_ref()?.machine(SHARD)));
+                    let (members, _) = self.members().expect("a leader");
+                    let machines = members.iter().filter_map(|at| self.nodes[*at].host.as_ref()?.machine(SHARD));
+                    self.oracle.finish(machines);
+                    (0..self.size()).for_each(|at| self.count_silences(at));
+                    let seed = self.seed;
+                    self.clients.check().unwrap_or_else(|what| panic!("seed {seed}: {what}"));
                     return;
                 }
             }
@@ -419,14 +570,16 @@ impl World {
         panic!("seed {}: no agreement after 20 s: {status:#?}", self.seed);
     }
 
+    /// All members have the same state, and no change of them is under way.
     fn agree(&self) -> bool {
-        let mut states = self.nodes.iter().map(|node| {
-            let host = node.host.as_ref().expect("all are up");
+        let Some((members, is_joint)) = self.members() else { return false };
+        let mut states = members.into_iter().map(|at| {
+            let host = self.nodes[at].host.as_ref().expect("all are up");
             let status = host.status(SHARD).expect("a replica");
             (status.applied, host.machine(SHARD).map(|machine| machine.hash), status.seeded)
         });
         let first = states.next();
-        first.is_some_and(|first| first.2 && states.all(|state| state == first))
+        !is_joint && first.is_some_and(|first| first.2 && states.all(|state| state == first))
     }
 
     pub(crate) fn run(&mut self, ms: u64) {

@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use trust::Trust;
+
 use crate::admission::AdmissionLimits;
 
 /// Settings of one gateway process.
@@ -25,6 +27,8 @@ pub struct GatewayConfig {
     pub advertised: Option<(String, u16)>,
     /// gRPC endpoints (`host:port`) of any nodes; the directory view names the others.
     pub nodes: Vec<String>,
+    /// Who this gateway is to the nodes and whom it believes; off by default, when nobody proves anything.
+    pub trust: Trust,
     /// Ports of the media sockets.
     pub rtp_ports: RangeInclusive<u16>,
     /// Address of the media sockets, also named in SDP: one that far ends can reach, never `0.0.0.0`.
@@ -60,6 +64,7 @@ impl GatewayConfig {
             srtp: true,
             advertised: None,
             nodes,
+            trust: Trust::off(),
             rtp_ports: 20_000..=29_999,
             rtp_ip: sip.ip(),
             prompts: None,

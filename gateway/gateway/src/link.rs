@@ -18,6 +18,7 @@ use tokio::{
     time::timeout,
 };
 use tonic::transport::Channel;
+use trust::Trust;
 
 use crate::{
     clock::Clock,
@@ -142,6 +143,7 @@ pub(crate) struct LinkConfig {
     pub(crate) shard: u32,
     pub(crate) identity: Identity,
     pub(crate) endpoints: Vec<String>,
+    pub(crate) trust: Trust,
     pub(crate) pending_max: usize,
     pub(crate) doors: Doors,
     pub(crate) metrics: Arc<Metrics>,

@@ -23,6 +23,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
+use trust::Role;
 
 use crate::{
     board::BoardConfig,
@@ -127,6 +128,7 @@ impl Gateway {
             "rtp_ip is {}: far ends are told to send there, so it must be an address that they can reach",
             config.rtp_ip
         );
+        check_certificate(&config)?;
         raise_open_files();
         let clock = Clock::start();
         let metrics = Arc::new(Metrics::new());
@@ -262,12 +264,14 @@ impl Gateway {
         if let Some(tls) = tls {
             tasks.spawn(tls.watch(config.limits.certificate_poll_ms, Arc::clone(&metrics)));
         }
-        tasks.spawn(follow(config.id, config.nodes, Arc::clone(&shared.directory), move |view| linker.changed(view)));
+        tasks.spawn(config.trust.clone().watch());
+        let own = (config.id, config.trust.clone());
+        tasks.spawn(follow(own, config.nodes, Arc::clone(&shared.directory), move |view| linker.changed(view)));
         tasks.spawn(deal_media_events(media_events, doors.clone()));
         if let Some(listener) = http_listener {
             tasks.spawn(http::serve_http(listener, Arc::clone(&shared)));
         }
-        let served = http::serve_grpc(grpc_listener, Arc::clone(&shared));
+        let served = http::serve_grpc(grpc_listener, config.trust, Arc::clone(&shared));
         tasks.spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!(%error, "gRPC health ended");
@@ -405,6 +409,7 @@ impl Linker {
             shard,
             identity: self.identity.clone(),
             endpoints,
+            trust: self.config.trust.clone(),
             pending_max: self.config.limits.commands_pending_max,
             doors: self.doors.clone(),
             metrics: Arc::clone(&self.shared.metrics),
@@ -413,6 +418,21 @@ impl Linker {
         // On a lane's own thread: with one lane, no command and no order crosses a thread.
         Link::start(config, &self.handles[shard as usize % self.handles.len()])
     }
+}
+
+/// A certificate of somebody else would only be found out by the nodes, one refusal at a time.
+fn check_certificate(config: &GatewayConfig) -> anyhow::Result<()> {
+    let Some(own) = config.trust.own() else {
+        tracing::warn!(
+            "no certificates are given (--cluster-ca, --cluster-certificate, --cluster-key): the nodes are spoken to in \
+             the open, and whoever answers is believed"
+        );
+        return Ok(());
+    };
+    let (id, cluster) = (&config.id, &own.cluster);
+    let ours = own.role == Role::Gateway && own.name == *id;
+    anyhow::ensure!(ours, "the certificate is of {own}, this gateway is cordboard://{cluster}/gateway/{id}");
+    Ok(())
 }
 
 fn start_lane(config: LaneConfig, letterbox: Letterbox, runtime: Runtime) -> std::io::Result<JoinHandle<()>> {

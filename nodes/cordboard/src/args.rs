@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use gateway::{GatewayConfig, TlsConfig, WsConfig};
 use node::NodeConfig;
+use trust::{Files, Role as Who, Trust};
 
 /// Cordboard, a contact-centre cluster: pull any plug, nobody loses their place, nobody loses their call.
 #[derive(Debug, Parser)]
@@ -24,6 +25,9 @@ pub(crate) enum Role {
     Gateway(Box<GatewayArgs>),
     /// All of it on this machine, as real child processes.
     Dev(DevArgs),
+    /// Makes certificates with a small authority of its own: for development, tests, and clusters without one.
+    #[command(subcommand)]
+    Certs(CertsCommand),
     /// Callers and agents who play in the demo centre; `cordboard dev --demo` starts it.
     #[command(hide = true)]
     Demo(DemoArgs),
@@ -56,6 +60,31 @@ pub(crate) struct NodeArgs {
     /// Threads that own shards.
     #[arg(long, default_value_t = 1)]
     pub(crate) cores: usize,
+    #[command(flatten)]
+    /// Who it is to the others.
+    pub(crate) trust: TrustArgs,
+}
+
+/// Certificates between the parts of a cluster: all three or none.
+#[derive(Debug, Default, Clone, ClapArgs)]
+pub(crate) struct TrustArgs {
+    /// Whose certificates are believed within the cluster (PEM); without it everything is in the open.
+    #[arg(long, env = "CORDBOARD_CLUSTER_CA", requires = "cluster_certificate", requires = "cluster_key")]
+    pub(crate) cluster_ca: Option<PathBuf>,
+    /// Our own, which names this node or gateway (PEM; cordboard://CLUSTER/node/n1). All are read again when they change.
+    #[arg(long, env = "CORDBOARD_CLUSTER_CERTIFICATE", requires = "cluster_ca")]
+    pub(crate) cluster_certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, env = "CORDBOARD_CLUSTER_KEY", requires = "cluster_ca")]
+    pub(crate) cluster_key: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// Reads the files, if there are some.
+    pub(crate) fn load(self) -> anyhow::Result<Trust> {
+        let files = self.cluster_ca.zip(self.cluster_certificate.zip(self.cluster_key));
+        Ok(Trust::of(files.map(|(ca, (certificate, key))| Files { ca, certificate, key }))?)
+    }
 }
 
 /// Arguments of the role `gateway`.
@@ -124,6 +153,9 @@ pub(crate) struct GatewayArgs {
     /// After SIGTERM: how long to wait until other gateways have taken the calls over, before those that are left are hung up.
     #[arg(long, default_value_t = 10_000)]
     pub(crate) drain_ms: u64,
+    #[command(flatten)]
+    /// Who it is to the nodes.
+    pub(crate) trust: TrustArgs,
 }
 
 /// Arguments of the role `dev`.
@@ -160,6 +192,9 @@ pub(crate) struct DevArgs {
     /// OTLP endpoint for traces of all processes.
     #[arg(long, env = "CORDBOARD_OTLP")]
     pub(crate) otlp: Option<String>,
+    /// Without certificates: whoever reaches a node may do everything.
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 /// Arguments of the role `demo`.
@@ -174,6 +209,54 @@ pub(crate) struct DemoArgs {
     /// UDP port of the phones.
     #[arg(long)]
     pub(crate) agents_port: u16,
+    #[command(flatten)]
+    /// Who it is to the nodes.
+    pub(crate) trust: TrustArgs,
+}
+
+/// What can be made.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertsCommand {
+    /// Begin an authority: ca.pem, which everybody gets, and ca.key, which stays where it is.
+    Ca {
+        /// The cluster that all its certificates are for; nodes are started with the same --cluster.
+        #[arg(long, default_value = "cordboard")]
+        cluster: String,
+        /// Where it lives.
+        #[arg(long, default_value = "tls")]
+        dir: PathBuf,
+    },
+    /// A key and a certificate for a node: ID.pem and ID.key.
+    Node(CertArgs),
+    /// A key and a certificate for a gateway: ID.pem and ID.key.
+    Gateway(CertArgs),
+    /// A key and a certificate for a person: user-NAME.pem and user-NAME.key.
+    User {
+        #[command(flatten)]
+        /// For whom.
+        certificate: CertArgs,
+        /// What the person may do.
+        #[arg(long, value_parser = role)]
+        role: Who,
+    },
+}
+
+/// What is said of a certificate.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CertArgs {
+    /// n1, g1, or a person's name.
+    pub(crate) name: String,
+    /// Where the authority lives, and the certificate will.
+    #[arg(long, default_value = "tls")]
+    pub(crate) dir: PathBuf,
+    /// For how many days it is believed. Make it again in time: it is taken over without a restart.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub(crate) days: u32,
+}
+
+fn role(word: &str) -> Result<Who, String> {
+    let words = Who::OF_USERS.map(Who::word).join(", ");
+    Who::of_user(word).ok_or_else(|| format!("one of {words}"))
 }
 
 /// What can be asked of a running `cordboard dev`.
@@ -189,9 +272,12 @@ pub(crate) enum DevCommand {
     },
 }
 
-impl From<NodeArgs> for NodeConfig {
-    fn from(args: NodeArgs) -> Self {
-        Self {
+impl TryFrom<NodeArgs> for NodeConfig {
+    type Error = anyhow::Error;
+
+    fn try_from(args: NodeArgs) -> anyhow::Result<Self> {
+        Ok(Self {
+            trust: args.trust.load()?,
             id: args.id,
             dir: args.dir,
             peers: args.peers,
@@ -200,12 +286,14 @@ impl From<NodeArgs> for NodeConfig {
             otlp: args.otlp,
             cores: args.cores,
             ..Self::default()
-        }
+        })
     }
 }
 
-impl From<GatewayArgs> for GatewayConfig {
-    fn from(args: GatewayArgs) -> Self {
+impl TryFrom<GatewayArgs> for GatewayConfig {
+    type Error = anyhow::Error;
+
+    fn try_from(args: GatewayArgs) -> anyhow::Result<Self> {
         let files = args.tls_listen.zip(args.tls_certificate.zip(args.tls_key));
         let tls = files.map(|(listen, (certificate, key))| TlsConfig {
             listen,
@@ -214,7 +302,8 @@ impl From<GatewayArgs> for GatewayConfig {
             client_ca: args.tls_client_ca,
             roots: args.tls_roots,
         });
-        Self {
+        Ok(Self {
+            trust: args.trust.load()?,
             tls,
             ws: WsConfig { listen: args.ws_listen, listen_tls: args.wss_listen, origins: args.ws_origins },
             srtp: !args.no_srtp,
@@ -226,6 +315,6 @@ impl From<GatewayArgs> for GatewayConfig {
             setup_wait_ms: args.setup_wait_ms,
             drain_ms: args.drain_ms,
             ..Self::new(&args.id, args.sip, args.nodes)
-        }
+        })
     }
 }

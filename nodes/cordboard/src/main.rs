@@ -1,6 +1,7 @@
 //! The `cordboard` binary: chooses the role and hands over. No logic of any role lives here.
 
 mod args;
+mod certs;
 mod demo;
 mod dev;
 
@@ -20,8 +21,11 @@ fn main() -> ExitCode {
     }
     end_with_any_thread();
     let outcome = match Args::parse().role {
-        Role::Node(args) => run_async(args.threads, node::run(args.into(), stop_signal())),
-        Role::Gateway(args) => run_async(args.threads, gateway::run((*args).into(), stop_signal())),
+        Role::Node(args) => run_async(args.threads, async { node::run(args.try_into()?, stop_signal()).await }),
+        Role::Gateway(args) => {
+            run_async(args.threads, async { gateway::run((*args).try_into()?, stop_signal()).await })
+        }
+        Role::Certs(command) => certs::run(&command),
         Role::Demo(args) => run_async(1, demo::run(args, stop_signal())),
         Role::Dev(args) => match args.command {
             Some(DevCommand::Restart { id, dir }) => run_async(1, dev::restart(dir, id)),
@@ -32,17 +36,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cordboard: {error:#}");
-            ExitCode::FAILURE
+            if node::is_disk_failure(&error) { ExitCode::from(node::DISK_FAILED as u8) } else { ExitCode::FAILURE }
         }
     }
 }
 
 /// A panic is a broken invariant: the process ends and the cluster goes on without it, instead of living on without the
-/// thread that owned its shards or calls. Release builds abort by themselves.
+/// thread that owned its shards or calls. Release builds abort by themselves. A panic of a store is a failed disk.
 fn end_with_any_thread() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        if node::is_disk_panic(panic) {
+            std::process::exit(node::DISK_FAILED);
+        }
         std::process::abort();
     }));
 }

@@ -37,6 +37,15 @@ pub struct Reach {
     /// Ask the nodes of the development cluster in this directory (`cordboard dev --dir DIR`).
     #[arg(long, global = true, value_name = "DIR")]
     pub dev: Option<PathBuf>,
+    /// Whose certificates of nodes are believed (PEM) [env: CORDCTL_CLUSTER_CA]; --dev finds all three by itself.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "dev")]
+    pub cluster_ca: Option<PathBuf>,
+    /// Your own certificate, which says what you may do (PEM) [env: CORDCTL_CLUSTER_CERTIFICATE].
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "dev")]
+    pub cluster_certificate: Option<PathBuf>,
+    /// Its private key (PEM) [env: CORDCTL_CLUSTER_KEY].
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "dev")]
+    pub cluster_key: Option<PathBuf>,
     /// Seconds to wait for an answer, over all endpoints together [default: 5, for apply 30].
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<f64>,

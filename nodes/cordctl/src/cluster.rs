@@ -1,6 +1,10 @@
 //! The nodes that can be asked: finds one that answers. Knows no command and prints nothing.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use proto::v1::{GetStatusRequest, admin_client::AdminClient};
 use serde::Deserialize;
@@ -9,6 +13,7 @@ use tonic::{
     Code, Request, Response, Status,
     transport::{Channel, Endpoint},
 };
+use trust::{Far, Files, Role, Trust};
 
 use crate::{args::Reach, failure::Failure, output::clean_lines};
 
@@ -17,6 +22,8 @@ const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 const ENDPOINTS_MAX: usize = 64;
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// As whom `cordboard dev` lets us in.
+const DEV: &str = "dev";
 /// A node that says nothing on an idle connection is asked whether it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
@@ -32,14 +39,14 @@ pub struct Cluster {
 impl Cluster {
     /// From `--endpoint`, `--dev` or the environment. Must be called within a tokio runtime; connects to nobody yet.
     pub fn find(reach: &Reach) -> Result<Self, Failure> {
-        let endpoints = match (&reach.endpoint, &reach.dev) {
+        let (endpoints, trust) = match (&reach.endpoint, &reach.dev) {
             (Some(_), Some(_)) => {
                 return Err(Failure::Usage("--endpoint and --dev name two clusters; give one of them".to_owned()));
             }
-            (Some(list), None) => listed(list, "--endpoint")?,
+            (Some(list), None) => (listed(list, "--endpoint")?, certificates(reach)?),
             (None, Some(dir)) => development(dir)?,
             (None, None) => match env::var("CORDCTL_ENDPOINT") {
-                Ok(list) if !list.trim().is_empty() => listed(&list, "CORDCTL_ENDPOINT")?,
+                Ok(list) if !list.trim().is_empty() => (listed(&list, "CORDCTL_ENDPOINT")?, certificates(reach)?),
                 _ => {
                     return Err(Failure::Usage(
                         "which cluster? Give --endpoint HOST:PORT of a node, or --dev DIR of `cordboard dev`, or set \
@@ -56,7 +63,8 @@ impl Cluster {
                 .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_timeout(KEEP_ALIVE);
-            let client = AdminClient::new(endpoint.connect_lazy()).max_decoding_message_size(ANSWER_BYTES_MAX);
+            let client = AdminClient::new(trust.connect_lazily(&endpoint, Far::AnyNode))
+                .max_decoding_message_size(ANSWER_BYTES_MAX);
             Ok((address, client))
         });
         Ok(Self { nodes: nodes.collect::<Result<_, Failure>>()?, timeout })
@@ -189,9 +197,33 @@ fn listed(list: &str, origin: &str) -> Result<Vec<String>, Failure> {
 struct Process {
     role: String,
     grpc: Option<String>,
+    /// The folder of the certificates.
+    #[serde(default)]
+    tls: Option<PathBuf>,
 }
 
-fn development(dir: &Path) -> Result<Vec<String>, Failure> {
+/// From the command line, else from the environment: all three or none.
+fn certificates(reach: &Reach) -> Result<Trust, Failure> {
+    let given = |flag: &Option<PathBuf>, variable: &str| {
+        flag.clone().or_else(|| env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from))
+    };
+    let files = [
+        given(&reach.cluster_ca, "CORDCTL_CLUSTER_CA"),
+        given(&reach.cluster_certificate, "CORDCTL_CLUSTER_CERTIFICATE"),
+        given(&reach.cluster_key, "CORDCTL_CLUSTER_KEY"),
+    ];
+    match files {
+        [None, None, None] => Ok(Trust::off()),
+        [Some(ca), Some(certificate), Some(key)] => trusting(Files { ca, certificate, key }),
+        _ => Err(Failure::Usage("--cluster-ca, --cluster-certificate and --cluster-key go together".to_owned())),
+    }
+}
+
+fn trusting(files: Files) -> Result<Trust, Failure> {
+    Trust::load(files).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn development(dir: &Path) -> Result<(Vec<String>, Trust), Failure> {
     let path = dir.join("dev.json");
     let name = path.display();
     let text = fs::read(&path).map_err(|error| {
@@ -200,10 +232,12 @@ fn development(dir: &Path) -> Result<Vec<String>, Failure> {
     })?;
     let processes: Vec<Process> = serde_json::from_slice(&text)
         .map_err(|error| Failure::Usage(format!("{name} is not what `cordboard dev` writes: {error}")))?;
+    let tls = processes.iter().find_map(|process| process.tls.clone());
+    let trust = tls.map_or_else(|| Ok(Trust::off()), |tls| trusting(Files::in_folder(&tls, DEV, Role::Admin)))?;
     let nodes: Vec<String> =
         processes.into_iter().filter(|process| process.role == "node").filter_map(|process| process.grpc).collect();
     if nodes.is_empty() {
         return Err(Failure::NoDevelopment(format!("{name} names no node; is `cordboard dev` still starting?")));
     }
-    listed(&nodes.join(","), &name.to_string())
+    Ok((listed(&nodes.join(","), &name.to_string())?, trust))
 }

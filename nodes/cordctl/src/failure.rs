@@ -16,6 +16,8 @@ Exit codes:
 
 Environment:
   CORDCTL_ENDPOINT  what --endpoint is when neither it nor --dev is given
+  CORDCTL_CLUSTER_CA, CORDCTL_CLUSTER_CERTIFICATE, CORDCTL_CLUSTER_KEY
+                    what --cluster-ca and the others are when not given
   NO_COLOR          when set, no colours (there are none outside a terminal anyway)";
 
 /// Why a command did not do what was asked.

@@ -175,8 +175,8 @@ impl ShardActor {
             self.shell.records.put(shard, index, records);
         }
         for (shard, index) in restored {
-            if let Some(tenants) = self.core.tenants(*shard) {
-                self.shell.records.restored(*shard, *index, tenants.now());
+            if let Some(machine) = self.core.machine(*shard) {
+                self.shell.records.restored(*shard, *index, machine.now_ms());
             }
         }
         for (shard, index, records) in after {

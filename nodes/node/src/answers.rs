@@ -259,7 +259,11 @@ fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, mach
 }
 
 fn from_directory(directory: &Directory, about: &About) -> Answer {
-    let About::Documents(_) = about else { return nothing() };
+    match about {
+        About::Documents(_) => {}
+        About::Audit(wanted) => return Answer::Audit(directory.audit_list(wanted)),
+        _ => return nothing(),
+    }
     let identity = directory.identity();
     Answer::Documents(DirectoryDocuments {
         version: directory.version(),
@@ -304,7 +308,7 @@ fn from_tenant(shard: &acd::Shard, about: About, now_ms: u64) -> Answer {
             Answer::Gateways(GatewayList { gateways })
         }
         About::Totals(_) => Answer::Totals(translate::totals(shard)),
-        About::Call(_) | About::Explain(_) | About::Documents(_) => nothing(),
+        About::Call(_) | About::Explain(_) | About::Documents(_) | About::Audit(_) => nothing(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use trust::Trust;
+
 use crate::core::Limits;
 
 /// Configuration of the role `node`.
@@ -29,6 +31,8 @@ pub struct NodeConfig {
     pub snapshot_entries: u64,
     /// Or after so many bytes of them.
     pub snapshot_bytes: u64,
+    /// Who this node is to the others and whom it believes; off by default, when everybody may do everything.
+    pub trust: Trust,
     /// Bounds of each shard's desk.
     pub limits: Limits,
 }
@@ -47,6 +51,7 @@ impl Default for NodeConfig {
             tick_ms: 20,
             snapshot_entries: 20_000,
             snapshot_bytes: 16 << 20,
+            trust: Trust::off(),
             limits: Limits::default(),
         }
     }

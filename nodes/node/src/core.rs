@@ -415,8 +415,10 @@ impl<M: Replica> Core<M> {
     fn applied(&mut self, applied: Applied<Output>) {
         let Applied { shard, index, output, .. } = applied;
         match output {
-            Output::Directory { id, result } => {
-                self.effects.directory_changed = true;
+            Output::Directory { id, result, audit } => {
+                // Who changed what is nothing that anybody follows.
+                self.effects.directory_changed |= audit.is_none();
+                self.effects.records.extend(audit.map(|record| (shard, index, vec![record])));
                 self.effects.decided.push((id, result));
             }
             Output::Tenant(mut output) => {

@@ -20,11 +20,13 @@ pub mod owners;
 mod process;
 mod pump;
 pub mod records;
+pub mod roles;
 pub mod services;
 pub mod shards;
 pub mod telemetry;
 pub mod tenancy;
 pub mod translate;
 
+pub use cluster::is_disk_panic;
 pub use config::NodeConfig;
-pub use process::run;
+pub use process::{DISK_FAILED, is_disk_failure, run};

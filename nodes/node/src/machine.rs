@@ -3,7 +3,7 @@
 
 use cluster::{Machine, RestoreError};
 use prost::Message as _;
-use proto::v1::{Accepted, Ask, Batch, DirectoryEntry, Logged, Order, Record, Rejection, RejectionCode};
+use proto::v1::{Accepted, Ask, Batch, DirectoryEntry, Logged, Order, Record, Rejection, RejectionCode, record};
 
 use crate::{
     directory::Directory,
@@ -41,6 +41,8 @@ pub enum Output {
         id: u64,
         /// What became of it.
         result: Result<(), Rejection>,
+        /// To be written down: who changed what.
+        audit: Option<Record>,
     },
     /// Of a shard of tenants.
     Tenant(TenantOutput),
@@ -88,6 +90,15 @@ impl ShardMachine {
         }
     }
 
+    /// The shard's own clock, Unix milliseconds.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        match self {
+            Self::Directory(directory) => directory.now_ms(),
+            Self::Tenants(tenants) => tenants.now(),
+        }
+    }
+
     /// The state of a tenant that lives here.
     #[must_use]
     pub fn tenant(&self, tenant: u32) -> Option<&acd::Shard> {
@@ -119,7 +130,15 @@ impl Machine for ShardMachine {
             Self::Directory(directory) => {
                 let entry = DirectoryEntry::decode(data).expect("a committed entry of shard 0 is one of ours");
                 let id = entry.id.as_ref().map_or(0, |id| id.number);
-                Output::Directory { id, result: directory.apply(entry) }
+                let audited = directory.audited();
+                let result = directory.apply(entry);
+                let written = directory.audit().last().filter(|_| directory.audited() > audited).cloned();
+                let audit = written.map(|written| Record {
+                    at_ms: written.at_ms,
+                    kind: Some(record::Kind::Audit(written)),
+                    ..Record::default()
+                });
+                Output::Directory { id, result, audit }
             }
             Self::Tenants(tenants) => {
                 let batch = Batch::decode(data).expect("a committed entry is one of ours");

@@ -26,8 +26,8 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
+use trust::{Guard, Role};
 
 use crate::{
     actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
@@ -44,6 +44,7 @@ use crate::{
     owners::Owners,
     pump::Pump,
     records::{Records, RecordsFirst},
+    roles,
     services::{admin::AdminService, query::QueryService, shard::ShardService},
     shards::Shards,
     telemetry::Telemetry,
@@ -71,6 +72,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let members = Members::parse(&config.peers)?;
     let own = members.number(&config.id)?;
     let member = members.get(own).context("the own number is in the list")?.clone();
+    check_certificate(&config)?;
     let listener = TcpListener::bind(&member.endpoint)
         .await
         .with_context(|| format!("cannot listen for gRPC on {}", member.endpoint))?;
@@ -82,7 +84,8 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
 
     let peers = members.numbers().len();
     let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
-    let ways = Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?);
+    let ways =
+        Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?).with_trust(config.trust.clone());
     let pump = Pump {
         shards: ways.clone(),
         owners: owners.clone(),
@@ -93,6 +96,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     // Dropped at the end, so that nothing of this node goes on after it.
     let mut tasks = JoinSet::new();
     tasks.spawn(pump.run());
+    tasks.spawn(config.trust.clone().watch());
     tasks.spawn(Choosers::new(ways.clone(), told.asks).run());
     if let Some(address) = config.http {
         let listener = listen_http(address).await?;
@@ -111,6 +115,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG_MAX))
+        .layer(Guard::new(roles::of))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())
@@ -125,8 +130,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
-        // Of a listener of our own, the server sets no option: without this an answer may wait 40 ms for an acknowledgement.
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
+        .serve_with_incoming_shutdown(config.trust.accept(listener), async {
             let _ = closed.await;
         });
     let mut server = tokio::spawn(server);
@@ -156,6 +160,21 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         telemetry.stop();
     });
     let _ = timeout(END_MAX, ended).await;
+    Ok(())
+}
+
+/// A certificate of somebody else would only be found out by the others, one refusal at a time.
+fn check_certificate(config: &NodeConfig) -> anyhow::Result<()> {
+    let Some(own) = config.trust.own() else {
+        tracing::warn!(
+            "no certificates are given (--cluster-ca, --cluster-certificate, --cluster-key): whoever reaches this node may \
+             do everything"
+        );
+        return Ok(());
+    };
+    let (id, cluster) = (&config.id, &config.cluster);
+    let ours = own.role == Role::Node && own.name == *id && own.cluster == *cluster;
+    anyhow::ensure!(ours, "the certificate is of {own}, this node is cordboard://{cluster}/node/{id}");
     Ok(())
 }
 
@@ -204,7 +223,7 @@ fn start_actors(
     };
     let writer = LogWriter::start(RecordsFirst::new(store, records.clone()), durable, |error| stop_at_once(&error))?;
     let event_to = Arc::clone(&addresses);
-    let peers = PeerClient::start(
+    let peers = PeerClient::start_with(
         &PeerConfig {
             cluster: config.cluster.clone(),
             node: own,
@@ -215,6 +234,7 @@ fn start_actors(
                 .collect(),
             seal: 0,
         },
+        config.trust.clone(),
         &tokio::runtime::Handle::current(),
         move |event| {
             let actors = event_to.get().map(Vec::as_slice).unwrap_or_default();
@@ -347,7 +367,16 @@ async fn hand_over(owners: &Owners) {
 /// The disk failed: what was not acknowledged must not be, so the process ends here and now.
 fn stop_at_once(error: &StoreError) {
     tracing::error!(%error, "the disk failed; this node stops, the cluster goes on without it");
-    std::process::exit(74);
+    std::process::exit(DISK_FAILED);
+}
+
+/// How a process ends when its disk has failed: input/output error.
+pub const DISK_FAILED: i32 = 74;
+
+/// Whether a node did not start because of its disk. A folder that is another node's is no failure of it.
+pub fn is_disk_failure(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>());
+    causes.any(|cause| !matches!(cause, StoreError::Foreign { .. }))
 }
 
 async fn report_health(reporter: tonic_health::server::HealthReporter, answers: Answers) {

@@ -21,6 +21,7 @@ use tonic::{
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
+use trust::{Far, Trust};
 
 use crate::{
     actor::{ForgetClient, Submit},
@@ -66,6 +67,12 @@ impl Shards {
     #[must_use]
     pub fn new(owners: Owners, answers: Answers, members: Members, own: u64, sender: u64) -> Self {
         Self { owners, answers, members, own, sender, numbers: Numbers::default(), channels: Channels::default() }
+    }
+
+    /// The same with these certificates for connections to other nodes.
+    #[must_use]
+    pub fn with_trust(self, trust: Trust) -> Self {
+        Self { channels: Channels { trust, ..Channels::default() }, ..self }
     }
 
     /// What this node can say itself.
@@ -336,25 +343,28 @@ impl Drop for Numbered {
 
 /// One lazy connection per other node.
 #[derive(Clone, Default)]
-pub struct Channels(Arc<Mutex<BTreeMap<String, Channel>>>);
+pub struct Channels {
+    trust: Trust,
+    open: Arc<Mutex<BTreeMap<String, Channel>>>,
+}
 
 impl Channels {
     /// The channel to `endpoint`, host:port; connects when first used, and again whenever it was lost.
     #[must_use]
     pub fn to(&self, endpoint: &str) -> Channel {
-        let mut channels = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        channels.entry(endpoint.to_owned()).or_insert_with(|| connect_lazily(endpoint)).clone()
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        open.entry(endpoint.to_owned()).or_insert_with(|| connect_lazily(&self.trust, endpoint)).clone()
     }
 }
 
-fn connect_lazily(endpoint: &str) -> Channel {
+fn connect_lazily(trust: &Trust, endpoint: &str) -> Channel {
     // An endpoint comes from our own member list; one that is no URI can only fail to connect.
-    Endpoint::from_shared(format!("http://{endpoint}"))
+    let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))
         .unwrap_or_else(|_| Endpoint::from_static("http://0.0.0.0:0"))
         .connect_timeout(Duration::from_millis(300))
         .http2_keep_alive_interval(Duration::from_secs(1))
-        .keep_alive_timeout(Duration::from_secs(1))
-        .connect_lazy()
+        .keep_alive_timeout(Duration::from_secs(1));
+    trust.connect_lazily(&endpoint, Far::AnyNode)
 }
 
 /// One question to one node, not persisted: for looks at the whole cluster.

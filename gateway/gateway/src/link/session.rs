@@ -115,7 +115,7 @@ struct Submitting {
 impl Line {
     async fn session(&mut self, endpoint: &str, search: &mut Search) -> Ended {
         let patience = Duration::from_millis(search.patience_ms());
-        let channel = match dial(endpoint).await {
+        let channel = match dial(&self.config.trust, endpoint).await {
             Ok(channel) => channel,
             Err(error) => return Ended::Failed(error.to_string()),
         };

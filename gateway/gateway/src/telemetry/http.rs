@@ -4,8 +4,8 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::ServingStatus;
+use trust::{Guard, Role, Roles, Trust};
 
 use crate::process::Shared;
 
@@ -42,8 +42,17 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
     }
 }
 
+/// Health is for everybody, what is served here for every person; what is not named here, for nobody.
+fn roles(path: &str) -> Option<Roles> {
+    match path {
+        "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch" => Some(Roles::of(&Role::ALL)),
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" => Some(Roles::of(&Role::OF_USERS)),
+        _ => None,
+    }
+}
+
 /// Serves gRPC health and reflection until the process ends.
-pub(crate) async fn serve_grpc(listener: TcpListener, shared: Arc<Shared>) -> anyhow::Result<()> {
+pub(crate) async fn serve_grpc(listener: TcpListener, trust: Trust, shared: Arc<Shared>) -> anyhow::Result<()> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
@@ -59,9 +68,10 @@ pub(crate) async fn serve_grpc(listener: TcpListener, shared: Arc<Shared>) -> an
         }
     };
     let server = tonic::transport::Server::builder()
+        .layer(Guard::new(roles))
         .add_service(health)
         .add_service(reflection)
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        .serve_with_incoming(trust.accept(listener));
     tokio::select! {
         ended = server => Ok(ended?),
         () = follow => Ok(()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proto::v1::{AgentChange, AgentInfo, ChangeAgentRequest, ListAgentsRequest, admin_client::AdminClient};
 use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint};
+use trust::{Far, Trust};
 
 use super::AGENTS;
 
@@ -16,11 +17,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 const SET_ASIDE: [&str; 2] = ["rona", "unreachable"];
 
 /// Looks after the agents for ever, through whichever node answers.
-pub(crate) async fn keep(nodes: &[String]) {
+pub(crate) async fn keep(trust: &Trust, nodes: &[String]) {
     // What an earlier run left behind is nobody's wish: everybody starts the day ready.
     let mut start = true;
     for node in nodes.iter().cycle() {
-        while look(node, start).await.is_ok() {
+        while look(trust, node, start).await.is_ok() {
             start = false;
             sleep(LOOK_EVERY).await;
         }
@@ -28,8 +29,8 @@ pub(crate) async fn keep(nodes: &[String]) {
     }
 }
 
-async fn look(node: &str, start: bool) -> anyhow::Result<()> {
-    let mut admin = connect(node).await?;
+async fn look(trust: &Trust, node: &str, start: bool) -> anyhow::Result<()> {
+    let mut admin = connect(trust, node).await?;
     for agent in demo_agents(&mut admin).await? {
         let wanted = match agent.state.as_str() {
             "logged-out" if start => Some(AgentChange::LogIn),
@@ -47,17 +48,17 @@ async fn look(node: &str, start: bool) -> anyhow::Result<()> {
 }
 
 /// Nobody plays the demo agents: they must not be rung.
-pub(crate) async fn log_out(node: &str) -> anyhow::Result<()> {
-    let mut admin = connect(node).await?;
+pub(crate) async fn log_out(trust: &Trust, node: &str) -> anyhow::Result<()> {
+    let mut admin = connect(trust, node).await?;
     for agent in demo_agents(&mut admin).await?.iter().filter(|agent| agent.state != "logged-out") {
         press(&mut admin, &agent.name, AgentChange::LogOut).await?;
     }
     Ok(())
 }
 
-async fn connect(node: &str) -> anyhow::Result<AdminClient<Channel>> {
+async fn connect(trust: &Trust, node: &str) -> anyhow::Result<AdminClient<Channel>> {
     let endpoint = Endpoint::from_shared(format!("http://{node}"))?.connect_timeout(ANSWER_MAX).timeout(ANSWER_MAX);
-    Ok(AdminClient::new(endpoint.connect().await?))
+    Ok(AdminClient::new(trust.connect(&endpoint, Far::AnyNode).await?))
 }
 
 async fn demo_agents(admin: &mut AdminClient<Channel>) -> anyhow::Result<Vec<AgentInfo>> {

@@ -32,6 +32,7 @@ pub(crate) fn documents(port: u16) -> SourceFile {
 
 /// Plays until the process is told to stop.
 pub(crate) async fn run(args: DemoArgs, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let trust = args.trust.load()?;
     let address = (Ipv4Addr::LOCALHOST, args.agents_port);
     let socket = UdpSocket::bind(address)
         .with_context(|| format!("the demo phones cannot listen on {}:{} (UDP)", address.0, address.1))?;
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: DemoArgs, stop: impl Future<Output = ()>) -> anyho
     let played = tokio::task::spawn_blocking(move || phones.play());
     tokio::select! {
         outcome = played => outcome?,
-        () = duty::keep(&args.nodes) => Ok(()),
+        () = duty::keep(&trust, &args.nodes) => Ok(()),
         () = stop => Ok(()),
     }
 }

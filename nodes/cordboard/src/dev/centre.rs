@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail};
 use proto::v1::{ApplyRequest, GetDocumentsRequest, SourceFile, admin_client::AdminClient, document};
+use tonic::transport::Endpoint;
+use trust::{Far, Trust};
 
 use crate::{args::DevArgs, demo};
 
@@ -31,9 +33,9 @@ pub(crate) fn load(args: &DevArgs) -> anyhow::Result<Vec<SourceFile>> {
 }
 
 /// An earlier run with `--demo` left agents behind whose phones are not there now.
-pub(crate) async fn send_demo_agents_home(nodes: &[String]) {
+pub(crate) async fn send_demo_agents_home(trust: &Trust, nodes: &[String]) {
     let Some(node) = nodes.first() else { return };
-    if let Err(error) = demo::log_out(node).await {
+    if let Err(error) = demo::log_out(trust, node).await {
         eprintln!("agents of an earlier --demo may still be logged in: {error:#}");
     }
 }
@@ -48,9 +50,11 @@ fn read(path: &Path) -> anyhow::Result<SourceFile> {
 }
 
 /// Hands the documents to the directory, and a trunk for loopback if there is none.
-pub(crate) async fn apply(endpoints: &[String], files: Vec<SourceFile>) -> anyhow::Result<()> {
+pub(crate) async fn apply(trust: &Trust, endpoints: &[String], files: Vec<SourceFile>) -> anyhow::Result<()> {
     let endpoint = endpoints.first().context("there is no node")?;
-    let mut admin = AdminClient::connect(format!("http://{endpoint}")).await?.max_decoding_message_size(usize::MAX);
+    let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))?;
+    let channel = trust.connect(&endpoint, Far::AnyNode).await?;
+    let mut admin = AdminClient::new(channel).max_decoding_message_size(usize::MAX);
     hand_over(&mut admin, files).await?;
     let request = GetDocumentsRequest { kind: "Trunk".into(), name: String::new() };
     let documents = admin.get_documents(request).await?.into_inner().documents;

@@ -15,7 +15,9 @@ use nix::{
 };
 use serde::Serialize;
 use tokio::process::{Child as Process, Command};
+use trust::Role;
 
+use super::certificates::Certificates;
 use crate::args::DevArgs;
 
 /// Ports for gRPC and HTTP are looked for here: below the kernel's range for outgoing connections, so that a
@@ -47,6 +49,8 @@ pub(crate) struct Children {
     all: Vec<Child>,
     demo: Option<Demo>,
     dir: PathBuf,
+    /// Where the certificates are, when there are some.
+    tls: Option<PathBuf>,
 }
 
 /// The child that plays callers and agents: no part of the cluster, so not in `dev.json`.
@@ -65,11 +69,13 @@ struct DevRow<'a> {
     grpc: String,
     sip: Option<String>,
     http: String,
+    /// The folder of the certificates that the cluster asks for; none with `--open`.
+    tls: Option<&'a Path>,
 }
 
 impl Children {
     /// Chooses ids, ports and command lines; starts nothing.
-    pub(crate) fn plan(dir: &Path, args: &DevArgs) -> anyhow::Result<Self> {
+    pub(crate) fn plan(dir: &Path, args: &DevArgs, certificates: &Certificates) -> anyhow::Result<Self> {
         let mut ports = FreePorts::default();
         let nodes = (1..=args.nodes)
             .map(|number| Ok((format!("n{number}"), ports.next()?, ports.next()?)))
@@ -80,6 +86,7 @@ impl Children {
         for (id, grpc, http) in nodes {
             let mut arguments = strings(&["node", "--id", &id, "--peers", &peers, "--http", &http.to_string()]);
             arguments.extend(strings(&["--dir", &dir.join(&id).display().to_string()]));
+            arguments.extend(certificates.arguments(&id, Role::Node)?);
             all.push(Child::new(id, "node", grpc, http, None, arguments, args));
         }
         for number in 0..args.gateways {
@@ -91,11 +98,15 @@ impl Children {
             let mut arguments = strings(&["gateway", "--id", &id, "--nodes", &endpoints, "--sip", &sip.to_string()]);
             arguments.extend(strings(&["--grpc", &grpc.to_string(), "--http", &http.to_string()]));
             arguments.extend(strings(&["--drain-ms", GATEWAY_DRAIN_MS]));
+            arguments.extend(certificates.arguments(&id, Role::Gateway)?);
             arguments.extend(strings(&["--rtp-first", &first.to_string(), "--rtp-last", &last.to_string()]));
             all.push(Child::new(id, "gateway", grpc, http, Some(sip), arguments, args));
         }
-        let demo = args.demo.then(|| Demo::new(&all, super::centre::demo_agents_port(args.sip_port)));
-        Ok(Self { all, demo, dir: dir.to_owned() })
+        let mut demo = args.demo.then(|| Demo::new(&all, super::centre::demo_agents_port(args.sip_port)));
+        if let Some(demo) = &mut demo {
+            demo.arguments.extend(certificates.own_arguments()?);
+        }
+        Ok(Self { all, demo, dir: dir.to_owned(), tls: certificates.folder().map(Path::to_owned) })
     }
 
     /// Starts every child.
@@ -171,7 +182,7 @@ impl Children {
 
     /// Writes `dev.json` so that a reader sees the old or the new one, whole.
     pub(crate) fn write_dev_json(&self, dir: &Path) -> anyhow::Result<()> {
-        let rows: Vec<_> = self.all.iter().map(Child::row).collect();
+        let rows: Vec<_> = self.all.iter().map(|child| child.row(self.tls.as_deref())).collect();
         let temporary = dir.join("dev.json.new");
         fs::write(&temporary, serde_json::to_vec_pretty(&rows)?)?;
         fs::rename(temporary, dir.join("dev.json")).context("cannot write dev.json")
@@ -238,7 +249,7 @@ impl Child {
         Ok(())
     }
 
-    fn row(&self) -> DevRow<'_> {
+    fn row<'a>(&'a self, tls: Option<&'a Path>) -> DevRow<'a> {
         DevRow {
             role: self.role,
             id: &self.id,
@@ -246,6 +257,7 @@ impl Child {
             grpc: self.grpc.to_string(),
             sip: self.sip.map(|sip| sip.to_string()),
             http: self.http.to_string(),
+            tls,
         }
     }
 }

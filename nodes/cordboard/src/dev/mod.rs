@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 mod centre;
+mod certificates;
 mod children;
 mod control;
 mod ready;
@@ -19,7 +20,9 @@ use anyhow::{Context as _, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::args::DevArgs;
+use certificates::Certificates;
 use children::Children;
+use trust::Trust;
 
 /// How much of a log's end is looked at for its last line.
 const LAST_WORDS_BYTES: usize = 2_048;
@@ -32,9 +35,10 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     // Read before anything starts: a wrong path should not cost a cluster.
     let centre = centre::load(&args)?;
 
-    let mut children = Children::plan(&dir, &args)?;
+    let certificates = Certificates::prepare(&dir, args.open)?;
+    let mut children = Children::plan(&dir, &args, &certificates)?;
     let outcome = tokio::select! {
-        outcome = serve(&dir, &args, centre, &mut children) => outcome,
+        outcome = serve(&dir, &args, centre, (&mut children, &certificates.own)) => outcome,
         () = crate::stop_signal() => Ok(()),
     };
     children.stop().await;
@@ -50,18 +54,18 @@ async fn serve(
     dir: &Path,
     args: &DevArgs,
     centre: Vec<proto::v1::SourceFile>,
-    children: &mut Children,
+    (children, trust): (&mut Children, &Trust),
 ) -> anyhow::Result<()> {
     let mut restarts = control::listen(dir)?;
     children.start_all()?;
     let (nodes, gateways) = (children.node_endpoints(), children.gateway_endpoints());
     let start = async {
-        ready::wait_for_leaders(&nodes).await?;
-        centre::apply(&nodes, centre).await?;
+        ready::wait_for_leaders(trust, &nodes).await?;
+        centre::apply(trust, &nodes, centre).await?;
         if !args.demo {
-            centre::send_demo_agents_home(&nodes).await;
+            centre::send_demo_agents_home(trust, &nodes).await;
         }
-        ready::wait_for_gateways(&gateways).await
+        ready::wait_for_gateways(trust, &gateways).await
     };
     tokio::select! {
         started = start => started?,

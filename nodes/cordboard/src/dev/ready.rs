@@ -5,7 +5,9 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use anyhow::bail;
 use proto::v1::{GetStatusRequest, Status, admin_client::AdminClient};
 use tokio::time::{Instant, sleep};
+use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use trust::{Far, Trust};
 
 use super::children::Children;
 use crate::args::DevArgs;
@@ -14,11 +16,11 @@ const START_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Until every shard has a leader and the cluster is founded.
-pub(crate) async fn wait_for_leaders(endpoints: &[String]) -> anyhow::Result<()> {
+pub(crate) async fn wait_for_leaders(trust: &Trust, endpoints: &[String]) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_MAX;
     while Instant::now() < deadline {
         for endpoint in endpoints {
-            if let Ok(status) = status_of(endpoint).await
+            if let Ok(status) = status_of(trust, endpoint).await
                 && !status.cluster.is_empty()
                 && status.shards_led == status.shards_total
                 && status.nodes_up == status.nodes_total
@@ -31,16 +33,17 @@ pub(crate) async fn wait_for_leaders(endpoints: &[String]) -> anyhow::Result<()>
     bail!("the nodes have not agreed on leaders within {} s; their logs say why", START_MAX.as_secs())
 }
 
-async fn status_of(endpoint: &str) -> anyhow::Result<Status> {
-    let mut admin = AdminClient::connect(format!("http://{endpoint}")).await?;
+async fn status_of(trust: &Trust, endpoint: &str) -> anyhow::Result<Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))?;
+    let mut admin = AdminClient::new(trust.connect(&endpoint, Far::AnyNode).await?);
     Ok(admin.get_status(GetStatusRequest {}).await?.into_inner())
 }
 
 /// Until every gateway says it serves.
-pub(crate) async fn wait_for_gateways(endpoints: &[String]) -> anyhow::Result<()> {
+pub(crate) async fn wait_for_gateways(trust: &Trust, endpoints: &[String]) -> anyhow::Result<()> {
     let deadline = Instant::now() + START_MAX;
     for endpoint in endpoints {
-        while !serves(endpoint).await {
+        while !serves(trust, endpoint).await {
             if Instant::now() > deadline {
                 bail!("the gateway at {endpoint} is not ready within {} s; its log says why", START_MAX.as_secs());
             }
@@ -50,9 +53,10 @@ pub(crate) async fn wait_for_gateways(endpoints: &[String]) -> anyhow::Result<()
     Ok(())
 }
 
-async fn serves(endpoint: &str) -> bool {
+async fn serves(trust: &Trust, endpoint: &str) -> bool {
     let asked = async {
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{endpoint}"))?.connect().await?;
+        let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))?;
+        let channel = trust.connect(&endpoint, Far::AnyGateway).await?;
         let request = HealthCheckRequest { service: String::new() };
         anyhow::Ok(HealthClient::new(channel).check(request).await?.into_inner().status())
     };

@@ -20,7 +20,7 @@ pub struct Kinds(Vec<&'static str>);
 
 impl Kinds {
     /// What they are called.
-    pub const ALL: [&str; 5] = ["call", "agent", "decision", "interval", "transfer"];
+    pub const ALL: [&str; 6] = ["call", "agent", "decision", "interval", "transfer", "audit"];
 
     /// By name; none is all.
     ///

@@ -17,11 +17,13 @@ use proto::v1::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
+use trust::Role;
 
 use crate::{
     actor::{ForgetClient, Look, STREAM_QUEUE_MAX, ShardActor, Submit, Unwatch, Watch},
     core::NOT_FOR_CLIENTS,
     owners::Owners,
+    roles::{in_own_name, is_of_a_node},
     shards::FROM_NODE,
 };
 
@@ -57,7 +59,7 @@ impl shard_server::Shard for ShardService {
     type FollowStream = Replies<DirectoryView>;
 
     async fn submit(&self, request: Request<Streaming<SubmitRequest>>) -> Result<Response<Self::SubmitStream>, Status> {
-        let of_a_node = request.metadata().contains_key(FROM_NODE);
+        let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let mut requests = request.into_inner();
         let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
         let (client, owners) = (self.next_key(), self.owners.clone());
@@ -90,6 +92,7 @@ impl shard_server::Shard for ShardService {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        in_own_name(&request, Role::Gateway, &request.get_ref().gateway)?;
         let request = request.into_inner();
         let (replies, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
         let Some(owner) = self.owners.of_tenant(request.shard) else {
@@ -122,7 +125,8 @@ impl shard_server::Shard for ShardService {
         Ok(Response::new(answered.await.unwrap_or_else(|_| nobody())))
     }
 
-    async fn follow(&self, _: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+    async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        in_own_name(&request, Role::Gateway, &request.get_ref().gateway)?;
         let views = WatchStream::new(self.directory.clone());
         Ok(Response::new(Box::pin(views.filter_map(async |view| view.map(|view| Ok((*view).clone()))))))
     }

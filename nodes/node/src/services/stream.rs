@@ -17,6 +17,7 @@ use crate::{
         cursor::Cursor,
         reader::{Kinds, Reader},
     },
+    roles::is_of_a_node,
     shards::FROM_NODE,
 };
 
@@ -38,13 +39,13 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Of the tenants' shards that `owners` have; what is not here is read `elsewhere`.
+    /// Of all shards that `owners` have; what is not here is read `elsewhere`.
     pub(super) fn new(records: Records, owners: Owners, elsewhere: Elsewhere) -> Self {
         Self { records, owners, elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
     pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
-        let of_a_node = request.metadata().contains_key(FROM_NODE);
+        let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
         let cursor = self.cursor(&request.cursor)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
@@ -62,7 +63,7 @@ impl Streams {
     }
 
     fn shards(&self) -> Vec<u32> {
-        self.owners.shards().into_iter().filter(|shard| *shard != 0).collect()
+        self.owners.shards()
     }
 
     fn cursor(&self, text: &str) -> Result<Cursor, Status> {
