@@ -1,6 +1,8 @@
 //! One function per kind of document: its fields, their defaults, their ranges. Looks at no other document.
 
-use proto::v1::{Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, Tenant, TimedRoute, document};
+use proto::v1::{
+    Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, Tenant, TimedRoute, document,
+};
 
 use super::{
     MAIN, Source, Sourced, agents,
@@ -62,11 +64,7 @@ pub(super) fn read(node: Node, notes: &mut Notes<'_>) -> Option<Sourced<Document
     }
     let lines = std::mem::take(&mut notes.lines);
     let source = Source { file: notes.file.into(), line, lines };
-    Some(Sourced {
-        key: named(kind, &tenant, name),
-        document: Document { kind: Some(document), tenant },
-        source,
-    })
+    Some(Sourced { key: named(kind, &tenant, name), document: Document { kind: Some(document), tenant }, source })
 }
 
 /// Whose it is. A tenant is nobody's, and trunks serve all of them.

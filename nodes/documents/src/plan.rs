@@ -60,7 +60,8 @@ pub(super) fn compare(current: &[Document], incoming: Vec<Sourced<Document>>) ->
 
 /// Tenants that are not there, names that are another tenant's, and what is not for each tenant to say.
 fn of_others(current: &[Document], whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<DocumentError> {
-    let tenants: BTreeSet<&str> = whole.keys().filter(|key| key.kind == "Tenant").map(|key| key.name.as_str()).collect();
+    let tenants: BTreeSet<&str> =
+        whole.keys().filter(|key| key.kind == "Tenant").map(|key| key.name.as_str()).collect();
     let mut owners: BTreeMap<Key, &str> = BTreeMap::new();
     for document in current {
         owners.extend(key(document).map(|key| (key, document.tenant.as_str())));
@@ -104,7 +105,8 @@ fn wrong_references(whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<Do
     let mut errors = Vec::new();
     for sourced in incoming {
         for reference in references(&sourced.document).into_iter().filter(|reference| reference.needed) {
-            let known = names.get(&(reference.kind, sourced.document.tenant.as_str())).map(Vec::as_slice).unwrap_or_default();
+            let known =
+                names.get(&(reference.kind, sourced.document.tenant.as_str())).map(Vec::as_slice).unwrap_or_default();
             if known.binary_search(&reference.name).is_err() {
                 let kind = reference.kind.to_lowercase();
                 let message = format!("no {kind} {}", Quoted(reference.name));

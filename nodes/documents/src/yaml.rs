@@ -16,7 +16,8 @@ use super::{
 
 /// Writes documents as one YAML stream.
 pub fn to_yaml(documents: &[Document]) -> String {
-    let written: Vec<Printed> = documents.iter().filter_map(|document| written(document.kind.as_ref()?, &document.tenant)).collect();
+    let written: Vec<Printed> =
+        documents.iter().filter_map(|document| written(document.kind.as_ref()?, &document.tenant)).collect();
     serde_saphyr::to_string_multiple(&written).expect("text and numbers can always be written")
 }
 

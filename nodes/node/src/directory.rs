@@ -9,12 +9,12 @@ mod tenants;
 use std::collections::BTreeMap;
 
 pub use nodes::disk_refusal;
-pub use tenants::document_tenant;
 use prost::Message as _;
 use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
     PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute, directory_entry, document,
 };
+pub use tenants::document_tenant;
 
 use crate::tenancy::MAIN;
 

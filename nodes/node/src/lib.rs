@@ -16,6 +16,7 @@ mod http;
 pub mod machine;
 pub mod members;
 pub mod metrics;
+mod moves;
 pub mod owners;
 mod process;
 mod pump;

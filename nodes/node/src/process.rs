@@ -19,7 +19,10 @@ use cluster::{
     Recovered, Store as _, StoreError,
     peers::{PeerClient, PeerConfig, PeerEvent, PeerService},
 };
-use proto::v1::{Ask, DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
+use proto::v1::{
+    Ask, DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer,
+    tenancy_server::TenancyServer,
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -41,11 +44,17 @@ use crate::{
     machine::ShardMachine,
     members::Members,
     metrics::{Metrics, gauge_value},
+    moves::Mover,
     owners::Owners,
     pump::Pump,
     records::{Records, RecordsFirst},
     roles,
-    services::{admin::AdminService, query::QueryService, shard::ShardService},
+    services::{
+        admin::AdminService,
+        query::QueryService,
+        shard::ShardService,
+        tenancy::{Tenancies, TenancyService},
+    },
     shards::Shards,
     telemetry::Telemetry,
 };
@@ -92,10 +101,14 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         directory: parts.directory.clone(),
         gained: told.gained,
         tenant_shards: config.tenant_shards,
+        delivered: std::collections::BTreeMap::new(),
     };
+    let mover = Mover { shards: ways.clone(), owners: owners.clone(), directory: parts.directory.clone() };
+    let tenancies = TenancyService::new(Tenancies::new(owners.clone(), answers.clone()));
     // Dropped at the end, so that nothing of this node goes on after it.
     let mut tasks = JoinSet::new();
     tasks.spawn(pump.run());
+    tasks.spawn(mover.run());
     tasks.spawn(config.trust.clone().watch());
     tasks.spawn(Choosers::new(ways.clone(), told.asks).run());
     if let Some(address) = config.http {
@@ -125,6 +138,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(TenancyServer::new(tenancies).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(
             AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members, own))
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -5,8 +5,10 @@ pub mod admin;
 mod drain;
 mod elsewhere;
 pub mod query;
+pub mod scope;
 pub mod shard;
 mod stats;
 mod stream;
+pub mod tenancy;
 
 pub(crate) use stats::no_stats;

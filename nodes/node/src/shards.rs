@@ -1,6 +1,8 @@
 //! A node's way to any shard, wherever its leader is: for admins, and for the directory that configures tenants.
 //! It retries with the same command id until the outcome is known or the time is up.
 
+mod tenancies;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},

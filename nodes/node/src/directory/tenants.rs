@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use proto::v1::{
-    Document, DirectorySnapshot, MoveStep, MoveTenant, Rejection, RejectionCode, RestoreDirectory, TenantRow, document,
+    DirectorySnapshot, Document, MoveStep, MoveTenant, Rejection, RejectionCode, RestoreDirectory, TenantRow, document,
 };
 
 use super::{Directory, Key, key_of, refuse};
@@ -176,7 +176,9 @@ impl Directory {
             other.number != row.number && (other.shard == to || other.moving_to == to || other.moving_from == to)
         });
         if step.own || row.own {
-            return there.next().map(|other| format!("tenant {} lives on shard {to}, and {name} wants to be alone", other.name));
+            return there
+                .next()
+                .map(|other| format!("tenant {} lives on shard {to}, and {name} wants to be alone", other.name));
         }
         let alone = there.find(|other| other.own && other.moving_from != to);
         alone.map(|other| format!("tenant {} is alone on shard {to}, as it is wanted", other.name))
@@ -190,7 +192,8 @@ impl Directory {
         if !self.documents.is_empty() {
             return Err(refuse(RejectionCode::WrongState, "the cluster has documents already"));
         }
-        let Ok(mut saved) = prost::Message::decode(restore.snapshot.as_slice()).map(|saved: DirectorySnapshot| saved) else {
+        let Ok(mut saved) = prost::Message::decode(restore.snapshot.as_slice()).map(|saved: DirectorySnapshot| saved)
+        else {
             return Err(refuse(RejectionCode::Invalid, "this is no directory of ours"));
         };
         let tenants = Tenants::restore(&mut saved);
@@ -198,7 +201,8 @@ impl Directory {
         let shards = self.identity.as_ref().map_or(&[][..], |identity| &identity.shards);
         let born = |row: &TenantRow| row.number < INSTALLED_FROM && !shards.contains(&row.number);
         if let Some(row) = tenants.rows.values().find(|row| born(row)) {
-            let detail = format!("tenant {} needs shard {}: let the cluster have as many shards first", row.name, row.number);
+            let detail =
+                format!("tenant {} needs shard {}: let the cluster have as many shards first", row.name, row.number);
             return Err(refuse(RejectionCode::WrongState, &detail));
         }
         // Those that were there must be configured anew, so no version comes twice.
