@@ -2,6 +2,8 @@
 //! asleep, then woken by the death of a node. `cargo run --release -p cluster --example idle -- [SHARDS] [HOSTS] [SECONDS]`.
 //! Prints CPU per node in per cent of one core, and at the end one line of JSON.
 
+#![allow(clippy::print_stdout, reason = "it is what this program is for")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::{SocketAddr, TcpListener};

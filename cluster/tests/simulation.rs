@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Sabotage, World};
 
 /// Seeds per run, unless the environment says otherwise.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 
 #[test]
 fn whatever_breaks_nothing_acknowledged_is_lost() {

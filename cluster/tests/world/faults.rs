@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster::Membership;
+use cluster::{GroupStatus, Membership, ProposeError};
 
 use super::{Event, SHARD, World};
 
@@ -91,6 +91,23 @@ impl World {
             host.transfer_leadership(SHARD, None);
             self.nodes[at].touched = true;
         }
+    }
+
+    pub(crate) fn hand_over_to(&mut self, at: usize, to: usize) {
+        if let Some(host) = self.nodes[at].host.as_mut() {
+            host.transfer_leadership(SHARD, Some(to as u64 + 1));
+            self.nodes[at].touched = true;
+        }
+    }
+
+    /// A change that is asked of a node.
+    pub(crate) fn change(&mut self, at: usize, steps: &[Membership]) -> Result<(), ProposeError> {
+        self.nodes[at].touched = true;
+        self.nodes[at].host.as_mut().expect("it is up").change_members(SHARD, steps)
+    }
+
+    pub(crate) fn status(&self, at: usize) -> Option<GroupStatus> {
+        self.nodes[at].host.as_ref()?.status(SHARD)
     }
 
     /// Places of the nodes that belong to the group, as the leader has it, and whether a change is under way.
