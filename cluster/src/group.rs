@@ -167,6 +167,10 @@ impl<M: Machine> Group<M> {
             // Half of a lost log is back: its vote for itself could outvote what it has forgotten.
             return false;
         }
+        if self.restoring.is_some() {
+            // Raft would look for entries that the snapshot has taken the place of, and panic; after the flush it does not.
+            return false;
+        }
         if self.raw.store().offers() {
             self.offer_ticks += 1;
             if self.offer_ticks > SNAPSHOT_TICKS_MAX {

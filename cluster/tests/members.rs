@@ -168,3 +168,26 @@ fn a_leader_that_is_voted_out_by_an_earlier_leaders_change_gives_the_lead_away()
     }
     assert!(did > 0, "it has led in no story");
 }
+
+#[test]
+fn a_leader_that_dies_while_a_snapshot_is_flushed_is_replaced() {
+    for seed in 0..20 {
+        let mut world = begin(seed);
+        let leader = world.leader().expect("a leader");
+        let follower = (leader + 1) % 3;
+        // It lags behind the log, and its disk is slower than an election.
+        world.crash(follower);
+        for _ in 0..60 {
+            world.propose(leader);
+            world.run(5);
+        }
+        world.flush_ms = Some(1_500);
+        world.start(follower);
+        let received = world.snapshots;
+        until(&mut world, "it is sent a snapshot", |world| world.snapshots > received);
+        world.crash(leader);
+        world.run(3_000);
+        world.flush_ms = None;
+        world.settle();
+    }
+}

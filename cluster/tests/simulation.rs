@@ -1,6 +1,7 @@
 //! Seeded stories of a bad day: `CLUSTER_SEEDS=2000 cargo nextest run -p cluster`, `CLUSTER_SEED=42` for one of them.
 
 mod linear;
+#[allow(dead_code, reason = "other stories use other parts of it")]
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -39,7 +39,7 @@ impl<M: Machine> Group<M> {
             {
                 return true;
             }
-            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done => return true,
+            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done || self.restoring.is_some() => return true,
             MessageType::MsgAppend | MessageType::MsgSnapshot
                 if self.seeding == Seeding::Unknown && message.term >= raft.term =>
             {

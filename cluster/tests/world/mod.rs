@@ -118,6 +118,8 @@ pub(crate) struct World {
     /// cut[from][to]
     cut: Vec<Vec<bool>>,
     pub(crate) loss_percent: u64,
+    /// All disks take so long.
+    pub(crate) flush_ms: Option<u64>,
     /// A third of the messages are damaged.
     pub(crate) garble: bool,
     sabotage: Sabotage,
@@ -174,6 +176,7 @@ impl World {
             sequence: 0,
             cut: vec![vec![false; size]; size],
             loss_percent: 0,
+            flush_ms: None,
             garble: false,
             sabotage,
             founders,
@@ -435,6 +438,7 @@ impl World {
         }
         if node.paused_until > self.now {
             let delay = node.paused_until - self.now;
+            let delay = self.flush_ms.unwrap_or(delay);
             self.schedule(delay, Event::Synced { node: at, life });
             return;
         }
@@ -594,11 +598,12 @@ impl World {
         for round in 0..20_000 {
             self.step();
             if let Some(leader) = self.leader() {
-                if self.oracle.last_acknowledged() <= goal && round % 50 == 0 {
+                let is_done = self.oracle.last_acknowledged() > goal && self.oracle.reads_since(goal);
+                if !is_done && round % 50 == 0 {
                     self.propose(leader);
                     self.read(leader);
                 }
-                if self.oracle.last_acknowledged() > goal && self.oracle.reads_since(goal) && self.agree() {
+                if is_done && self.agree() {
                     let (members, _) = self.members().expect("a leader");
                     let machines = members.iter().filter_map(|at| self.nodes[*at].host.as_ref()?.machine(SHARD));
                     self.oracle.finish(machines);
