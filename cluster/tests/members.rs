@@ -170,14 +170,14 @@ fn a_leader_that_is_voted_out_by_an_earlier_leaders_change_gives_the_lead_away()
 }
 
 #[test]
-fn a_leader_that_dies_while_a_snapshot_is_flushed_is_replaced() {
+fn a_replica_that_is_left_alone_while_it_flushes_a_snapshot_lives_on() {
     for seed in 0..20 {
         let mut world = begin(seed);
         let leader = world.leader().expect("a leader");
         let follower = (leader + 1) % 3;
         // It lags behind the log, and its disk is slower than an election.
         world.crash(follower);
-        for _ in 0..60 {
+        for _ in 0..200 {
             world.propose(leader);
             world.run(5);
         }
@@ -185,7 +185,9 @@ fn a_leader_that_dies_while_a_snapshot_is_flushed_is_replaced() {
         world.start(follower);
         let received = world.snapshots;
         until(&mut world, "it is sent a snapshot", |world| world.snapshots > received);
+        // It asks for votes alone.
         world.crash(leader);
+        world.crash((leader + 2) % 3);
         world.run(3_000);
         world.flush_ms = None;
         world.settle();

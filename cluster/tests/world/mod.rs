@@ -438,7 +438,6 @@ impl World {
         }
         if node.paused_until > self.now {
             let delay = node.paused_until - self.now;
-            let delay = self.flush_ms.unwrap_or(delay);
             self.schedule(delay, Event::Synced { node: at, life });
             return;
         }
@@ -508,6 +507,7 @@ impl World {
             // A lie about the disk is found the sooner the more there is to lose.
             let slow = self.chance(if self.sabotage == Sabotage::AcknowledgeBeforeDurable { 70 } else { 3 });
             let delay = if slow { self.dice.u64(20..120) } else { self.dice.u64(1..8) };
+            let delay = self.flush_ms.unwrap_or(delay);
             self.schedule(delay, Event::Synced { node: at, life });
         }
         for (to, message) in messages {
