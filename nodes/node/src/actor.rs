@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     clock::now_us,
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
+    directory::RULES_OF_NODES,
     homes::Homes,
     machine::ShardMachine,
     members::Members,
@@ -49,6 +50,8 @@ pub struct Shell {
     pub gained: mpsc::UnboundedSender<u32>,
     /// Questions to choosers, with their shard.
     pub asks: mpsc::Sender<(u32, proto::v1::Ask)>,
+    /// Whether idle shards may sleep: every node of the cluster knows it.
+    pub may_sleep: watch::Sender<bool>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Spans.
@@ -106,6 +109,9 @@ impl ShardActor {
         if let Some(batch) = effects.write {
             // A writer that has stopped has said why, and is about to end the process.
             let _ = self.shell.writer.submit(self.shell.host, batch);
+        }
+        for shard in effects.followed {
+            self.shell.peers.abort_snapshots(shard);
         }
         if !effects.messages.is_empty() {
             self.shell.peers.send(effects.messages);
@@ -192,6 +198,7 @@ impl ShardActor {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
         if let Some(directory) = directory {
             self.shell.homes.set(directory.homes());
+            self.shell.may_sleep.send_replace(directory.rules() >= RULES_OF_NODES);
             let roster = Roster::of(directory);
             self.shell.members.learn(&roster.nodes);
             self.shell.roster.send_if_modified(|known| {
@@ -233,6 +240,7 @@ impl Actor for ShardActor {
         self.publish_directory();
         context.run_interval(self.shell.tick, |actor, context| {
             actor.core.set_now(now_us());
+            actor.core.set_sleep(*actor.shell.may_sleep.borrow());
             actor.core.tick();
             actor.drain_soon(context);
         });
@@ -268,9 +276,6 @@ SnapshotDone { /// The shard.
     shard: u32, /// The node it was for.
     to: u64, /// Whether it is there.
     ok: bool } }
-message! { /// Whether idle shards may sleep.
-SetSleep { /// Every node of the cluster knows it.
-    may_sleep: bool } }
 message! { /// Commands of one Submit stream.
 Submit { /// The stream.
     client: ClientKey, /// Where its outcomes go.
@@ -346,7 +351,6 @@ on!(Step, |actor, step| actor.core.step(step.from, step.messages));
 on!(Durable, |actor, durable| actor.core.persisted(durable.done));
 on!(Unreachable, |actor, unreachable| actor.core.unreachable(unreachable.node));
 on!(SnapshotDone, |actor, done| actor.core.snapshot_done(done.shard, done.to, done.ok));
-on!(SetSleep, |actor, set| actor.core.set_sleep(set.may_sleep));
 on!(Submit, |actor, submit| {
     actor.clients.entry(submit.client).or_insert(submit.replies);
     actor.core.submit(submit.client, submit.submissions);

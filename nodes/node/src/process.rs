@@ -305,6 +305,7 @@ fn start_actors(
     let (roster, rostered) = watch::channel(Arc::default());
     let homes = Homes::default();
     let (gained, gains) = mpsc::unbounded_channel();
+    let (may_sleep, _) = watch::channel(false);
     let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
     let mut actors = Vec::new();
     let mut recovered: Vec<_> = recovered.into_iter().map(Some).collect();
@@ -325,6 +326,7 @@ fn start_actors(
             homes: homes.clone(),
             roster: roster.clone(),
             directory: directory.clone(),
+            may_sleep: may_sleep.clone(),
             gained: gained.clone(),
             asks: asks.clone(),
             metrics: Arc::clone(metrics),
