@@ -1,4 +1,4 @@
-//! Carries what the directory says of nodes to where this node needs it: the transport, the disk, the actors. Decides
+//! Carries what the directory says of nodes to where this node needs it: the transport and the disk. Decides
 //! nothing.
 
 use std::sync::Arc;
@@ -8,10 +8,8 @@ use proto::v1::NodeWish;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    actor::SetSleep,
     join::Refused,
     members::{Members, id_of},
-    owners::Owners,
     replicas::Replicas,
     roster::Roster,
 };
@@ -28,8 +26,6 @@ pub(crate) struct Follow {
     pub peers: Arc<PeerClient>,
     /// What is on the disk.
     pub replicas: Replicas,
-    /// The actors.
-    pub owners: Owners,
     /// Told why this node must not go on.
     pub refused: mpsc::Sender<Refused>,
 }
@@ -44,9 +40,6 @@ impl Follow {
                 && let Err(error) = self.replicas.know(&roster.nodes, &roster.founded).await
             {
                 tracing::warn!(%error, "the nodes of the cluster are not kept on the disk");
-            }
-            if roster.knows_nodes() {
-                self.owners.all().for_each(|owner| owner.do_send(SetSleep { may_sleep: true }));
             }
             if roster.row(self.own).is_some_and(|row| row.wish() == NodeWish::Removed) {
                 let why = format!("{} was removed from the cluster; its data may be deleted", id_of(self.own));

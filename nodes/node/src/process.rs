@@ -112,7 +112,6 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         members: members.clone(),
         peers: Arc::clone(&parts.peers),
         replicas: replicas.clone(),
-        owners: owners.clone(),
         refused: refused.clone(),
     };
     let steward =

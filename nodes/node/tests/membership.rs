@@ -34,7 +34,7 @@ impl Running {
         let ended = timeout(PATIENCE, self.ended).await.expect("it ends in time").expect("it does not panic");
         let error = ended.expect_err("it must not run");
         assert!(node::is_refusal(&error), "{error:#}");
-        error.to_string()
+        format!("{error:#}")
     }
 }
 

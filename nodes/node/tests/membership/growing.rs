@@ -39,7 +39,7 @@ async fn three_nodes_become_five_one_is_drained_and_comes_back() {
     let view = world
         .see("n1 is drained", |view| (state_of(view, "n1") == "drained" && is_calm(view)).then(|| view.clone()))
         .await;
-    assert_eq!(voters(&view, 0), [2, 3, 4], "of four, three vote");
+    assert!(voters(&view, 0).len() == 3 && !voters(&view, 0).contains(&1), "of four, three vote: {view:?}");
     assert!(view.shards.iter().all(|shard| !shard.voters.contains(&1)), "{:?}", view.shards);
     let held = until("n1 describes itself", async || world.describe(1).await).await;
     let held: Vec<u32> = held.replicas.iter().map(|replica| replica.shard).collect();
