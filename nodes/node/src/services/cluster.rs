@@ -65,7 +65,7 @@ enum Place {
 #[tonic::async_trait]
 impl cluster_server::Cluster for ClusterService {
     async fn get_cluster(&self, request: Request<GetClusterRequest>) -> Result<Response<ClusterView>, Status> {
-        at_leader!(self, request, get_cluster, |roster, _asked| { Ok(Response::new(self.view(&roster))) })
+        at_leader!(self, request, get_cluster, |roster, _asked| Ok(Response::new(self.view(&roster))))
     }
 
     async fn change_node(&self, request: Request<ChangeNodeRequest>) -> Result<Response<ClusterView>, Status> {
