@@ -45,6 +45,9 @@ pub(crate) struct NodeArgs {
     /// All nodes of the cluster, this one included, as id=host:port of their gRPC.
     #[arg(long, value_delimiter = ',', required = true)]
     pub(crate) peers: Vec<String>,
+    /// Tenant shards of a cluster that is founded now; of one that exists this says nothing.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) tenant_shards: u32,
     /// Name of the cluster; a node of another one is refused.
     #[arg(long, default_value = "cordboard")]
     pub(crate) cluster: String,
@@ -282,6 +285,7 @@ impl TryFrom<NodeArgs> for NodeConfig {
             dir: args.dir,
             peers: args.peers,
             cluster: args.cluster,
+            tenant_shards: args.tenant_shards,
             http: args.http,
             otlp: args.otlp,
             cores: args.cores,

@@ -75,6 +75,7 @@ pub const TABLE: &[(&str, Roles)] = &[
     ("Shard/Follow", GATEWAYS),
     ("Shard/Locate", GATEWAYS),
     ("Steward/Join", NODES),
+    ("Steward/Propose", NODES),
     ("Steward/Steer", NODES),
     ("Tenancy/Change", NODES),
     ("Tenancy/Fetch", NODES),

@@ -2,12 +2,14 @@
 
 mod acts;
 pub mod admin;
+pub(crate) mod cluster;
 mod drain;
 mod elsewhere;
 pub mod query;
 pub mod scope;
 pub mod shard;
 mod stats;
+pub(crate) mod steward;
 mod stream;
 pub mod tenancy;
 

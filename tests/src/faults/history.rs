@@ -6,7 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{bail, ensure};
 use serde_json::Value;
 
-use super::{load::Fate, registers::Operation, story::text};
+use super::{
+    linear::contradictions,
+    load::Fate,
+    registers::{Operation, What},
+    story::text,
+};
 
 /// Violations that are shown; one bug makes many.
 const SHOWN_MAX: usize = 30;
@@ -41,13 +46,14 @@ pub fn judge(seen: &Seen) -> anyhow::Result<String> {
     one_talk_at_a_time(&calls, &mut broken);
     chained(records, &mut broken);
     in_order(records, &calls, &mut broken);
+    broken.extend(contradictions(&seen.operations));
     if !broken.is_empty() {
         let shown: Vec<_> = broken.iter().take(SHOWN_MAX).map(String::as_str).collect();
         bail!("{} violations:\n{}", broken.len(), shown.join("\n"));
     }
     let count = |fate: fn(&Fate) -> bool| seen.fates.values().filter(|seen| fate(seen)).count();
     Ok(format!(
-        "held: {} callers ({} served, {} refused), {} in line, {} records of {} nodes, {} operations on registers",
+        "held: {} callers ({} served, {} refused), {} in line, {} records of {} nodes, {} operations on registers ({} with unknown outcome)",
         seen.fates.len(),
         count(|fate| *fate == Fate::Done),
         count(|fate| matches!(fate, Fate::Refused(_))),
@@ -55,6 +61,7 @@ pub fn judge(seen: &Seen) -> anyhow::Result<String> {
         records.len(),
         seen.records.len(),
         seen.operations.len(),
+        seen.operations.iter().filter(|done| matches!(done.what, What::Write { known: false, .. })).count(),
     ))
 }
 

@@ -5,6 +5,7 @@
 pub mod cgroups;
 pub mod delay;
 pub mod history;
+pub mod linear;
 pub mod load;
 pub mod machine;
 pub mod net;

@@ -1,6 +1,7 @@
 //! The load that `make load` puts on a real cluster, and what it measures there. One scenario a file, each against a
 //! fresh cluster. Never looks into a package of ours: figures come from the wire and from /proc.
 
+pub mod cluster;
 mod direct;
 mod figures;
 mod gateways;

@@ -6,24 +6,28 @@ use serde_json::Value;
 
 use crate::faults::story::{Proof, Story};
 
-/// The one that is hurt, and the one that takes its calls over.
-const HURT: &str = "g1";
-const OTHER: &str = "g2";
+/// The one that is hurt is the one with more calls; the other one takes them over.
+fn hurt_and_other(story: &mut Story) -> anyhow::Result<(&'static str, &'static str)> {
+    let list = story.site.ask_until(&["call", "list"], |_| true)?;
+    let (hurt, other) = if of(&list, "g1") >= of(&list, "g2") { ("g1", "g2") } else { ("g2", "g1") };
+    story.quiet(hurt)?;
+    Ok((hurt, other))
+}
 
 /// `kill -9`.
 ///
 /// # Errors
 /// As every scenario.
 pub fn gateway_killed(story: &mut Story) -> anyhow::Result<Proof> {
-    story.quiet(HURT)?;
-    let had = held(story, HURT)?;
-    let pid = story.site.machine(HURT)?.pid()?;
-    story.site.machine(HURT)?.kill()?;
-    taken_over(story)?;
-    story.site.start_machine(HURT)?;
+    let (hurt, other) = hurt_and_other(story)?;
+    let had = held(story, hurt)?;
+    let pid = story.site.machine(hurt)?.pid()?;
+    story.site.machine(hurt)?.kill()?;
+    taken_over(story, hurt, other)?;
+    story.site.start_machine(hurt)?;
     story.site.whole()?;
-    story.loud(HURT)?;
-    Ok(Proof(format!("pid {pid} of {HURT} killed; {OTHER} took {had} calls over")))
+    story.loud(hurt)?;
+    Ok(Proof(format!("pid {pid} of {hurt} killed; {other} took {had} calls over")))
 }
 
 /// SIGSTOP, and SIGCONT after others have its calls.
@@ -31,15 +35,15 @@ pub fn gateway_killed(story: &mut Story) -> anyhow::Result<Proof> {
 /// # Errors
 /// As every scenario.
 pub fn gateway_stopped(story: &mut Story) -> anyhow::Result<Proof> {
-    story.quiet(HURT)?;
-    let had = held(story, HURT)?;
-    story.site.machine(HURT)?.freeze()?;
-    taken_over(story)?;
-    ensure!(story.site.machine(HURT)?.state() == Some('T'), "{HURT} was not stopped all the time");
-    story.site.machine(HURT)?.thaw()?;
+    let (hurt, other) = hurt_and_other(story)?;
+    let had = held(story, hurt)?;
+    story.site.machine(hurt)?.freeze()?;
+    taken_over(story, hurt, other)?;
+    ensure!(story.site.machine(hurt)?.state() == Some('T'), "{hurt} was not stopped all the time");
+    story.site.machine(hurt)?.thaw()?;
     story.site.whole()?;
-    story.loud(HURT)?;
-    Ok(Proof(format!("{HURT} stopped; {OTHER} took {had} calls over")))
+    story.loud(hurt)?;
+    Ok(Proof(format!("{hurt} stopped; {other} took {had} calls over")))
 }
 
 /// It reaches the nodes and does not hear them; telephones it hears and reaches all the time.
@@ -47,24 +51,26 @@ pub fn gateway_stopped(story: &mut Story) -> anyhow::Result<Proof> {
 /// # Errors
 /// As every scenario.
 pub fn gateway_deaf(story: &mut Story) -> anyhow::Result<Proof> {
-    story.quiet(HURT)?;
-    let had = held(story, HURT)?;
+    let (hurt, other) = hurt_and_other(story)?;
+    let had = held(story, hurt)?;
     for node in story.site.nodes() {
-        story.site.net.cut(&node, HURT)?;
+        story.site.net.cut(&node, hurt)?;
     }
-    taken_over(story)?;
-    let dropped = story.site.net.dropped(HURT)?;
-    story.site.net.mend(HURT)?;
+    taken_over(story, hurt, other)?;
+    let dropped = story.site.net.dropped(hurt)?;
+    story.site.net.mend(hurt)?;
     story.site.whole()?;
-    story.loud(HURT)?;
-    ensure!(dropped > 0, "no packet to {HURT} was dropped");
-    Ok(Proof(format!("{dropped} packets to {HURT} dropped; {OTHER} took {had} calls over")))
+    story.loud(hurt)?;
+    ensure!(dropped > 0, "no packet to {hurt} was dropped");
+    Ok(Proof(format!("{dropped} packets to {hurt} dropped; {other} took {had} calls over")))
 }
 
 /// Live calls of a gateway.
 fn held(story: &Story, gateway: &str) -> anyhow::Result<usize> {
     let list = story.site.ask_until(&["call", "list"], |_| true)?;
-    Ok(of(&list, gateway))
+    let held = of(&list, gateway);
+    ensure!(held > 0, "{gateway} has no calls that could be lost");
+    Ok(held)
 }
 
 fn of(list: &Value, gateway: &str) -> usize {
@@ -72,8 +78,8 @@ fn of(list: &Value, gateway: &str) -> usize {
 }
 
 /// Until the other one has all calls; the line is what it was.
-fn taken_over(story: &mut Story) -> anyhow::Result<()> {
-    story.site.ask_until(&["call", "list"], |list| of(list, HURT) == 0 && of(list, OTHER) > 0)?;
+fn taken_over(story: &mut Story, hurt: &str, other: &str) -> anyhow::Result<()> {
+    story.site.ask_until(&["call", "list"], |list| of(list, hurt) == 0 && of(list, other) > 0)?;
     story.check_line()?;
     story.flows()
 }
