@@ -8,10 +8,12 @@ use clap_complete::Shell;
 use crate::{failure::EXIT_CODES, output::Format, times::seconds as span};
 
 mod call;
+mod nodes;
 mod told;
 
 pub use call::{Call, Target};
-pub use told::{Events, RecordKind, Simulate, Stats, Subject};
+pub use nodes::{Node, Shard, Upgrade, Wait};
+pub use told::{Audit, Events, RecordKind, Simulate, Stats, Subject};
 
 /// Looks at a Cordboard cluster and changes it.
 #[derive(Debug, Parser)]
@@ -67,10 +69,13 @@ pub enum Command {
     Status,
     /// The nodes that hold the shards.
     #[command(subcommand)]
-    Node(List),
+    Node(Node),
     /// The shards, their leaders and replicas.
     #[command(subcommand)]
-    Shard(List),
+    Shard(Shard),
+    /// From one release to the next.
+    #[command(subcommand)]
+    Upgrade(Upgrade),
     /// The gateways that speak SIP.
     #[command(subcommand)]
     Gateway(Gateway),
@@ -104,6 +109,8 @@ pub enum Command {
     Stats(Stats),
     /// Everything that is written down, in order, from a cursor on.
     Events(Events),
+    /// Who changed what.
+    Audit(Audit),
     /// What recorded days would have been like under another policy or with other staff.
     Simulate(Simulate),
     /// Watch the cluster live; q quits.
@@ -117,13 +124,6 @@ pub enum Command {
         /// For which shell.
         shell: Shell,
     },
-}
-
-/// Things that can only be listed.
-#[derive(Debug, Subcommand)]
-pub enum List {
-    /// List all of them.
-    List,
 }
 
 /// What can be asked about gateways, and done to them.

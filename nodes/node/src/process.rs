@@ -1,7 +1,6 @@
 //! A node's life: open the disk, start actors and doors, serve, hand over, stop. It decides nothing.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc,
@@ -20,8 +19,9 @@ use cluster::{
     placement::Limits,
 };
 use proto::v1::{
-    Ask, DirectoryView, ShardRow, admin_server::AdminServer, cluster_server::ClusterServer, query_server::QueryServer,
-    shard_server::ShardServer, steward_server::StewardServer, tenancy_server::TenancyServer,
+    Ask, DirectoryView, ShardRow, admin_server::AdminServer, audit_trail_server::AuditTrailServer,
+    cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer, steward_server::StewardServer,
+    tenancy_server::TenancyServer,
 };
 use tokio::{
     net::TcpListener,
@@ -55,6 +55,7 @@ use crate::{
     roster::Roster,
     services::{
         admin::AdminService,
+        audit::{Audit, AuditTrailService},
         cluster::ClusterService,
         query::QueryService,
         shard::ShardService,
@@ -110,8 +111,8 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         directory: parts.directory.clone(),
         gained: told.gained,
         tenant_shards: config.tenant_shards,
-        delivered: BTreeMap::new(),
         rules: config.rules,
+        delivered: std::collections::BTreeMap::new(),
     };
     let mover = Mover { shards: ways.clone(), owners: owners.clone(), directory: parts.directory.clone() };
     let tenancies = TenancyService::new(Tenancies::new(owners.clone(), answers.clone()));
@@ -169,6 +170,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG_MAX))
         .layer(Guard::new(roles::of))
+        .layer(Audit::new(ways.clone(), MESSAGE_BYTES_MAX))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())
@@ -178,6 +180,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(AuditTrailServer::new(AuditTrailService::new(ways.clone())))
         .add_service(TenancyServer::new(tenancies).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(
             AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members.clone(), own))

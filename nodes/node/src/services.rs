@@ -2,6 +2,7 @@
 
 mod acts;
 pub mod admin;
+pub mod audit;
 pub(crate) mod cluster;
 mod drain;
 mod elsewhere;

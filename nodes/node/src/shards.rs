@@ -1,6 +1,7 @@
 //! A node's way to any shard, wherever its leader is: for admins, and for the directory that configures tenants.
 //! It retries with the same command id until the outcome is known or the time is up.
 
+mod audit;
 mod tenancies;
 
 use std::{
@@ -33,6 +34,8 @@ use crate::{
     owners::Owners,
     services::no_stats,
 };
+
+pub(crate) use audit::too_long;
 
 /// How long one attempt at one node may take before the next is tried.
 const ATTEMPT_MAX: Duration = Duration::from_millis(700);
@@ -325,6 +328,8 @@ pub const LEADER_TRAILER: &str = "cordboard-leader";
 
 /// Metadata of a `GetStats` that asks the leader of this shard for its part, and not the cluster for all of it.
 pub const STATS_OF: &str = "cordboard-stats-of-shard";
+/// Marks a request of a person that another node has passed on, so that it is not passed on for ever.
+pub const PASSED_ON: &str = "cordboard-passed-on";
 /// Metadata of what another node asks: a Submit stream that hands in what the cluster itself decides, or a record stream
 /// that is not to be filled up from yet another node. It keeps an erring client from that; it is no proof of who asks.
 pub const FROM_NODE: &str = "cordboard-from-node";

@@ -3,6 +3,7 @@
 mod act;
 mod agent;
 mod apply;
+mod audit;
 mod call;
 mod events;
 mod explain;
@@ -17,6 +18,7 @@ mod stats;
 mod status;
 mod stream;
 mod top;
+mod upgrade;
 
 use std::time::Duration;
 
@@ -42,8 +44,9 @@ pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
     let cluster = || Cluster::find(&reach);
     match args.command {
         Command::Status => status::show(&mut cluster()?, output).await,
-        Command::Node(_) => node::list(&mut cluster()?, output).await,
-        Command::Shard(_) => shard::list(&mut cluster()?, output).await,
+        Command::Node(asked) => node::run(asked, &mut cluster()?, output).await,
+        Command::Shard(asked) => shard::run(asked, &mut cluster()?, output).await,
+        Command::Upgrade(asked) => upgrade::run(&asked, &mut cluster()?, output).await,
         Command::Gateway(asked) => gateway::run(&asked, &mut cluster()?, output).await,
         Command::Queue(command) => queue::run(command, &mut cluster()?, output).await,
         Command::Agent(command) => agent::run(command, &mut cluster()?, output).await,
@@ -54,6 +57,7 @@ pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
         }
         Command::Get { kind, name } => get::run(kind, name, &mut cluster()?, output).await,
         Command::Stats(asked) => stats::run(asked, &mut cluster()?, output).await,
+        Command::Audit(asked) => audit::run(&asked, &mut cluster()?, output).await,
         Command::Events(asked) => events::run(asked, &mut cluster()?, output.format).await,
         Command::Simulate(asked) => simulate::run(asked, cluster, output).await,
         Command::Top { once } => top::run(once, cluster()?).await,
