@@ -36,6 +36,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cordboard: {error:#}");
+            if node::is_refusal(&error) {
+                return ExitCode::from(node::EXIT_REFUSED);
+            }
             if node::is_disk_failure(&error) { ExitCode::from(node::DISK_FAILED as u8) } else { ExitCode::FAILURE }
         }
     }
