@@ -48,7 +48,8 @@ fn said(out: &Output) -> String {
 fn ask_as(name: &str, tls: &Path, endpoint: &str, arguments: &[&str]) -> anyhow::Result<Output> {
     let file = |name: &str| tls.join(name).display().to_string();
     let (ca, certificate, key) = (file("ca.pem"), file(&format!("{name}.pem")), file(&format!("{name}.key")));
-    let who = ["--endpoint", endpoint, "--cluster-ca", &ca, "--cluster-certificate", &certificate, "--cluster-key", &key];
+    let who =
+        ["--endpoint", endpoint, "--cluster-ca", &ca, "--cluster-certificate", &certificate, "--cluster-key", &key];
     run("cordctl", &[&who, arguments].concat())
 }
 
@@ -89,7 +90,8 @@ fn who_may_is_let_in_and_what_they_change_is_written_down() -> anyhow::Result<()
     ensure!(rows == [("carla", "supervisor", "-"), ("carla", "supervisor", "done")], "{audit}");
     let verified = cluster.ask(&["audit", "--verify"])?;
     ensure!(verified["whole"] == true && verified["records"] == audit.as_array().map_or(0, Vec::len), "{verified}");
-    let events = run("cordctl", &["--dev", &cluster.dir().display().to_string(), "-o", "json", "events", "--kind", "audit"])?;
+    let events =
+        run("cordctl", &["--dev", &cluster.dir().display().to_string(), "-o", "json", "events", "--kind", "audit"])?;
     let last = verified["hash"].as_str().unwrap_or("none").to_owned();
     ensure!(events.status.success() && said(&events).contains(&last), "{}", said(&events));
 
@@ -98,7 +100,8 @@ fn who_may_is_let_in_and_what_they_change_is_written_down() -> anyhow::Result<()
     cluster.kill(&leader)?;
     cluster.restart(&leader)?;
     cluster.ask_until(&["agent", "logout", "anna"], |agent| agent["state"] == "logged-out")?;
-    let later = cluster.ask_until(&["audit", "--verify"], |verified| verified["records"] != audit.as_array().map_or(0, Vec::len))?;
+    let later = cluster
+        .ask_until(&["audit", "--verify"], |verified| verified["records"] != audit.as_array().map_or(0, Vec::len))?;
     ensure!(later["whole"] == true && later["first"] == 1, "{later}");
     Ok(())
 }
@@ -137,7 +140,14 @@ fn a_process_with_the_certificate_of_another_says_so_and_ends() -> anyhow::Resul
     let file = |name: &str| tls.join(name).display().to_string();
     let with = |name: &str| {
         let (certificate, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
-        ["--cluster-ca".into(), file("ca.pem"), "--cluster-certificate".into(), certificate, "--cluster-key".into(), key]
+        [
+            "--cluster-ca".into(),
+            file("ca.pem"),
+            "--cluster-certificate".into(),
+            certificate,
+            "--cluster-key".into(),
+            key,
+        ]
     };
     let data = dir.path().join("n1").display().to_string();
     let node = ["node", "--id", "n1", "--dir", &data, "--peers", "n1=127.0.0.1:1"];

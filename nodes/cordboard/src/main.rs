@@ -4,6 +4,7 @@ mod args;
 mod certs;
 mod demo;
 mod dev;
+mod recover;
 
 /// Set for children of `cordboard dev`: they end with it, however it ends.
 pub(crate) const WITH_PARENT: &str = "CORDBOARD_WITH_PARENT";
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Role::Gateway(args) => {
             run_async(args.threads, async { gateway::run((*args).try_into()?, stop_signal()).await })
         }
+        Role::Recover(args) => recover::run(&args),
         Role::Certs(command) => certs::run(&command),
         Role::Demo(args) => run_async(1, demo::run(args, stop_signal())),
         Role::Dev(args) => match args.command {
@@ -51,6 +53,7 @@ fn end_with_any_thread() {
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
         if node::is_disk_panic(panic) {
+            eprintln!("cordboard: the disk failed; this node stops, the cluster goes on without it");
             std::process::exit(node::DISK_FAILED);
         }
         std::process::abort();

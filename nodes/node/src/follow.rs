@@ -1,4 +1,4 @@
-//! Carries what the directory says of nodes to where this node needs it: the transport, the disk. Decides
+//! Carries what the directory says of nodes to where this node needs it: the transport and the disk. Decides
 //! nothing.
 
 use std::sync::Arc;

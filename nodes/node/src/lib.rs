@@ -19,6 +19,7 @@ mod join;
 pub mod machine;
 pub mod members;
 pub mod metrics;
+mod moves;
 pub mod owners;
 mod process;
 mod pump;
@@ -33,7 +34,7 @@ pub mod telemetry;
 pub mod tenancy;
 pub mod translate;
 
-pub use cluster::is_disk_panic;
+pub use cluster::{Identity, RecoveredShard, is_disk_panic, recover};
 pub use config::NodeConfig;
 pub use join::{EXIT_REFUSED, Refused, is_refusal};
 pub use process::{DISK_FAILED, is_disk_failure, run};

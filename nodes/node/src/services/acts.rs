@@ -6,20 +6,25 @@ use proto::v1::{
 };
 use tonic::Status;
 
-use super::admin::AdminService;
+use super::{admin::AdminService, scope::Scope};
 use crate::translate;
 
 impl AdminService {
     /// `person` is whom a certificate names; empty without one, when they are who they say.
-    pub(super) async fn act(&self, mut request: ActOnCallRequest, person: &str) -> Result<CallDetail, Status> {
+    pub(super) async fn act(
+        &self,
+        scope: &Scope,
+        mut request: ActOnCallRequest,
+        person: &str,
+    ) -> Result<CallDetail, Status> {
         if !person.is_empty() {
             in_the_name_of(&mut request, person);
         }
         let (call, kind) = command_of(request)?;
         let request = GetCallRequest { call: translate::hex(call) };
-        let (shard, _) = self.call(request.clone()).await?;
+        let (shard, _) = self.call(scope, request.clone()).await?;
         self.change(shard, kind).await?;
-        self.call(request).await.map(|(_, call)| call)
+        self.call(scope, request).await.map(|(_, call)| call)
     }
 }
 
