@@ -5,7 +5,7 @@ DIR ?= dev
 SEED ?=
 CARGO ?= cargo
 
-.PHONY: help build dev test check fix sim sim-long load load-acd packages
+.PHONY: help build dev test check fix sim sim-long faults nightly load load-acd load-cluster packages
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,19 @@ sim: ## 200 bad minutes of a whole system in one thread; make sim SEED=42 plays 
 sim-long: ## The same with ten bad minutes each, as long as you like: make sim-long SEEDS=5000
 	$(CARGO) run -q --release --locked -p sim -- --long --seeds $(or $(SEEDS),1000)
 
+faults: packages build ## Every fault under load, each proved, then ten by dice: make faults [SEED=42] [FAULTS="--only leader-killed"]
+	$(CARGO) run --release --locked -p tests --bin faults -- $(if $(SEED),--seed $(SEED)) $(FAULTS)
+
+nightly: packages build ## What takes too long for every change: a day of simulated faults, all real ones, an hour of them by dice
+	$(CARGO) run -q --release --locked -p sim -- --long --seeds $(or $(SEEDS),150)
+	$(CARGO) run --release --locked -p tests --bin faults
+	$(CARGO) run --release --locked -p tests --bin faults -- --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+
 load: packages build ## Figures of docs/performance.md, side by side in one run
 	$(CARGO) run --release --locked -p tests --bin load
+
+load-cluster: packages build ## The replication beside etcd in one run: writes per CPU-second, failover, idle shards, a node's return
+	$(CARGO) run --release --locked -p tests --bin load-cluster -- $(LOAD)
 
 load-acd: ## How fast the distribution core is, how it grows, what a row and a snapshot cost; the last line is JSON
 	$(CARGO) run -q --release --locked -p acd --example load

@@ -15,9 +15,9 @@ use raft::eraftpb::{ConfState, Snapshot, SnapshotMetadata};
 use crate::store::{Part, StoreError};
 use crate::vault::{Drawer, Vault};
 
-/// The largest snapshot that is sent to another node, in one message. A larger state keeps its log and its disk
+/// The largest snapshot that is sent to another node. A larger state keeps its log and its disk
 /// snapshots, and followers that lag behind the log stay behind ([`crate::HostCounters::snapshots_too_large`]).
-pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 
 /// In the vault, `shard` -> head: index, length, checksum, then raft's metadata. In the folder, `shard-index`: bytes.
 pub(crate) struct Snapshots {

@@ -12,4 +12,5 @@ pub mod rtp;
 pub mod sipp;
 pub mod softphone;
 pub mod tone;
+pub mod transcript;
 pub mod ua;

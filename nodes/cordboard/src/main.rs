@@ -38,6 +38,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cordboard: {error:#}");
+            if node::is_refusal(&error) {
+                return ExitCode::from(node::EXIT_REFUSED);
+            }
             if node::is_disk_failure(&error) { ExitCode::from(node::DISK_FAILED as u8) } else { ExitCode::FAILURE }
         }
     }
@@ -50,6 +53,7 @@ fn end_with_any_thread() {
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
         if node::is_disk_panic(panic) {
+            eprintln!("cordboard: the disk failed; this node stops, the cluster goes on without it");
             std::process::exit(node::DISK_FAILED);
         }
         std::process::abort();

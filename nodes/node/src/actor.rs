@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use cluster::{LogHandle, Membership, PeerMessage, Persisted, Recovered, peers::PeerClient};
 use proto::v1::{
-    CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
+    Batch, CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
     WatchRequest,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,11 +13,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     clock::now_us,
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
+    directory::RULES_OF_NODES,
     homes::Homes,
     machine::ShardMachine,
     members::Members,
     metrics::Metrics,
     records::Records,
+    roster::Roster,
     telemetry::Telemetry,
 };
 
@@ -40,12 +42,16 @@ pub struct Shell {
     pub records: Records,
     /// Where tenants live.
     pub homes: Homes,
+    /// Nodes and shards as the directory has them.
+    pub roster: watch::Sender<Arc<Roster>>,
     /// Followers of the directory.
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
     pub gained: mpsc::UnboundedSender<u32>,
     /// Questions to choosers, with their shard.
     pub asks: mpsc::Sender<(u32, proto::v1::Ask)>,
+    /// Whether idle shards may sleep: every node of the cluster knows it.
+    pub may_sleep: watch::Sender<bool>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Spans.
@@ -60,8 +66,11 @@ pub struct ShardActor {
     shell: Shell,
     clients: BTreeMap<ClientKey, mpsc::Sender<SubmitReply>>,
     watchers: BTreeMap<WatcherKey, mpsc::Sender<WatchReply>>,
-    questions: BTreeMap<AskToken, Question>,
+    /// With the shard that each is about.
+    questions: BTreeMap<AskToken, (u32, Question)>,
     decisions: BTreeMap<u64, oneshot::Sender<Decided>>,
+    /// By shard and tenant: who waits for an entry about where it lives.
+    tenancies: Vec<(u32, u32, oneshot::Sender<Result<(), NotLeader>>)>,
     next_token: AskToken,
     drain_due: bool,
     wake: Option<(u64, SpawnHandle)>,
@@ -83,6 +92,7 @@ impl ShardActor {
             watchers: BTreeMap::new(),
             questions: BTreeMap::new(),
             decisions: BTreeMap::new(),
+            tenancies: Vec::new(),
             next_token: 0,
             drain_due: false,
             wake: None,
@@ -102,6 +112,9 @@ impl ShardActor {
         if let Some(batch) = effects.write {
             // A writer that has stopped has said why, and is about to end the process.
             let _ = self.shell.writer.submit(self.shell.host, batch);
+        }
+        for shard in effects.followed {
+            self.shell.peers.abort_snapshots(shard);
         }
         if !effects.messages.is_empty() {
             self.shell.peers.send(effects.messages);
@@ -129,20 +142,25 @@ impl ShardActor {
         // Before questions: whoever is answered finds what was written down until then.
         self.write_down(effects.records, &effects.restored);
         for (shard, token) in effects.answerable {
-            if let Some(question) = self.questions.remove(&token)
+            if let Some((_, question)) = self.questions.remove(&token)
                 && self.core.machine(shard).is_some()
             {
                 question(Ok(&self.core));
             }
         }
         for (shard, token) in effects.unanswerable {
-            if let Some(question) = self.questions.remove(&token) {
+            if let Some((_, question)) = self.questions.remove(&token) {
                 question(Err(self.core.leader_of(shard)));
             }
         }
         for (id, result) in effects.decided {
             if let Some(waiting) = self.decisions.remove(&id) {
                 let _ = waiting.send(Ok(result));
+            }
+        }
+        for changed in effects.tenancies {
+            for (.., done) in self.tenancies.extract_if(.., |(shard, tenant, _)| (*shard, *tenant) == changed) {
+                let _ = done.send(Ok(()));
             }
         }
         for shard in effects.gained {
@@ -188,6 +206,16 @@ impl ShardActor {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
         if let Some(directory) = directory {
             self.shell.homes.set(directory.homes());
+            self.shell.may_sleep.send_replace(directory.rules() >= RULES_OF_NODES);
+            let roster = Roster::of(directory);
+            self.shell.members.learn(&roster.nodes);
+            self.shell.roster.send_if_modified(|known| {
+                let changed = **known != roster;
+                if changed {
+                    *known = Arc::new(roster);
+                }
+                changed
+            });
         }
         if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
             self.shell.directory.send_replace(Some(Arc::new(view)));
@@ -220,6 +248,7 @@ impl Actor for ShardActor {
         self.publish_directory();
         context.run_interval(self.shell.tick, |actor, context| {
             actor.core.set_now(now_us());
+            actor.core.set_sleep(*actor.shell.may_sleep.borrow());
             actor.core.tick();
             actor.drain_soon(context);
         });
@@ -255,9 +284,6 @@ SnapshotDone { /// The shard.
     shard: u32, /// The node it was for.
     to: u64, /// Whether it is there.
     ok: bool } }
-message! { /// Whether idle shards may sleep.
-SetSleep { /// Every node of the cluster knows it.
-    may_sleep: bool } }
 message! { /// Commands of one Submit stream.
 Submit { /// The stream.
     client: ClientKey, /// Where its outcomes go.
@@ -278,6 +304,11 @@ message! { /// A change of the directory.
 ProposeDirectory { /// What.
     entry: DirectoryEntry, /// What became of it, or who leads.
     done: oneshot::Sender<Result<Result<(), Rejection>, NotLeader>> } }
+message! { /// A change of where a tenant lives.
+ProposeTenancy { /// The shard.
+    shard: u32, /// What.
+    batch: Batch, /// It was applied, or who leads; dropped when neither comes to be known.
+    done: oneshot::Sender<Result<(), NotLeader>> } }
 message! { /// A look at this node's replicas, right or not.
 Look { /// Called on the actor's thread; must be quick.
     at: Box<dyn FnOnce(&Core) + Send> } }
@@ -333,7 +364,6 @@ on!(Step, |actor, step| actor.core.step(step.from, step.messages));
 on!(Durable, |actor, durable| actor.core.persisted(durable.done));
 on!(Unreachable, |actor, unreachable| actor.core.unreachable(unreachable.node));
 on!(SnapshotDone, |actor, done| actor.core.snapshot_done(done.shard, done.to, done.ok));
-on!(SetSleep, |actor, set| actor.core.set_sleep(set.may_sleep));
 on!(Submit, |actor, submit| {
     actor.clients.entry(submit.client).or_insert(submit.replies);
     actor.core.submit(submit.client, submit.submissions);
@@ -352,7 +382,7 @@ on!(Unwatch, |actor, unwatch| {
 });
 on!(Ask, |actor, ask| {
     actor.next_token += 1;
-    actor.questions.insert(actor.next_token, ask.question);
+    actor.questions.insert(actor.next_token, (ask.shard, ask.question));
     actor.core.ask(ask.shard, actor.next_token);
 });
 on!(ProposeDirectory, |actor, propose| actor.propose_directory(propose));
@@ -367,8 +397,12 @@ on!(ChangeMembers, |actor, change| {
 on!(TransferLead, |actor, transfer| actor.core.transfer(transfer.shard, transfer.to));
 on!(CloseReplica, |actor, close| {
     actor.core.close(close.shard);
+    for (_, (_, question)) in actor.questions.extract_if(.., |_, (shard, _)| *shard == close.shard) {
+        question(Err(actor.core.leader_of(close.shard)));
+    }
     let _ = close.done.send(());
 });
+on!(ProposeTenancy, |actor, propose| actor.propose_tenancy(propose));
 on!(Wake, |actor, _wake| actor.wake = None);
 
 impl ShardActor {
@@ -380,6 +414,20 @@ impl ShardActor {
                 // Whoever asked under a leader that is gone has stopped waiting.
                 self.decisions.retain(|_, waiting| !waiting.is_closed());
                 self.decisions.insert(id, done);
+            }
+            Err(not_leader) => drop(done.send(Err(not_leader))),
+        }
+    }
+}
+
+impl ShardActor {
+    fn propose_tenancy(&mut self, propose: ProposeTenancy) {
+        let ProposeTenancy { shard, batch, done } = propose;
+        let tenant = batch.tenant;
+        match self.core.propose_tenancy(shard, batch) {
+            Ok(()) => {
+                self.tenancies.retain(|(.., waiting)| !waiting.is_closed());
+                self.tenancies.push((shard, tenant, done));
             }
             Err(not_leader) => drop(done.send(Err(not_leader))),
         }

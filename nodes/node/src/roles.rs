@@ -75,7 +75,10 @@ pub const TABLE: &[(&str, Roles)] = &[
     ("Shard/Follow", GATEWAYS),
     ("Shard/Locate", GATEWAYS),
     ("Steward/Join", NODES),
+    ("Steward/Propose", NODES),
     ("Steward/Steer", NODES),
+    ("Tenancy/Change", NODES),
+    ("Tenancy/Fetch", NODES),
     // Served by the centre's own program, never here.
     ("AgentChooser/Choose", Roles::NONE),
     ("/grpc.health.v1.Health/Check", ALL),

@@ -80,6 +80,14 @@ impl Net {
         Ok(address)
     }
 
+    /// Another address that only the machine itself knows.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn own_address(&self, id: &str, address: &str) -> anyhow::Result<()> {
+        run(&["ip", "-n", &self.name(id), "address", "add", &format!("{address}/32"), "dev", "lo"])
+    }
+
     /// A program on one of the machines.
     #[must_use]
     pub fn command(&self, id: &str, program: &std::ffi::OsStr) -> Command {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Plan,
-    drive::{Reached, Writer, measure},
+    drive::{Reached, WARM_UP, Writer, measure},
     etcd::Puts,
     gate::Gate,
     servers::Servers,
@@ -87,7 +87,7 @@ fn levels(
     CLIENTS
         .iter()
         .map(|&clients| {
-            let reached = runtime.block_on(measure(Arc::clone(writer), clients, span, &watched))?;
+            let reached = runtime.block_on(measure(Arc::clone(writer), clients, (WARM_UP, span), &watched))?;
             say(&format!("{kind}, {clients} clients: {:.0} a second", reached.per_second));
             Ok(reached)
         })

@@ -18,7 +18,7 @@ use crate::load::{
 };
 
 /// Before anything is counted.
-const WARM_UP: Duration = Duration::from_millis(1_500);
+pub(super) const WARM_UP: Duration = Duration::from_millis(1_500);
 /// Of a value that is written.
 pub(super) const VALUE_BYTES: usize = 256;
 
@@ -36,11 +36,11 @@ pub(super) struct Reached {
     pub(super) json: Value,
 }
 
-/// So many clients for so long.
+/// So many clients for so long, after a time in which nothing is counted.
 pub(super) async fn measure(
     writer: Arc<impl Writer>,
     clients: usize,
-    span: Duration,
+    (warm_up, span): (Duration, Duration),
     servers: &[Watched],
 ) -> anyhow::Result<Reached> {
     let (counting, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
@@ -67,7 +67,7 @@ pub(super) async fn measure(
             latencies.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
         });
     }
-    sleep(WARM_UP).await;
+    sleep(warm_up).await;
     let (before, began) = (cpu(servers)?, Instant::now());
     counting.store(true, Ordering::Relaxed);
     sleep(span).await;

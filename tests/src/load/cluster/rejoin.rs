@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::{
     Plan,
-    drive::measure,
+    drive::{WARM_UP, measure},
     gate::{Gate, leader_of},
     servers::{NODES, Servers},
 };
@@ -38,7 +38,7 @@ pub(super) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Valu
             gate.offer(0, from..(from + PIECE).min(first + plan.calls)).await?;
         }
         say(&format!("{} calls wait", plan.calls));
-        let before = measure(Arc::clone(&gate), CLIENTS, span, &servers.watched()).await?;
+        let before = measure(Arc::clone(&gate), CLIENTS, (WARM_UP, span), &servers.watched()).await?;
         let leader = leader_of(&endpoints, SHARD).await?;
         let place = (leader + 1) % NODES;
         let goal = applied(&endpoints[leader]).await?;
@@ -57,9 +57,9 @@ pub(super) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Valu
             None
         });
         // The load of before, from the start of the node until it has everything.
-        let leader_server: Vec<_> =
+        let without: Vec<_> =
             servers.watched().into_iter().filter(|server| server.name != format!("n{}", place + 1)).collect();
-        let during = measure(Arc::clone(&gate), CLIENTS, span, &leader_server).await?;
+        let during = measure(Arc::clone(&gate), CLIENTS, (Duration::ZERO, span), &without).await?;
         let took = rejoined.await?.context("the node did not come back")?;
         ensure!(goal > plan.calls / 10_000, "the log is too short to mean anything: {goal}");
         let p99 = |json: &Value| json["p99_ms"].as_f64().unwrap_or(0.0);
