@@ -1,6 +1,8 @@
 //! The store on real disks: log and hard state in raft-engine, snapshots beside it. The only file that names
 //! raft-engine. Decides nothing: writes what it is given, in an order that a crash cannot hurt.
 
+mod damage;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use raft::eraftpb::{ConfState, Entry, HardState};
 use raft_engine::{Command, Config, Engine, LogBatch, MessageExt, ReadableSize};
 
+use self::damage::Rewritten;
 use crate::guard::stored;
 use crate::identity::{Disk, Identity};
 use crate::outbox::Outbox;
@@ -17,6 +20,8 @@ use crate::vault::{Drawer, Vault};
 
 const HARD_STATE: &[u8] = b"hard-state";
 const BOOTSTRAP: &[u8] = b"bootstrap";
+/// Of the facts: how far the log's oldest part is durable, so that damage is told from a torn write.
+const REWRITTEN: &[u8] = b"rewritten";
 const SEEDED: &[u8] = b"seeded";
 
 /// Sizes of the log's files.
@@ -50,6 +55,7 @@ pub struct DiskStore {
     batch: LogBatch,
     log_file_bytes: u64,
     written_since_purge: u64,
+    rewritten: Option<Rewritten>,
     log_path: PathBuf,
 }
 
@@ -78,6 +84,8 @@ impl DiskStore {
         let disk = identity.claim(&vault, folder)?;
         let log_path = folder.join("log");
         let dir = log_path.to_str().ok_or_else(|| StoreError::Log("the folder's name is not UTF-8".into()))?;
+        let facts = vault.drawer("facts")?;
+        damage::check(&log_path, facts.get(REWRITTEN)?.as_deref().and_then(Rewritten::decode))?;
         let engine = Engine::open(Config {
             dir: dir.to_owned(),
             // A batch of small commands hardly compresses, and the processor is what is scarce.
@@ -87,14 +95,14 @@ impl DiskStore {
             purge_rewrite_threshold: Some(ReadableSize(config.log_file_bytes)),
             ..Config::default()
         })
-        .map_err(|error| StoreError::Log(error.to_string()))?;
+        .map_err(unreadable)?;
         // The engine does not make its first file's name durable by itself.
         sync_folder(&log_path)?;
         sync_folder(folder)?;
         let mut store = Self {
             engine,
             snapshots: Snapshots::open(&vault, &folder.join("snapshots"))?,
-            facts: vault.drawer("facts")?,
+            facts,
             doomed: vault.drawer("doomed")?,
             vault,
             disk,
@@ -103,6 +111,7 @@ impl DiskStore {
             batch: LogBatch::default(),
             log_file_bytes: config.log_file_bytes,
             written_since_purge: 0,
+            rewritten: None,
             log_path,
         };
         for shard in store.doomed.keys().collect::<Result<Vec<_>, _>>()? {
@@ -124,6 +133,22 @@ impl DiskStore {
     /// When the disk cannot be read.
     pub fn founded(&self) -> Result<Option<String>, StoreError> {
         Ok(self.facts.get(FOUNDED.as_bytes())?.map(|founded| String::from_utf8_lossy(&founded).into_owned()))
+    }
+
+    /// Gives a replica other members, and other entries in the place of the last ones. For [`crate::recover`] alone.
+    pub(crate) fn replace_members(
+        &mut self,
+        shard: u32,
+        conf_state: &ConfState,
+        entries: &[Entry],
+    ) -> Result<(), StoreError> {
+        let (region, failed) = (region(shard), |error: raft_engine::Error| StoreError::Log(error.to_string()));
+        // The log first: with the old members it is what it was.
+        self.batch.add_entries::<LogEntries>(region, entries).map_err(failed)?;
+        self.batch.put_message(region, BOOTSTRAP.to_vec(), conf_state).map_err(failed)?;
+        self.batch.put(region, SEEDED.to_vec(), vec![1]).map_err(failed)?;
+        self.engine.write(&mut self.batch, true).map_err(failed)?;
+        self.snapshots.replace_members(shard, conf_state)
     }
 
     /// Removes what there is of a doomed shard; may be repeated after a power cut at any point.
@@ -214,14 +239,21 @@ impl DiskStore {
         }
         self.written_since_purge = 0;
         self.engine.purge_expired_files().map_err(|error| StoreError::Log(error.to_string()))?;
-        Ok(())
+        match Rewritten::read(&self.log_path)? {
+            Some(now) if self.rewritten != Some(now) => {
+                self.rewritten = Some(now);
+                self.facts.put(REWRITTEN, &now.encode())?;
+                self.vault.sync()
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl Store for DiskStore {
     fn recover(&mut self, shard: u32) -> Result<Recovered, StoreError> {
         let region = region(shard);
-        let failed = |error: raft_engine::Error| StoreError::Log(error.to_string());
+        let failed = unreadable;
         let mut raw = Raw {
             hard_state: self.engine.get_message::<HardState>(region, HARD_STATE).map_err(failed)?.unwrap_or_default(),
             bootstrap: self.engine.get_message::<ConfState>(region, BOOTSTRAP).map_err(failed)?,
@@ -288,6 +320,15 @@ fn extend(held: Option<(u64, u64)>, shard: u32, first: u64, last: u64) -> Result
         None => Ok((first, last)),
         Some((low, high)) if first >= low && first <= high + 1 => Ok((low, last)),
         Some((low, high)) => Err(StoreError::Gap { shard, first, held: format!("{low}..={high}") }),
+    }
+}
+
+fn unreadable(error: raft_engine::Error) -> StoreError {
+    match error {
+        raft_engine::Error::Corruption(what) => {
+            StoreError::Log(format!("it is damaged ({what}); move this node's data away and let it rejoin"))
+        }
+        other => StoreError::Log(other.to_string()),
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Group<M> {
     writing: Option<Taken>,
     taking: Option<u64>,
     offer_ticks: u64,
+    /// Of the last snapshot made for followers.
+    offered_bytes: usize,
     snapshot_ticks: Vec<(u64, u64, u64)>,
 
     drowsiness: Drowsiness,
@@ -138,6 +140,7 @@ impl<M: Machine> Group<M> {
             writing: None,
             taking: None,
             offer_ticks: 0,
+            offered_bytes: 0,
             snapshot_ticks: Vec::new(),
             drowsiness: Drowsiness::default(),
             rank: 0,

@@ -126,8 +126,7 @@ impl<M: Machine> Host<M> {
     /// Whether shards with nothing to do may fall asleep: no ticks, no heartbeats. Off at first; every node of the cluster
     /// must know it.
     pub fn set_sleep(&mut self, may_sleep: bool) {
-        self.may_sleep = may_sleep;
-        if !may_sleep {
+        if mem::replace(&mut self.may_sleep, may_sleep) && !may_sleep {
             self.stir(|_| true);
         }
     }

@@ -187,6 +187,25 @@ pub fn plan(picture: &Picture, limits: &Limits) -> Vec<Step> {
     steps
 }
 
+/// The first voters of a shard that begins now: nodes that are up, in different zones as far as there are some, those
+/// with the fewest replicas first.
+#[must_use]
+pub fn first_voters(picture: &Picture, replicas: usize) -> Vec<u64> {
+    let mut chosen: Vec<u64> = Vec::new();
+    while chosen.len() < replicas {
+        let free = picture.nodes.iter().filter(|(node, _)| picture.may_take(**node) && !chosen.contains(node));
+        let best = free.min_by_key(|(node, held)| {
+            let alike = chosen.iter().filter(|other| picture.zone(**other) == held.zone).count();
+            let votes = picture.shards.values().filter(|shard| shard.voters.contains(node)).count();
+            (alike, held.slow, votes, **node)
+        });
+        let Some((node, _)) = best else { break };
+        chosen.push(*node);
+    }
+    chosen.sort_unstable();
+    chosen
+}
+
 impl Picture {
     fn wish(&self, node: u64) -> Wish {
         // Nobody knows it: a voter of the first hour that never said a word stays until a person says otherwise.

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use protobuf::Message as _;
-use raft::eraftpb::{Snapshot, SnapshotMetadata};
+use raft::eraftpb::{ConfState, Snapshot, SnapshotMetadata};
 
 use crate::store::{Part, StoreError};
 use crate::vault::{Drawer, Vault};
 
-/// The largest snapshot that is sent to another node, in one message. A larger state keeps its log and its disk
+/// The largest snapshot that is sent to another node. A larger state keeps its log and its disk
 /// snapshots, and followers that lag behind the log stay behind ([`crate::HostCounters::snapshots_too_large`]).
-pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+pub const SNAPSHOT_BYTES_MAX: usize = 1 << 30;
 
 /// In the vault, `shard` -> head: index, length, checksum, then raft's metadata. In the folder, `shard-index`: bytes.
 pub(crate) struct Snapshots {
@@ -56,19 +56,9 @@ impl Snapshots {
             return Ok(());
         }
         self.append(shard, index, written, &snapshot.data[written..])?;
-        let metadata = snapshot
-            .get_metadata()
-            .write_to_bytes()
-            .map_err(|error| StoreError::Log(format!("snapshot of shard {shard}: {error}")))?;
-        let mut head = Vec::with_capacity(HEAD_FIXED + metadata.len());
-        head.extend_from_slice(&index.to_be_bytes());
-        head.extend_from_slice(&(snapshot.data.len() as u64).to_be_bytes());
-        let checksum = checksum(index, &snapshot.data, &metadata);
-        head.extend_from_slice(&checksum.to_be_bytes());
-        head.extend_from_slice(&metadata);
         // The file first: a head must never be on the disk without it.
         sync_folder(&self.folder)?;
-        self.heads.put(&shard.to_be_bytes(), &head)?;
+        self.heads.put(&shard.to_be_bytes(), &head(shard, snapshot)?)?;
         self.vault.sync()?;
         self.remove_others(shard, Some(index))
     }
@@ -88,6 +78,14 @@ impl Snapshots {
             return Err(StoreError::Inconsistent { shard, what });
         }
         file.write_all(data).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
+    /// Gives the last snapshot of a shard, if there is one, other members.
+    pub(crate) fn replace_members(&self, shard: u32, conf_state: &ConfState) -> Result<(), StoreError> {
+        let Some(mut snapshot) = self.load(shard)? else { return Ok(()) };
+        snapshot.mut_metadata().set_conf_state(conf_state.clone());
+        self.heads.put(&shard.to_be_bytes(), &head(shard, &snapshot)?)?;
+        self.vault.sync()
     }
 
     /// Removes all of a shard. The caller has made sure that a power cut on the way is finished at the next start.
@@ -174,6 +172,21 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     File::open(folder)
         .and_then(|file| file.sync_all())
         .map_err(|source| StoreError::Io { path: folder.to_owned(), source })
+}
+
+/// What makes a file the last snapshot of a shard.
+fn head(shard: u32, snapshot: &Snapshot) -> Result<Vec<u8>, StoreError> {
+    let index = snapshot.get_metadata().index;
+    let metadata = snapshot
+        .get_metadata()
+        .write_to_bytes()
+        .map_err(|error| StoreError::Log(format!("snapshot of shard {shard}: {error}")))?;
+    let mut head = Vec::with_capacity(HEAD_FIXED + metadata.len());
+    head.extend_from_slice(&index.to_be_bytes());
+    head.extend_from_slice(&(snapshot.data.len() as u64).to_be_bytes());
+    head.extend_from_slice(&checksum(index, &snapshot.data, &metadata).to_be_bytes());
+    head.extend_from_slice(&metadata);
+    Ok(head)
 }
 
 fn checksum(index: u64, data: &[u8], metadata: &[u8]) -> u32 {

@@ -296,6 +296,14 @@ pub enum StoreError {
         /// Which part.
         what: String,
     },
+    /// A file of the log was changed after it was written.
+    #[error("{}: damaged at byte {at}; move this node's data away and let it rejoin", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the first part begins that is not what was written.
+        at: u64,
+    },
     /// Parts of the disk do not fit together.
     #[error("shard {shard}: {what}; move this node's data away and let it rejoin")]
     Inconsistent {

@@ -161,7 +161,11 @@ fn is_locked(error: &sled::Error) -> bool {
 }
 
 fn failed(path: &Path, error: &sled::Error) -> StoreError {
-    StoreError::Database { path: path.to_owned(), what: error.to_string() }
+    let what = match error {
+        sled::Error::Corruption { .. } => "it is damaged; move this node's data away and let it rejoin".to_owned(),
+        other => other.to_string(),
+    };
+    StoreError::Database { path: path.to_owned(), what }
 }
 
 fn sync_tree(folder: &Path) -> Result<(), StoreError> {

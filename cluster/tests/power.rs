@@ -95,7 +95,7 @@ fn cuts(seed: u64, lies: bool) -> Result<u64, String> {
         fs::create_dir_all(&disk_path).expect("a folder");
         let mut disk = Disk::of(&disk_path).expect("readable");
         let fault = lies.then(|| ("POWER_LIES", "1".to_owned()));
-        let day = Day { rounds: setting("POWER_ROUNDS", 60), seed: dice.u64(..), fault };
+        let day = Day { rounds: setting("POWER_ROUNDS", 120), seed: dice.u64(..), fault };
         let (output, steps) = run(folder.path(), &shim, &day);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "seed {seed}, generation {generation}: {said}");
@@ -155,7 +155,7 @@ fn fails(kind: &str, errno: i32, count: usize) {
     let calls = steps.iter().filter(|step| if kind == "sync" { step.is_sync() } else { step.is_write() }).count();
     for number in 0..count {
         // The first ones are those of a disk that begins.
-        let at = if number < count / 4 { number * 2 + 1 } else { dice.usize(1..calls) };
+        let at = if number < count.min(24) / 4 { number * 2 + 1 } else { dice.usize(1..calls * 9 / 10) };
         begin();
         let fault = Some(("POWER_FAIL", format!("{kind}:{at}:{errno}")));
         let (output, steps) = run(folder.path(), &shim, &day(fault));

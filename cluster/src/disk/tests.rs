@@ -10,6 +10,8 @@ use super::{DiskConfig, DiskStore};
 use crate::store::{GroupWrite, Store, StoreError, WriteBatch};
 use crate::{Host, HostConfig, Identity, Machine, Membership, RestoreError};
 
+mod quorum;
+
 const SHARD: u32 = 1;
 
 /// Counts and sums, so that a lost or doubled entry shows.
@@ -380,4 +382,52 @@ fn a_destroyed_replica_leaves_nothing_behind_and_others_stay() {
         leader(&mut nodes);
         assert_eq!(nodes[&1].host.machine(SHARD).map(|sum| sum.count), Some(60));
     }
+}
+
+/// Flips one bit at a time in the log: what was acknowledged is there or refused with advice, but for the very last batch,
+/// which nobody can tell from one that was torn.
+#[test]
+fn a_flipped_bit_in_the_log_is_refused_and_not_forgotten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("a");
+    let mut nodes = Nodes::from([(1, open(&data, 1, &[1]))]);
+    // Enough for several files, and for what is moved together when old ones are given back.
+    propose(&mut nodes, 300, 6_000);
+    drop(nodes);
+    let log = |kind: &str| {
+        let files = fs::read_dir(data.join("log")).expect("a folder").map(|file| file.expect("readable").path());
+        let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|found| found == kind)).collect();
+        files.sort();
+        files
+    };
+    assert!(log("raftlog").len() > 1 && log("rewrite").len() == 1, "{:?} {:?}", log("raftlog"), log("rewrite"));
+    let files = [log("raftlog"), log("rewrite")].concat();
+    let mut dice = fastrand::Rng::with_seed(3);
+    let mut refused = 0;
+    for round in 0..40 {
+        let image = folder.path().join("b");
+        let _ = fs::remove_dir_all(&image);
+        copy(&data, &image);
+        let file = image.join("log").join(files[round % files.len()].file_name().expect("a name"));
+        let mut bytes = fs::read(&file).expect("readable");
+        // The last batch is somewhat longer than its 30 KB of entries.
+        let is_last = files.iter().rposition(|file| file.extension().is_some_and(|kind| kind == "raftlog"));
+        let end = bytes.len() - if is_last == Some(round % files.len()) { 40_000 } else { 0 };
+        bytes[dice.usize(..end)] ^= 1 << dice.u32(..8);
+        fs::write(&file, bytes).expect("writable");
+        let found = DiskStore::open(&image, &identity(1), small()).and_then(|mut store| store.recover(SHARD));
+        match found {
+            Err(error) => {
+                assert!(error.to_string().contains("move this node's data away"), "{error}");
+                refused += 1;
+            }
+            Ok(found) => {
+                let mut again = Nodes::from([(1, open(&image, 1, &[1]))]);
+                leader(&mut again);
+                let count = again[&1].host.machine(SHARD).map(|sum| sum.count);
+                assert_eq!(count, Some(300), "{} of {:?}", file.display(), found.entries.last());
+            }
+        }
+    }
+    assert!(refused > 20, "{refused} of 40 flips were seen");
 }

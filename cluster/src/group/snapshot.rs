@@ -13,6 +13,9 @@ use crate::snapshots::SNAPSHOT_BYTES_MAX;
 use crate::store::{GroupWrite, Part, Taken};
 use crate::{Machine, RestoreError};
 
+/// The slowest that a snapshot may travel before it is given up.
+const SNAPSHOT_BYTES_PER_TICK_MIN: u64 = 64 << 10;
+
 /// A snapshot that the machine is at: of which entry, and what is wanted of it.
 pub(super) struct Saving {
     index: u64,
@@ -135,12 +138,26 @@ impl<M: Machine> Group<M> {
             self.writing = Some(taken);
             return;
         }
-        let keep_from = self.raw.store().tail_start(index, config.entries_kept, config.snapshot_bytes);
+        let keep_from = self.keep_from(config, index);
         self.raw.mut_store().compact_below(keep_from);
         counters.snapshots_taken += 1;
         self.snapshot_at = index;
         write.taken = Some(taken);
         write.compact_below = Some(keep_from);
+    }
+
+    /// Where the log may begin behind a snapshot. A leader keeps what a follower that catches up needs next, within a limit,
+    /// or a large snapshot would be too old whenever it arrives.
+    fn keep_from(&self, config: &HostConfig, index: u64) -> u64 {
+        let kept = self.raw.store().tail_start(index, config.entries_kept, config.snapshot_bytes);
+        if !self.is_leader() {
+            return kept;
+        }
+        let own = self.raw.raft.id;
+        let needed = self.raw.raft.prs().iter().filter(|(node, progress)| **node != own && progress.recent_active);
+        let needed = needed.map(|(_, progress)| progress.matched.max(progress.pending_snapshot) + 1).min();
+        let furthest = self.raw.store().tail_start(index, u64::MAX, config.catch_up_bytes_max);
+        needed.map_or(kept, |needed| kept.min(needed.max(furthest)))
     }
 
     /// For followers that are behind the log, when they can use it: raft finds it when it asks again.
@@ -154,6 +171,7 @@ impl<M: Machine> Group<M> {
         }
         counters.snapshots_offered += 1;
         self.offer_ticks = 0;
+        self.offered_bytes = snapshot.data.len();
         self.raw.mut_store().offer(Some(snapshot.clone()));
     }
 
@@ -172,7 +190,7 @@ impl<M: Machine> Group<M> {
         under_way.sort_unstable();
         for (node, _, ticks) in &mut under_way {
             *ticks += 1;
-            if *ticks > SNAPSHOT_TICKS_MAX {
+            if *ticks > SNAPSHOT_TICKS_MAX + self.offered_bytes as u64 / SNAPSHOT_BYTES_PER_TICK_MIN {
                 self.raw.report_snapshot(*node, SnapshotStatus::Failure);
             }
         }

@@ -39,6 +39,8 @@ pub struct HostConfig {
     pub snapshot_bytes: usize,
     /// Entries kept behind a snapshot for slow followers, as long as they are fewer bytes than `snapshot_bytes`.
     pub entries_kept: u64,
+    /// A leader keeps this many bytes of entries for followers that are catching up and answer.
+    pub catch_up_bytes_max: usize,
     /// A larger snapshot goes to the disk in pieces of so many bytes, one per tick, so that no flush waits for all of it.
     pub snapshot_part_bytes: usize,
 }
@@ -65,6 +67,7 @@ impl HostConfig {
             snapshot_entries: 50_000,
             snapshot_bytes: 32 << 20,
             entries_kept: 5_000,
+            catch_up_bytes_max: 128 << 20,
             snapshot_part_bytes: 512 << 10,
         }
     }

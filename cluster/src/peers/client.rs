@@ -2,7 +2,7 @@
 //! it again.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,10 +18,13 @@ use trust::Trust;
 
 use super::BATCH_BYTES_MAX;
 use super::connect::{connect, endpoint};
+use super::outgoing::{Outgoing, Transfer};
 use crate::PeerMessage;
 
 /// Bursts waiting for one peer; the next one is dropped.
 const QUEUE_BURSTS_MAX: usize = 1024;
+/// Their bytes; likewise.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Batches given to the connection and not yet taken by it.
 const BATCHES_OUT_MAX: usize = 4;
 /// A batch is closed when it has this many bytes; a larger message goes alone.
@@ -50,13 +53,14 @@ pub struct PeerClient {
     runtime: Handle,
     told: Told,
     lanes: RwLock<BTreeMap<u64, Lane>>,
+    outgoing: Outgoing,
     counters: Arc<PeerCounters>,
 }
 
 /// What the transport has to say, to be passed on to hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerEvent {
-    /// A connection failed or broke, or a queue overflowed: [`crate::Host::unreachable`] of all hosts.
+    /// A connection failed or broke: [`crate::Host::unreachable`] of all hosts.
     Unreachable(u64),
     /// What became of a snapshot: [`crate::Host::snapshot_done`] of the host that has the shard.
     SnapshotDone {
@@ -69,12 +73,40 @@ pub enum PeerEvent {
     },
 }
 
-type Told = Arc<dyn Fn(PeerEvent) + Send + Sync>;
+pub(super) type Told = Arc<dyn Fn(PeerEvent) + Send + Sync>;
 
 struct Lane {
     uri: String,
-    queue: Sender<Vec<PeerMessage>>,
+    endpoint: Endpoint,
+    queue: Queue,
     task: JoinHandle<()>,
+}
+
+/// What waits for one peer.
+#[derive(Clone)]
+struct Queue {
+    bursts: Sender<Vec<PeerMessage>>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    /// False when it is full.
+    fn push(&self, burst: Vec<PeerMessage>) -> bool {
+        let size = bytes_of(&burst);
+        if self.bytes.load(Relaxed) + size > QUEUE_BYTES_MAX.max(size) {
+            return false;
+        }
+        self.bytes.fetch_add(size, Relaxed);
+        let sent = self.bursts.try_send(burst).is_ok();
+        if !sent {
+            self.bytes.fetch_sub(size, Relaxed);
+        }
+        sent
+    }
+}
+
+fn bytes_of(burst: &[PeerMessage]) -> usize {
+    burst.iter().map(|message| message.raft.len()).sum()
 }
 
 impl Drop for Lane {
@@ -94,7 +126,13 @@ pub struct PeerCounters {
     pub dropped: AtomicU64,
     /// Messages dropped because they exceed [`BATCH_BYTES_MAX`].
     pub too_large: AtomicU64,
-    /// Connections opened.
+    /// Snapshots delivered,
+    pub snapshots: AtomicU64,
+    /// and given up: the peer is away or takes no more, or too many are on their way.
+    pub snapshots_given_up: AtomicU64,
+    /// Bytes of snapshots sent.
+    pub snapshot_bytes: AtomicU64,
+    /// Connections opened, but for snapshots.
     pub connects: AtomicU64,
 }
 
@@ -129,6 +167,7 @@ impl PeerClient {
             runtime: runtime.clone(),
             told: Arc::new(told),
             lanes: RwLock::default(),
+            outgoing: Outgoing::new(),
             counters: Arc::default(),
         };
         client.set_peers(config.peers.clone())?;
@@ -153,19 +192,21 @@ impl PeerClient {
 
     fn open(&self, to: u64, uri: String, endpoint: Endpoint) -> Lane {
         let (queue, bursts) = channel(QUEUE_BURSTS_MAX);
+        let queue = Queue { bursts: queue, bytes: Arc::default() };
         let link = Link {
             cluster: self.config.cluster.clone(),
             from: self.config.node,
             seal: self.config.seal,
             to,
-            endpoint,
+            endpoint: endpoint.clone(),
             trust: self.trust.clone(),
             bursts,
+            queued: Arc::clone(&queue.bytes),
             carried: None,
             told: Arc::clone(&self.told),
             counters: Arc::clone(&self.counters),
         };
-        Lane { uri, queue, task: self.runtime.spawn(link.run()) }
+        Lane { uri, endpoint, queue, task: self.runtime.spawn(link.run()) }
     }
 
     /// Queues everything of one drain; never waits. From any thread.
@@ -173,6 +214,10 @@ impl PeerClient {
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
         let mut bursts: Vec<(u64, Vec<PeerMessage>)> = Vec::with_capacity(lanes.len());
         for (to, message) in messages {
+            if !message.snapshot.is_empty() {
+                self.send_snapshot(&lanes, to, message);
+                continue;
+            }
             match bursts.iter_mut().find(|(node, _)| *node == to) {
                 Some((_, burst)) => burst.push(message),
                 None => bursts.push((to, vec![message])),
@@ -180,11 +225,35 @@ impl PeerClient {
         }
         for (to, burst) in bursts {
             let count = burst.len() as u64;
-            let sent = lanes.get(&to).is_some_and(|lane| lane.queue.try_send(burst).is_ok());
+            let sent = lanes.get(&to).is_some_and(|lane| lane.queue.push(burst));
             if !sent {
                 self.counters.dropped.fetch_add(count, Relaxed);
             }
         }
+    }
+
+    fn send_snapshot(&self, lanes: &BTreeMap<u64, Lane>, to: u64, message: PeerMessage) {
+        let Some(lane) = lanes.get(&to) else {
+            (self.told)(PeerEvent::SnapshotDone { shard: message.shard, to, ok: false });
+            return;
+        };
+        let queue = lane.queue.clone();
+        let inline = Box::new(move |message| queue.push(vec![message]));
+        let transfer = Transfer {
+            cluster: self.config.cluster.clone(),
+            from: self.config.node,
+            to,
+            seal: self.config.seal,
+            endpoint: lane.endpoint.clone(),
+            trust: self.trust.clone(),
+            counters: Arc::clone(&self.counters),
+        };
+        self.outgoing.send(&self.runtime, transfer, message, &self.told, inline);
+    }
+
+    /// Gives up the snapshots of a shard that are on their way: this node does not lead it any more.
+    pub fn abort_snapshots(&self, shard: u32) {
+        self.outgoing.abort(shard);
     }
 
     /// What was sent and lost so far.
@@ -202,6 +271,8 @@ struct Link {
     endpoint: Endpoint,
     trust: Trust,
     bursts: Receiver<Vec<PeerMessage>>,
+    /// Bytes in the queue.
+    queued: Arc<AtomicUsize>,
     /// Messages that did not fit into the last batch.
     carried: Option<std::vec::IntoIter<PeerMessage>>,
     told: Told,
@@ -281,6 +352,7 @@ impl Link {
                         Err(_) => return Some(batch),
                     }
                 };
+                self.queued.fetch_sub(bytes_of(&burst), Relaxed);
                 self.carried = Some(burst.into_iter());
             }
             while let Some(message) = self.carried.as_mut().and_then(Iterator::next) {
@@ -305,6 +377,7 @@ impl Link {
     fn drop_queued(&mut self) {
         let mut dropped = self.carried.take().map_or(0, |carried| carried.len());
         while let Ok(burst) = self.bursts.try_recv() {
+            self.queued.fetch_sub(bytes_of(&burst), Relaxed);
             dropped += burst.len();
         }
         self.counters.dropped.fetch_add(dropped as u64, Relaxed);

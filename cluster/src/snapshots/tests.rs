@@ -1,7 +1,5 @@
 //! Stories of snapshots on a real disk. A crash is a copy of nothing: what was not saved is simply opened again.
 
-use raft::eraftpb::ConfState;
-
 use super::*;
 
 const SHARD: u32 = 7;

@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Gateway(Box<GatewayArgs>),
     /// All of it on this machine, as real child processes.
     Dev(DevArgs),
+    /// After the loss of most nodes for good: makes those that are left the only voters, on their disks, while no node runs.
+    Recover(RecoverArgs),
     /// Makes certificates with a small authority of its own: for development, tests, and clusters without one.
     #[command(subcommand)]
     Certs(CertsCommand),
@@ -88,6 +90,26 @@ impl TrustArgs {
         let files = self.cluster_ca.zip(self.cluster_certificate.zip(self.cluster_key));
         Ok(Trust::of(files.map(|(ca, (certificate, key))| Files { ca, certificate, key }))?)
     }
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RecoverArgs {
+    /// The node whose disk this is.
+    #[arg(long)]
+    pub(crate) id: String,
+    /// Its folder.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// All nodes that are left; the same list on each of them.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(crate) only: Vec<String>,
+    /// Name of the cluster.
+    #[arg(long, default_value = "cordboard")]
+    pub(crate) cluster: String,
+    /// Do it; without it, only say what would be done.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// Arguments of the role `gateway`.

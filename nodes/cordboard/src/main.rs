@@ -4,6 +4,7 @@ mod args;
 mod certs;
 mod demo;
 mod dev;
+mod recover;
 
 /// Set for children of `cordboard dev`: they end with it, however it ends.
 pub(crate) const WITH_PARENT: &str = "CORDBOARD_WITH_PARENT";
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Role::Gateway(args) => {
             run_async(args.threads, async { gateway::run((*args).try_into()?, stop_signal()).await })
         }
+        Role::Recover(args) => recover::run(&args),
         Role::Certs(command) => certs::run(&command),
         Role::Demo(args) => run_async(1, demo::run(args, stop_signal())),
         Role::Dev(args) => match args.command {
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cordboard: {error:#}");
+            if node::is_refusal(&error) {
+                return ExitCode::from(node::EXIT_REFUSED);
+            }
             if node::is_disk_failure(&error) { ExitCode::from(node::DISK_FAILED as u8) } else { ExitCode::FAILURE }
         }
     }

@@ -11,7 +11,7 @@ mod call;
 mod told;
 
 pub use call::{Call, Target};
-pub use told::{Events, RecordKind, Simulate, Stats, Subject};
+pub use told::{Audit, Events, RecordKind, Simulate, Stats, Subject};
 
 /// Looks at a Cordboard cluster and changes it.
 #[derive(Debug, Parser)]
@@ -104,6 +104,8 @@ pub enum Command {
     Stats(Stats),
     /// Everything that is written down, in order, from a cursor on.
     Events(Events),
+    /// Who changed what.
+    Audit(Audit),
     /// What recorded days would have been like under another policy or with other staff.
     Simulate(Simulate),
     /// Watch the cluster live; q quits.

@@ -32,8 +32,15 @@ pub type Admin = AdminClient<Channel>;
 
 /// Some nodes of one cluster, in the order in which they are asked.
 pub struct Cluster {
-    nodes: Vec<(String, Admin)>,
+    nodes: Vec<Node>,
     timeout: Duration,
+}
+
+/// One node that can be asked.
+struct Node {
+    address: String,
+    admin: Admin,
+    channel: Channel,
 }
 
 impl Cluster {
@@ -63,9 +70,9 @@ impl Cluster {
                 .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_timeout(KEEP_ALIVE);
-            let client = AdminClient::new(trust.connect_lazily(&endpoint, Far::AnyNode))
-                .max_decoding_message_size(ANSWER_BYTES_MAX);
-            Ok((address, client))
+            let channel = trust.connect_lazily(&endpoint, Far::AnyNode);
+            let admin = AdminClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+            Ok(Node { address, admin, channel })
         });
         Ok(Self { nodes: nodes.collect::<Result<_, Failure>>()?, timeout })
     }
@@ -78,7 +85,16 @@ impl Cluster {
         Q: Clone,
         F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
     {
-        self.ask_in_turn(what, question, true, rpc).await
+        self.ask_in_turn(what, question, true, |node| &mut node.admin, rpc).await
+    }
+
+    /// Like [`Self::ask`], of another service than the admins': `rpc` makes its client of the channel.
+    pub async fn ask_service<Q, R, F>(&mut self, what: &str, question: Q, rpc: F) -> Result<R, Failure>
+    where
+        Q: Clone,
+        F: AsyncFn(&mut Channel, Request<Q>) -> Result<Response<R>, Status>,
+    {
+        self.ask_in_turn(what, question, true, |node| &mut node.channel, rpc).await
     }
 
     /// Like [`Self::ask`] for what answers with a stream: only its beginning has to come in time.
@@ -87,7 +103,7 @@ impl Cluster {
         Q: Clone,
         F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
     {
-        self.ask_in_turn(what, question, false, rpc).await
+        self.ask_in_turn(what, question, false, |node| &mut node.admin, rpc).await
     }
 
     /// Asks one node, once: for what must not be done twice. First finds a node that answers at all.
@@ -98,12 +114,12 @@ impl Cluster {
         let deadline = Instant::now() + self.timeout;
         self.ask(what, GetStatusRequest {}, async |admin: &mut Admin, request| admin.get_status(request).await).await?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let Some((address, client)) = self.nodes.first_mut() else {
+        let Some(Node { address, admin, .. }) = self.nodes.first_mut() else {
             return Err(Failure::Unreachable { what: what.to_owned(), tried: Vec::new() });
         };
         let mut request = Request::new(question);
         request.set_timeout(left);
-        let why = match timeout(left, Box::pin(rpc(client, request))).await {
+        let why = match timeout(left, Box::pin(rpc(admin, request))).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) if !is_passing(status.code()) => return Err(Failure::of(what, address, &status)),
             Ok(Err(status)) => reason(&status),
@@ -121,22 +137,30 @@ impl Cluster {
         self.timeout
     }
 
-    async fn ask_in_turn<Q, R, F>(&mut self, what: &str, question: Q, bounded: bool, rpc: F) -> Result<R, Failure>
+    async fn ask_in_turn<C, Q, R, F>(
+        &mut self,
+        what: &str,
+        question: Q,
+        bounded: bool,
+        client: fn(&mut Node) -> &mut C,
+        rpc: F,
+    ) -> Result<R, Failure>
     where
         Q: Clone,
-        F: AsyncFn(&mut Admin, Request<Q>) -> Result<Response<R>, Status>,
+        F: AsyncFn(&mut C, Request<Q>) -> Result<Response<R>, Status>,
     {
         let deadline = Instant::now() + self.timeout;
         let mut tried = Vec::new();
         let count = self.nodes.len();
         for index in 0..count {
             let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(count - index).unwrap_or(1);
-            let (address, client) = &mut self.nodes[index];
+            let node = &mut self.nodes[index];
             let mut request = Request::new(question.clone());
             if bounded {
                 request.set_timeout(share);
             }
-            let answer = timeout(share, Box::pin(rpc(client, request))).await;
+            let answer = timeout(share, Box::pin(rpc(client(node), request))).await;
+            let address = &node.address;
             match answer {
                 Ok(Ok(response)) => {
                     self.nodes.rotate_left(index);

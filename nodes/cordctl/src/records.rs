@@ -4,7 +4,8 @@
 mod told;
 
 use proto::v1::{
-    AgentRecord, CallOutcome, CallPart, CallRecord, DecisionRecord, IntervalRecord, Record, TransferRecord, record,
+    AgentRecord, AuditRecord, CallOutcome, CallPart, CallRecord, DecisionRecord, IntervalRecord, Record,
+    TransferRecord, record,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,7 @@ pub(crate) enum What {
     Call(Ended),
     Transfer(Transfer),
     Interval(Box<Interval>),
+    Audit(Change),
     /// A newer release wrote down something that this one does not know.
     Unknown,
 }
@@ -152,6 +154,24 @@ pub(crate) struct Interval {
     pub(crate) counts: Counted,
 }
 
+/// Somebody wanted to change something, or what came of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Change {
+    pub(crate) number: u64,
+    pub(crate) who: String,
+    pub(crate) role: String,
+    pub(crate) method: String,
+    pub(crate) subject: String,
+    /// None when it was about to be done.
+    pub(crate) outcome: Option<String>,
+    /// The record that announced it, with an outcome.
+    pub(crate) of: Option<u64>,
+    pub(crate) from: String,
+    /// Of the record before; empty for the very first.
+    pub(crate) before: String,
+    pub(crate) hash: String,
+}
+
 /// A call's id as people and JSON have it.
 pub(crate) fn call_id(call: u64) -> String {
     format!("{call:016x}")
@@ -165,10 +185,34 @@ impl From<Record> for Written {
             Some(record::Kind::Call(ended)) => What::Call(ended.into()),
             Some(record::Kind::Transfer(transfer)) => What::Transfer(transfer.into()),
             Some(record::Kind::Interval(interval)) => What::Interval(Box::new(interval.into())),
-            Some(record::Kind::Audit(_)) | None => What::Unknown,
+            Some(record::Kind::Audit(audit)) => What::Audit(audit.into()),
+            None => What::Unknown,
         };
         Self { at_ms: record.at_ms, what }
     }
+}
+
+impl From<AuditRecord> for Change {
+    fn from(record: AuditRecord) -> Self {
+        let audit = record.what.unwrap_or_default();
+        Self {
+            number: record.number,
+            who: audit.who,
+            role: audit.role,
+            method: audit.method,
+            subject: audit.subject,
+            outcome: given(audit.outcome),
+            of: Some(audit.of).filter(|of| *of > 0),
+            from: audit.from,
+            before: hex(&record.before),
+            hash: hex(&record.hash),
+        }
+    }
+}
+
+/// Two digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl From<DecisionRecord> for Decision {

@@ -13,11 +13,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     clock::now_us,
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
+    directory::RULES_OF_NODES,
     homes::Homes,
     machine::ShardMachine,
     members::Members,
     metrics::Metrics,
     records::Records,
+    roster::Roster,
     telemetry::Telemetry,
 };
 
@@ -40,12 +42,16 @@ pub struct Shell {
     pub records: Records,
     /// Where tenants live.
     pub homes: Homes,
+    /// Nodes and shards as the directory has them.
+    pub roster: watch::Sender<Arc<Roster>>,
     /// Followers of the directory.
     pub directory: watch::Sender<Option<Arc<DirectoryView>>>,
     /// Told each time this node gains a shard's leadership.
     pub gained: mpsc::UnboundedSender<u32>,
     /// Questions to choosers, with their shard.
     pub asks: mpsc::Sender<(u32, proto::v1::Ask)>,
+    /// Whether idle shards may sleep: every node of the cluster knows it.
+    pub may_sleep: watch::Sender<bool>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Spans.
@@ -60,7 +66,8 @@ pub struct ShardActor {
     shell: Shell,
     clients: BTreeMap<ClientKey, mpsc::Sender<SubmitReply>>,
     watchers: BTreeMap<WatcherKey, mpsc::Sender<WatchReply>>,
-    questions: BTreeMap<AskToken, Question>,
+    /// With the shard that each is about.
+    questions: BTreeMap<AskToken, (u32, Question)>,
     decisions: BTreeMap<u64, oneshot::Sender<Decided>>,
     next_token: AskToken,
     drain_due: bool,
@@ -103,6 +110,9 @@ impl ShardActor {
             // A writer that has stopped has said why, and is about to end the process.
             let _ = self.shell.writer.submit(self.shell.host, batch);
         }
+        for shard in effects.followed {
+            self.shell.peers.abort_snapshots(shard);
+        }
         if !effects.messages.is_empty() {
             self.shell.peers.send(effects.messages);
         }
@@ -129,14 +139,14 @@ impl ShardActor {
         // Before questions: whoever is answered finds what was written down until then.
         self.write_down(effects.records, &effects.restored);
         for (shard, token) in effects.answerable {
-            if let Some(question) = self.questions.remove(&token)
+            if let Some((_, question)) = self.questions.remove(&token)
                 && self.core.machine(shard).is_some()
             {
                 question(Ok(&self.core));
             }
         }
         for (shard, token) in effects.unanswerable {
-            if let Some(question) = self.questions.remove(&token) {
+            if let Some((_, question)) = self.questions.remove(&token) {
                 question(Err(self.core.leader_of(shard)));
             }
         }
@@ -188,6 +198,16 @@ impl ShardActor {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
         if let Some(directory) = directory {
             self.shell.homes.set(directory.homes());
+            self.shell.may_sleep.send_replace(directory.rules() >= RULES_OF_NODES);
+            let roster = Roster::of(directory);
+            self.shell.members.learn(&roster.nodes);
+            self.shell.roster.send_if_modified(|known| {
+                let changed = **known != roster;
+                if changed {
+                    *known = Arc::new(roster);
+                }
+                changed
+            });
         }
         if let Some(view) = directory.and_then(|directory| directory.view(&self.shell.members.endpoints())) {
             self.shell.directory.send_replace(Some(Arc::new(view)));
@@ -220,6 +240,7 @@ impl Actor for ShardActor {
         self.publish_directory();
         context.run_interval(self.shell.tick, |actor, context| {
             actor.core.set_now(now_us());
+            actor.core.set_sleep(*actor.shell.may_sleep.borrow());
             actor.core.tick();
             actor.drain_soon(context);
         });
@@ -255,9 +276,6 @@ SnapshotDone { /// The shard.
     shard: u32, /// The node it was for.
     to: u64, /// Whether it is there.
     ok: bool } }
-message! { /// Whether idle shards may sleep.
-SetSleep { /// Every node of the cluster knows it.
-    may_sleep: bool } }
 message! { /// Commands of one Submit stream.
 Submit { /// The stream.
     client: ClientKey, /// Where its outcomes go.
@@ -333,7 +351,6 @@ on!(Step, |actor, step| actor.core.step(step.from, step.messages));
 on!(Durable, |actor, durable| actor.core.persisted(durable.done));
 on!(Unreachable, |actor, unreachable| actor.core.unreachable(unreachable.node));
 on!(SnapshotDone, |actor, done| actor.core.snapshot_done(done.shard, done.to, done.ok));
-on!(SetSleep, |actor, set| actor.core.set_sleep(set.may_sleep));
 on!(Submit, |actor, submit| {
     actor.clients.entry(submit.client).or_insert(submit.replies);
     actor.core.submit(submit.client, submit.submissions);
@@ -352,7 +369,7 @@ on!(Unwatch, |actor, unwatch| {
 });
 on!(Ask, |actor, ask| {
     actor.next_token += 1;
-    actor.questions.insert(actor.next_token, ask.question);
+    actor.questions.insert(actor.next_token, (ask.shard, ask.question));
     actor.core.ask(ask.shard, actor.next_token);
 });
 on!(ProposeDirectory, |actor, propose| actor.propose_directory(propose));
@@ -367,6 +384,9 @@ on!(ChangeMembers, |actor, change| {
 on!(TransferLead, |actor, transfer| actor.core.transfer(transfer.shard, transfer.to));
 on!(CloseReplica, |actor, close| {
     actor.core.close(close.shard);
+    for (_, (_, question)) in actor.questions.extract_if(.., |_, (shard, _)| *shard == close.shard) {
+        question(Err(actor.core.leader_of(close.shard)));
+    }
     let _ = close.done.send(());
 });
 on!(Wake, |actor, _wake| actor.wake = None);

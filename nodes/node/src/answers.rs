@@ -5,12 +5,18 @@ mod stats;
 
 pub use stats::{NoStats, STATS_DAYS_MAX, STATS_ROWS_MAX, checked as checked_stats};
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use proto::v1::{
     AgentList, AskReply, AskRequest, CallDetail, CallExplanation, CallInfo, CallList, CallOutcome, CallRecord,
-    DirectoryDocuments, GatewayList, NodeDescription, NodeInfo, NotLeader, NothingFound, QueueList, Record, ShardInfo,
-    Totals, ask_reply::About as Answer, ask_request::About, record,
+    DirectoryDocuments, GatewayList, NodeDescription, NodeInfo, NotLeader, NothingFound, Progress, QueueList, Record,
+    ReplicaInfo, ShardInfo, Totals, ask_reply::About as Answer, ask_request::About, record,
 };
 use tokio::sync::oneshot;
 
@@ -29,6 +35,19 @@ use crate::{
 /// Ended calls in one answer at the most.
 const ENDED_MAX: usize = 10_000;
 
+/// What others tell this start of this node from another by.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Of the disk.
+    pub seal: u64,
+    /// How often the disk was started.
+    pub life: u64,
+    /// Random.
+    pub process: u64,
+    /// Mean of the log's latest flushes, microseconds; 0 = there were none.
+    pub flush_us: Arc<AtomicU64>,
+}
+
 /// What this node can say. Cheap to clone.
 #[derive(Clone)]
 pub struct Answers {
@@ -36,6 +55,7 @@ pub struct Answers {
     records: Records,
     members: Members,
     own: u64,
+    start: Start,
     started: Instant,
     /// Written once: shards do not change in this release.
     version: Arc<str>,
@@ -44,9 +64,38 @@ pub struct Answers {
 impl Answers {
     /// `own` is this node's number.
     #[must_use]
-    pub fn new(owners: Owners, records: Records, members: Members, own: u64) -> Self {
+    pub fn new(owners: Owners, records: Records, members: Members, own: u64, start: Start) -> Self {
         let version = env!("CARGO_PKG_VERSION").into();
-        Self { owners, records, members, own, started: Instant::now(), version }
+        Self { owners, records, members, own, start, started: Instant::now(), version }
+    }
+
+    /// A look at the directory where it is led, after a read index.
+    ///
+    /// # Errors
+    /// Who leads instead.
+    pub(crate) async fn directory_here<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Directory) -> T + Send + 'static,
+    ) -> Result<T, NotLeader> {
+        let seen = self.at_core(0, move |core| Some(look(core.machine(0)?.directory()?)));
+        seen.await?.ok_or_else(NotLeader::default)
+    }
+
+    /// Who leads a shard, as far as this node knows; nobody is named when it is this one.
+    pub(crate) async fn leader_of(&self, shard: u32) -> NotLeader {
+        self.peek(shard, move |core| core.leader_of(shard)).await.unwrap_or_default()
+    }
+
+    /// The term of a shard, as far as this node knows.
+    pub(crate) async fn term_of(&self, shard: u32) -> u64 {
+        let term = self.peek(shard, move |core| core.host().status(shard).map(|status| status.term));
+        term.await.flatten().unwrap_or_default()
+    }
+
+    async fn peek<T: Send + 'static>(&self, shard: u32, look: impl FnOnce(&Core) -> T + Send + 'static) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.owners.of(shard)?.do_send(Look { at: Box::new(move |core| drop(answer.send(look(core)))) });
+        answered.await.ok()
     }
 
     /// This node's id in text.
@@ -165,23 +214,23 @@ impl Answers {
 
     /// This node and its replicas, as it knows them.
     pub async fn describe(&self) -> NodeDescription {
-        let mut shards = Vec::new();
+        let (mut shards, mut replicas) = (Vec::new(), Vec::new());
         for owner in self.owners.all() {
             let (answer, answered) = oneshot::channel();
             let members = self.members.clone();
             owner.do_send(Look {
                 at: Box::new(move |core| {
-                    let shards: Vec<_> = core
-                        .host()
-                        .shards()
-                        .filter_map(|shard| {
-                            Some(shard_info(&members, shard, &core.host().status(shard)?, core.machine(shard)?))
-                        })
-                        .collect();
-                    let _ = answer.send(shards);
+                    let here = core.host().shards().filter_map(|shard| {
+                        let status = core.host().status(shard)?;
+                        let info = shard_info(&members, shard, &status, core.machine(shard)?);
+                        Some((info, replica_info(shard, status)))
+                    });
+                    let _ = answer.send(here.collect::<Vec<_>>());
                 }),
             });
-            shards.extend(answered.await.unwrap_or_default());
+            let (infos, held): (Vec<_>, Vec<_>) = answered.await.unwrap_or_default().into_iter().unzip();
+            shards.extend(infos);
+            replicas.extend(held);
         }
         shards.sort_by_key(|shard| shard.id);
         let own_id = self.own_id();
@@ -194,7 +243,17 @@ impl Answers {
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             id: own_id,
         };
-        NodeDescription { info: Some(info), shards, ..NodeDescription::default() }
+        let Start { seal, life, process, flush_us } = &self.start;
+        NodeDescription {
+            info: Some(info),
+            shards,
+            replicas,
+            flush_us: flush_us.load(Ordering::Relaxed),
+            seal: *seal,
+            rules_max: acd::RULES,
+            life: *life,
+            process: *process,
+        }
     }
 
     /// What this node's replicas know of the tenants that live on them, as far as they have applied; of each one's queues
@@ -237,6 +296,25 @@ pub struct TenantHere {
     pub totals: Totals,
     /// Its queues.
     pub queues: Vec<acd::view::QueueInfo>,
+}
+
+fn replica_info(shard: u32, status: cluster::GroupStatus) -> ReplicaInfo {
+    let progress = |peer: cluster::PeerProgress| Progress {
+        node: peer.node,
+        matched: peer.matched,
+        active: peer.active && !peer.snapshot,
+    };
+    ReplicaInfo {
+        shard,
+        leads: status.established,
+        term: status.term,
+        voters: status.voters,
+        voters_outgoing: status.voters_outgoing,
+        learners: status.learners,
+        last: status.last,
+        progress: status.progress.into_iter().map(progress).collect(),
+        asleep: status.asleep,
+    }
 }
 
 fn shard_info(members: &Members, shard: u32, status: &cluster::GroupStatus, machine: &ShardMachine) -> ShardInfo {

@@ -13,8 +13,16 @@ pub struct NodeConfig {
     pub id: String,
     /// Where its log, snapshots and records live.
     pub dir: PathBuf,
-    /// All nodes, this one included: `id=host:port` of their gRPC.
+    /// The first nodes of a cluster, this one included: `id=host:port` of their gRPC. Empty for one that joins later.
     pub peers: Vec<String>,
+    /// Nodes of a cluster to join, host:port of their gRPC; only needed until this node's disk knows the others.
+    pub join: Vec<String>,
+    /// Where gRPC is listened for, host:port; empty = as in `peers`, or as it was at the last start.
+    pub grpc: String,
+    /// How others reach it, host:port; empty = as `grpc`.
+    pub advertise: String,
+    /// Nodes of one zone may fail together; shards are spread over zones.
+    pub zone: String,
     /// Name of the cluster; nodes of another one are refused.
     pub cluster: String,
     /// Prometheus metrics and health, off without it.
@@ -35,6 +43,12 @@ pub struct NodeConfig {
     pub trust: Trust,
     /// Bounds of each shard's desk.
     pub limits: Limits,
+    /// A node that is gone for longer is replaced where another can take its place, milliseconds.
+    pub replace_after_ms: u64,
+    /// A disk that was heard of more recently is not taken for a lost one, milliseconds.
+    pub silence_ms: u64,
+    /// Rules of a cluster that is founded by this node.
+    pub rules: u32,
 }
 
 impl Default for NodeConfig {
@@ -43,6 +57,10 @@ impl Default for NodeConfig {
             id: String::new(),
             dir: PathBuf::new(),
             peers: Vec::new(),
+            join: Vec::new(),
+            grpc: String::new(),
+            advertise: String::new(),
+            zone: String::new(),
             cluster: "cordboard".into(),
             http: None,
             otlp: None,
@@ -53,6 +71,9 @@ impl Default for NodeConfig {
             snapshot_bytes: 16 << 20,
             trust: Trust::off(),
             limits: Limits::default(),
+            replace_after_ms: 300_000,
+            silence_ms: 10_000,
+            rules: acd::RULES,
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Effects {
     pub spans: Vec<SpanFact>,
     /// Commands applied by this replica, for metrics.
     pub commands_applied: u64,
+    /// Shards that this node follows: what is on its way as their leader is of no use.
+    pub followed: Vec<u32>,
     /// There is more to do at once.
     pub again: bool,
 }
@@ -396,6 +398,9 @@ impl<M: Replica> Core<M> {
     }
 
     fn role_changed(&mut self, role: &RoleChange) {
+        if !role.is_leader {
+            self.effects.followed.push(role.shard);
+        }
         if !role.is_leader {
             self.lose(role.shard);
         }

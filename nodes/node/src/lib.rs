@@ -6,13 +6,16 @@
 
 pub mod actor;
 pub mod answers;
+mod birth;
 pub mod choosers;
 pub mod clock;
 pub mod config;
 pub mod core;
 pub mod directory;
+mod follow;
 pub mod homes;
 mod http;
+mod join;
 pub mod machine;
 pub mod members;
 pub mod metrics;
@@ -20,13 +23,17 @@ pub mod owners;
 mod process;
 mod pump;
 pub mod records;
+mod replicas;
 pub mod roles;
+pub mod roster;
 pub mod services;
 pub mod shards;
+mod steward;
 pub mod telemetry;
 pub mod tenancy;
 pub mod translate;
 
-pub use cluster::is_disk_panic;
+pub use cluster::{Identity, RecoveredShard, is_disk_panic, recover};
 pub use config::NodeConfig;
+pub use join::{EXIT_REFUSED, Refused, is_refusal};
 pub use process::{DISK_FAILED, is_disk_failure, run};

@@ -21,7 +21,19 @@ pub struct Member {
 
 /// All nodes by number.
 #[derive(Debug, Clone, Default)]
-pub struct Members(Arc<RwLock<BTreeMap<u64, Member>>>);
+pub struct Members(Arc<RwLock<BTreeMap<u64, Entry>>>);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    member: Member,
+    /// Its endpoint was given at our start. The directory on our disk may be older than that: until the node has said where
+    /// it is anew, the command line is believed.
+    given: Option<Given>,
+}
+
+/// What the directory on our disk said of the node at our start: seal and life, once it was looked at.
+#[derive(Debug, Clone, Default)]
+struct Given(Option<(u64, u64)>);
 
 /// A node id or peer list that makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -53,7 +65,8 @@ impl Members {
                 return Err(MembersError::Peer(peer.clone()));
             }
             let member = Member { id: id.to_owned(), endpoint: endpoint.to_owned(), seal: 0 };
-            if members.insert(known_number(id)?, member).is_some() {
+            let entry = Entry { member, given: Some(Given::default()) };
+            if members.insert(known_number(id)?, entry).is_some() {
                 return Err(MembersError::Twice(id.to_owned()));
             }
         }
@@ -69,29 +82,53 @@ impl Members {
         if self.get(number).is_some() { Ok(number) } else { Err(MembersError::Missing(id.to_owned())) }
     }
 
-    /// What the directory says of nodes: it knows better than the command line. Nodes it does not know stay.
+    /// What this node's replica of the directory says of nodes. Nodes it does not know stay.
     pub fn learn<'a>(&self, rows: impl IntoIterator<Item = &'a NodeRow>) {
+        self.take(rows, false);
+    }
+
+    /// What the directory's leader says of nodes just now: nobody knows better.
+    pub fn trust<'a>(&self, rows: impl IntoIterator<Item = &'a NodeRow>) {
+        self.take(rows, true);
+    }
+
+    fn take<'a>(&self, rows: impl IntoIterator<Item = &'a NodeRow>, current: bool) {
         let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
             if row.wish() == NodeWish::Removed {
                 members.remove(&row.number);
+                continue;
+            }
+            let said = (row.seal, row.life);
+            if let Some(Entry { member, given: Some(given) }) = members.get_mut(&row.number)
+                && !current
+                && *given.0.get_or_insert(said) == said
+            {
+                member.seal = row.seal;
             } else if !row.endpoint.is_empty() {
                 let member = Member { id: row.id.clone(), endpoint: row.endpoint.clone(), seal: row.seal };
-                members.insert(row.number, member);
+                members.insert(row.number, Entry { member, given: None });
             }
         }
+    }
+
+    /// The one that this node is, wherever others reach it.
+    pub fn set_own(&self, number: u64, endpoint: &str) {
+        let member = Member { id: id_of(number), endpoint: endpoint.to_owned(), seal: 0 };
+        let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        members.insert(number, Entry { member, given: Some(Given::default()) });
     }
 
     /// A node by number.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<Member> {
-        self.read(|members| members.get(&number).cloned())
+        self.read(|members| members.get(&number).map(|entry| entry.member.clone()))
     }
 
     /// All, by number.
     #[must_use]
     pub fn all(&self) -> Vec<(u64, Member)> {
-        self.read(|members| members.iter().map(|(number, member)| (*number, member.clone())).collect())
+        self.read(|members| members.iter().map(|(number, entry)| (*number, entry.member.clone())).collect())
     }
 
     /// All numbers.
@@ -103,10 +140,10 @@ impl Members {
     /// All gRPC endpoints.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
-        self.read(|members| members.values().map(|member| member.endpoint.clone()).collect())
+        self.read(|members| members.values().map(|entry| entry.member.endpoint.clone()).collect())
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<u64, Member>) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<u64, Entry>) -> T) -> T {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -160,7 +197,26 @@ mod tests {
             row(4, "", NodeWish::Added),
             row(5, "e:5", NodeWish::Drained),
         ];
-        members.learn(&rows);
+        members.trust(&rows);
         assert_eq!(members.endpoints(), ["a:1", "elsewhere:2", "e:5"]);
+    }
+
+    #[test]
+    fn the_disk_knows_no_better_than_the_command_line_until_something_new_is_heard() {
+        let members = Members::parse(&["n1=a:1".into(), "n2=b:2".into()]).expect("two peers");
+        let row = |endpoint: &str, life| NodeRow {
+            number: 2,
+            id: "n2".into(),
+            endpoint: endpoint.into(),
+            seal: 7,
+            life,
+            ..NodeRow::default()
+        };
+        members.learn(&[row("old:2", 4)]);
+        members.learn(&[row("old:2", 4)]);
+        assert_eq!(members.endpoints(), ["a:1", "b:2"]);
+        assert_eq!(members.get(2).expect("there").seal, 7, "which disk it has is known all the same");
+        members.learn(&[row("new:2", 5)]);
+        assert_eq!(members.endpoints(), ["a:1", "new:2"]);
     }
 }

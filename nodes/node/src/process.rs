@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,11 +14,14 @@ use std::{
 use actix::{Actor as _, Addr, Arbiter, System};
 use anyhow::Context as _;
 use cluster::{
-    DiskConfig, DiskStore, Host, HostConfig, Identity, LogWriter, Outbox, OutboxLimits, PeerMessage, Persisted,
-    Recovered, Store as _, StoreError,
+    Host, HostConfig, LogWriter, PeerMessage, Persisted, Recovered, Store as _, StoreError,
     peers::{PeerClient, PeerConfig, PeerEvent, PeerService},
+    placement::Limits,
 };
-use proto::v1::{Ask, DirectoryView, admin_server::AdminServer, query_server::QueryServer, shard_server::ShardServer};
+use proto::v1::{
+    Ask, DirectoryView, ShardRow, admin_server::AdminServer, audit_trail_server::AuditTrailServer,
+    cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer, steward_server::StewardServer,
+};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -32,10 +34,12 @@ use trust::{Guard, Role};
 use crate::{
     actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
     answers::Answers,
+    birth::{Birth, OpenDisk, begin},
     choosers::{ASKS_WAITING_MAX, Choosers},
     clock::now_us,
     config::NodeConfig,
     core::Core,
+    follow::Follow,
     homes::Homes,
     http,
     machine::ShardMachine,
@@ -44,9 +48,19 @@ use crate::{
     owners::Owners,
     pump::Pump,
     records::{Records, RecordsFirst},
+    replicas::Replicas,
     roles,
-    services::{admin::AdminService, query::QueryService, shard::ShardService},
+    roster::Roster,
+    services::{
+        admin::AdminService,
+        audit::{Audit, AuditTrailService},
+        cluster::ClusterService,
+        query::QueryService,
+        shard::ShardService,
+        steward::StewardService,
+    },
     shards::Shards,
+    steward::{Seen, Steward},
     telemetry::Telemetry,
 };
 
@@ -61,7 +75,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// How long writing what is left may take.
 const END_MAX: Duration = Duration::from_secs(5);
 /// Configuration and lists are larger than gRPC's default of 4 MiB.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Runs a node until `stop` resolves, then hands leadership over and ends.
 ///
@@ -69,32 +83,61 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// It could not start: what and why.
 pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     init_log();
-    let members = Members::parse(&config.peers)?;
-    let own = members.number(&config.id)?;
-    let member = members.get(own).context("the own number is in the list")?.clone();
     check_certificate(&config)?;
-    let listener = TcpListener::bind(&member.endpoint)
+    let Birth { own, members, places, start, disk, announcer } = begin(&config).await?;
+    let listener = TcpListener::bind(&places.listen)
         .await
-        .with_context(|| format!("cannot listen for gRPC on {}", member.endpoint))?;
+        .with_context(|| format!("cannot listen for gRPC on {}", places.listen))?;
     let telemetry = Telemetry::start(&config.id, config.otlp.as_deref())?;
     let metrics = Arc::new(Metrics::default());
-    let shards: Vec<u32> = (0..=config.tenant_shards).collect();
-    let (parts, told) = start_actors(&config, &members, own, &shards, &metrics, &telemetry)?;
+    let shards: Vec<u32> = disk.begin.replicas.iter().map(|row| row.shard).collect();
+    let remembered = disk.begin.remembered.clone();
+    let (parts, told) = start_actors(&config, &members, own, disk, start.seal, &metrics, &telemetry)?;
     let owners = Owners::new(parts.actors.clone(), shards, parts.homes.clone());
+    let replicas = Replicas::new(own, parts.writer.handle(), owners.clone(), remembered);
 
-    let peers = members.numbers().len();
-    let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own);
-    let ways =
-        Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?).with_trust(config.trust.clone());
+    let flush_us = Arc::clone(&start.flush_us);
+    let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own, start);
+    let channels = announcer.channels.clone();
+    let ways = Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?, channels);
+    let seen = Seen::default();
+    let limits = Limits { replace_after_ms: config.replace_after_ms, ..Limits::default() };
     let pump = Pump {
         shards: ways.clone(),
         owners: owners.clone(),
         directory: parts.directory.clone(),
         gained: told.gained,
         tenant_shards: config.tenant_shards,
+        rules: config.rules,
     };
+    let (refused, mut refusals) = mpsc::channel(1);
+    let follow = Follow {
+        own,
+        roster: parts.roster.clone(),
+        members: members.clone(),
+        peers: Arc::clone(&parts.peers),
+        replicas: replicas.clone(),
+        refused: refused.clone(),
+    };
+    let steward =
+        Steward { shards: ways.clone(), members: members.clone(), limits: limits.clone(), seen: seen.clone() };
+    let stewarding = StewardService {
+        cluster: config.cluster.clone(),
+        shards: ways.clone(),
+        owners: owners.clone(),
+        members: members.clone(),
+        replicas: replicas.clone(),
+        roster: parts.roster.clone(),
+        seen: seen.clone(),
+        silence: Duration::from_millis(config.silence_ms),
+        term: Arc::default(),
+    };
+    let of_cluster = ClusterService { shards: ways.clone(), members: members.clone(), seen, limits: Arc::new(limits) };
     // Dropped at the end, so that nothing of this node goes on after it.
     let mut tasks = JoinSet::new();
+    tasks.spawn(follow.run());
+    tasks.spawn(steward.run());
+    tasks.spawn(announcer.run(parts.roster.clone(), replicas, refused));
     tasks.spawn(pump.run());
     tasks.spawn(config.trust.clone().watch());
     tasks.spawn(Choosers::new(ways.clone(), told.asks).run());
@@ -103,6 +146,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
     }
     tasks.spawn(watch_counters(Arc::clone(&parts.counters), parts.records.clone(), metrics));
+    tasks.spawn(watch_flushes(Arc::clone(&parts.counters), flush_us));
 
     let (reporter, health) = tonic_health::server::health_reporter();
     tasks.spawn(report_health(reporter, answers.clone()));
@@ -110,12 +154,16 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()), |_| None);
+    let peer_service = PeerService::new(config.cluster.clone(), own, deliver_to(owners.clone()), {
+        let members = members.clone();
+        move |node| members.get(node).map(|member| member.seal)
+    });
     let (close, closed) = oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG_MAX))
         .layer(Guard::new(roles::of))
+        .layer(Audit::new(ways.clone(), MESSAGE_BYTES_MAX))
         .add_service(health)
         .add_service(reflection)
         .add_service(peer_service.into_server())
@@ -125,20 +173,26 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(AuditTrailServer::new(AuditTrailService::new(ways.clone())))
         .add_service(
-            AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members, own))
+            AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members.clone(), own))
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         )
+        .add_service(StewardServer::new(stewarding).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(ClusterServer::new(of_cluster).max_encoding_message_size(MESSAGE_BYTES_MAX))
         .serve_with_incoming_shutdown(config.trust.accept(listener), async {
             let _ = closed.await;
         });
     let mut server = tokio::spawn(server);
-    tracing::info!(node = %config.id, endpoint = %member.endpoint, "the node serves");
+    tracing::info!(node = %config.id, endpoint = %places.advertise, "the node serves");
 
-    stop.await;
+    let why = tokio::select! {
+        () = stop => None,
+        why = refusals.recv() => why,
+    };
     tracing::info!("stopping");
-    if peers > 1 {
+    if members.numbers().len() > 1 {
         hand_over(&owners).await;
     }
     // Consumers go on at another node; gateways' streams do not end by themselves.
@@ -160,7 +214,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         telemetry.stop();
     });
     let _ = timeout(END_MAX, ended).await;
-    Ok(())
+    why.map_or(Ok(()), |why| Err(why.into()))
 }
 
 /// A certificate of somebody else would only be found out by the others, one refusal at a time.
@@ -188,6 +242,8 @@ struct Parts {
     directory: watch::Receiver<Option<Arc<DirectoryView>>>,
     homes: Homes,
     counters: Arc<cluster::WriterCounters>,
+    roster: watch::Receiver<Arc<Roster>>,
+    peers: Arc<PeerClient>,
 }
 
 /// What actors tell to the tasks around them.
@@ -200,19 +256,21 @@ fn start_actors(
     config: &NodeConfig,
     members: &Members,
     own: u64,
-    shards: &[u32],
+    disk: OpenDisk,
+    seal: u64,
     metrics: &Arc<Metrics>,
     telemetry: &Telemetry,
 ) -> anyhow::Result<(Parts, Told)> {
-    let identity = Identity { cluster: config.cluster.clone(), node: own };
-    let (mut store, records) = open_disk(config, &identity, shards)?;
-    let recovered = shards
-        .iter()
-        .map(|&shard| Ok((shard, store.recover(shard)?.or_bootstrap(&members.numbers()))))
-        .collect::<Result<Vec<_>, StoreError>>()
-        .context("the disk cannot be read")?;
+    let OpenDisk { mut store, records, begin } = disk;
+    let recover = |row: &ShardRow| {
+        let found = store.recover(row.shard)?;
+        // A replica that has no first voters waits until its leader tells.
+        Ok((row.shard, if row.born_with.is_empty() { found } else { found.or_bootstrap(&row.born_with) }))
+    };
+    let recovered = begin.replicas.iter().map(recover).collect::<Result<Vec<_>, StoreError>>();
+    let recovered = recovered.context("the disk cannot be read")?;
 
-    let cores = config.cores.clamp(1, shards.len());
+    let cores = config.cores.max(1);
     // The writer and the transport call back to actors that are started after them.
     let addresses: Arc<std::sync::OnceLock<Vec<Addr<ShardActor>>>> = Arc::default();
     let durable_to = Arc::clone(&addresses);
@@ -232,7 +290,7 @@ fn start_actors(
                 .into_iter()
                 .map(|(number, member)| (number, format!("http://{}", member.endpoint)))
                 .collect(),
-            seal: 0,
+            seal,
         },
         config.trust.clone(),
         &tokio::runtime::Handle::current(),
@@ -250,16 +308,17 @@ fn start_actors(
     )?;
     let peers = Arc::new(peers);
     let (directory, followed) = watch::channel(None);
+    let (roster, rostered) = watch::channel(Arc::default());
     let homes = Homes::default();
     let (gained, gains) = mpsc::unbounded_channel();
+    let (may_sleep, _) = watch::channel(false);
     let (asks, asked) = mpsc::channel(ASKS_WAITING_MAX);
     let mut actors = Vec::new();
     let mut recovered: Vec<_> = recovered.into_iter().map(Some).collect();
     for host in 0..cores {
-        let owned: Vec<u32> = shards.iter().copied().filter(|&shard| Owners::index(shard, cores) == host).collect();
         let mine: Vec<(u32, Recovered)> = recovered
             .iter_mut()
-            .filter(|slot| slot.as_ref().is_some_and(|(shard, _)| owned.contains(shard)))
+            .filter(|slot| slot.as_ref().is_some_and(|(shard, _)| Owners::index(*shard, cores) == host))
             .filter_map(Option::take)
             .collect();
         let mut core = core_of(config, members, (own, host, cores), mine)?;
@@ -271,7 +330,9 @@ fn start_actors(
             members: members.clone(),
             records: records.clone(),
             homes: homes.clone(),
+            roster: roster.clone(),
             directory: directory.clone(),
+            may_sleep: may_sleep.clone(),
             gained: gained.clone(),
             asks: asks.clone(),
             metrics: Arc::clone(metrics),
@@ -284,18 +345,20 @@ fn start_actors(
     let _ = addresses.set(started.clone());
     let counters = writer.counters();
     Ok((
-        Parts { actors: started, system, threads, writer, records, directory: followed, homes, counters },
+        Parts {
+            actors: started,
+            system,
+            threads,
+            writer,
+            records,
+            directory: followed,
+            homes,
+            counters,
+            roster: rostered,
+            peers,
+        },
         Told { gained: gains, asks: asked },
     ))
-}
-
-fn open_disk(config: &NodeConfig, identity: &Identity, shards: &[u32]) -> anyhow::Result<(DiskStore, Records)> {
-    let dir = &config.dir;
-    let opened = |path: &Path| format!("cannot open {}", path.display());
-    let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits::default()).with_context(|| opened(dir))?;
-    let store = DiskStore::open(dir, identity, DiskConfig::default()).with_context(|| opened(dir))?;
-    let records = Records::start(outbox.clone(), shards, stop_at_once)?;
-    Ok((store.with_outbox(outbox), records))
 }
 
 fn core_of(
@@ -365,7 +428,7 @@ async fn hand_over(owners: &Owners) {
 }
 
 /// The disk failed: what was not acknowledged must not be, so the process ends here and now.
-fn stop_at_once(error: &StoreError) {
+pub(crate) fn stop_at_once(error: &StoreError) {
     tracing::error!(%error, "the disk failed; this node stops, the cluster goes on without it");
     std::process::exit(DISK_FAILED);
 }
@@ -389,6 +452,21 @@ async fn report_health(reporter: tonic_health::server::HealthReporter, answers: 
     }
 }
 
+/// How long the latest flushes took, for the steward.
+async fn watch_flushes(counters: Arc<cluster::WriterCounters>, flush_us: Arc<AtomicU64>) {
+    let now = || (counters.flushes.load(Ordering::Relaxed), counters.flush_us.load(Ordering::Relaxed));
+    let mut before = now();
+    loop {
+        sleep(Duration::from_secs(2)).await;
+        let after = now();
+        // A disk that nothing was written to is as fast as it was.
+        if let Some(mean) = (after.1 - before.1).checked_div(after.0 - before.0) {
+            flush_us.store(mean, Ordering::Relaxed);
+        }
+        before = after;
+    }
+}
+
 async fn watch_counters(counters: Arc<cluster::WriterCounters>, records: Records, metrics: Arc<Metrics>) {
     let value = |count: &AtomicU64| gauge_value(count.load(Ordering::Relaxed));
     loop {
@@ -403,7 +481,7 @@ async fn listen_http(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen for HTTP on {address}"))
 }
 
-fn random() -> anyhow::Result<u64> {
+pub(crate) fn random() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
     Ok(u64::from_le_bytes(bytes))

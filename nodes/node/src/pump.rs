@@ -29,8 +29,10 @@ pub(crate) struct Pump {
     pub directory: watch::Receiver<Option<Arc<DirectoryView>>>,
     /// Shards this node has begun to lead.
     pub gained: mpsc::UnboundedReceiver<u32>,
-    /// Tenant shards of a cluster that is founded here.
+    /// Tenant shards of a cluster that is founded here,
     pub tenant_shards: u32,
+    /// and its rules.
+    pub rules: u32,
 }
 
 impl Pump {
@@ -107,7 +109,7 @@ impl Pump {
             secret,
             realm: documents::REALM.into(),
             shards: (1..=self.tenant_shards).collect(),
-            rules: acd::RULES,
+            rules: self.rules,
         };
         match propose(&self.owners, directory_entry::Kind::Found(found)).await {
             Some(Ok(())) => tracing::info!("the cluster is founded"),

@@ -75,6 +75,7 @@ pub const TABLE: &[(&str, Roles)] = &[
     ("Shard/Follow", GATEWAYS),
     ("Shard/Locate", GATEWAYS),
     ("Steward/Join", NODES),
+    ("Steward/Propose", NODES),
     ("Steward/Steer", NODES),
     // Served by the centre's own program, never here.
     ("AgentChooser/Choose", Roles::NONE),

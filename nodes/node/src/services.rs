@@ -2,11 +2,14 @@
 
 mod acts;
 pub mod admin;
+pub mod audit;
+pub(crate) mod cluster;
 mod drain;
 mod elsewhere;
 pub mod query;
 pub mod shard;
 mod stats;
+pub(crate) mod steward;
 mod stream;
 
 pub(crate) use stats::no_stats;

@@ -1,6 +1,8 @@
 //! A node's way to any shard, wherever its leader is: for admins, and for the directory that configures tenants.
 //! It retries with the same command id until the outcome is known or the time is up.
 
+mod audit;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
@@ -8,11 +10,12 @@ use std::{
 };
 
 use proto::v1::{
-    AskReply, AskRequest, Command, CommandId, NotLeader, Rejection, StatsReply, StatsRequest, Submission,
-    SubmitRequest, admin_client::AdminClient, command, outcome, query_client::QueryClient, shard_client::ShardClient,
+    AskReply, AskRequest, Command, CommandId, DirectoryEntry, NotLeader, ProposeRequest, Rejection, StatsReply,
+    StatsRequest, Submission, SubmitRequest, admin_client::AdminClient, command, directory_entry, outcome,
+    query_client::QueryClient, shard_client::ShardClient, steward_client::StewardClient,
 };
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_stream::StreamExt as _;
@@ -24,12 +27,14 @@ use tonic::{
 use trust::{Far, Trust};
 
 use crate::{
-    actor::{ForgetClient, Submit},
+    actor::{ForgetClient, ProposeDirectory, Submit},
     answers::{Answers, NoStats},
     members::Members,
     owners::Owners,
     services::no_stats,
 };
+
+pub(crate) use audit::too_long;
 
 /// How long one attempt at one node may take before the next is tried.
 const ATTEMPT_MAX: Duration = Duration::from_millis(700);
@@ -65,14 +70,8 @@ pub struct Shards {
 impl Shards {
     /// `sender` is drawn at random at the process's start.
     #[must_use]
-    pub fn new(owners: Owners, answers: Answers, members: Members, own: u64, sender: u64) -> Self {
-        Self { owners, answers, members, own, sender, numbers: Numbers::default(), channels: Channels::default() }
-    }
-
-    /// The same with these certificates for connections to other nodes.
-    #[must_use]
-    pub fn with_trust(self, trust: Trust) -> Self {
-        Self { channels: Channels { trust, ..Channels::default() }, ..self }
+    pub fn new(owners: Owners, answers: Answers, members: Members, own: u64, sender: u64, channels: Channels) -> Self {
+        Self { owners, answers, members, own, sender, numbers: Numbers::default(), channels }
     }
 
     /// What this node can say itself.
@@ -122,6 +121,56 @@ impl Shards {
             }
         };
         self.persist(shard, wait, attempt).await
+    }
+
+    /// Has a change of the directory decided, once: it is asked with the same id until the outcome is known. (A cluster of
+    /// earlier rules does not remember ids: there a change that comes twice is refused the second time.)
+    ///
+    /// # Errors
+    /// The time was up before the outcome was known.
+    pub async fn propose(
+        &self,
+        kind: directory_entry::Kind,
+        wait: Duration,
+    ) -> Result<Result<(), Rejection>, Unreached> {
+        let mut number = [0; 8];
+        // The leader tells waiting proposals apart by this alone.
+        getrandom::fill(&mut number).map_err(|error| Unreached {
+            shard: 0,
+            waited_ms: 0,
+            detail: error.to_string(),
+        })?;
+        let id = Some(CommandId { sender: self.sender, number: u64::from_le_bytes(number) });
+        let entry = DirectoryEntry { at_ms: 0, id, kind: Some(kind) };
+        let attempt = |endpoint: Option<String>| {
+            let entry = entry.clone();
+            async move {
+                match endpoint {
+                    None => self.propose_here(entry).await.map_err(Obstacle::NotLeader),
+                    Some(endpoint) => {
+                        let mut client = StewardClient::new(self.channels.to(&endpoint))
+                            .max_encoding_message_size(usize::MAX)
+                            .max_decoding_message_size(usize::MAX);
+                        let reply = client.propose(ProposeRequest { entry: Some(entry) }).await;
+                        let decided = reply.map_err(|status| Obstacle::from(&status))?.into_inner();
+                        Ok(decided.rejection.map_or(Ok(()), Err))
+                    }
+                }
+            }
+        };
+        self.persist(0, wait, attempt).await
+    }
+
+    /// Proposes on this node, whatever becomes of it.
+    ///
+    /// # Errors
+    /// Who leads instead; nobody when this node lost its place before it was decided.
+    pub async fn propose_here(&self, entry: DirectoryEntry) -> Result<Result<(), Rejection>, NotLeader> {
+        let (done, decided) = oneshot::channel();
+        let owner = self.owners.of(0).ok_or_else(NotLeader::default)?;
+        owner.try_send(ProposeDirectory { entry, done }).map_err(|_| NotLeader::default())?;
+        // A leader that loses its place never decides.
+        timeout(ATTEMPT_MAX, decided).await.ok().and_then(Result::ok).unwrap_or_else(|| Err(NotLeader::default()))
     }
 
     /// Asks a shard's leader.
@@ -278,6 +327,8 @@ pub const LEADER_TRAILER: &str = "cordboard-leader";
 
 /// Metadata of a `GetStats` that asks the leader of this shard for its part, and not the cluster for all of it.
 pub const STATS_OF: &str = "cordboard-stats-of-shard";
+/// Marks a request of a person that another node has passed on, so that it is not passed on for ever.
+pub const PASSED_ON: &str = "cordboard-passed-on";
 /// Metadata of what another node asks: a Submit stream that hands in what the cluster itself decides, or a record stream
 /// that is not to be filled up from yet another node. It keeps an erring client from that; it is no proof of who asks.
 pub const FROM_NODE: &str = "cordboard-from-node";
@@ -349,6 +400,12 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// No connection yet; later ones show these certificates.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self { trust, open: Arc::default() }
+    }
+
     /// The channel to `endpoint`, host:port; connects when first used, and again whenever it was lost.
     #[must_use]
     pub fn to(&self, endpoint: &str) -> Channel {

@@ -23,6 +23,9 @@ use tonic::{
 use tower::Service as _;
 use trust::{Far, Role, Trust, authority::Authority};
 
+#[path = "roles/audit.rs"]
+mod audit;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Who is let in may wait for an answer for ever; who is not is told at once.
 const LET_IN: Duration = Duration::from_secs(2);
@@ -36,14 +39,34 @@ struct Node {
 }
 
 impl Node {
+    /// The only one of its cluster, when it is founded.
     async fn start() -> Self {
+        let node = Self::start_of(1).await;
+        let admin = node.certificate("root", Role::Admin);
+        let up = async {
+            loop {
+                let status =
+                    async { AdminClient::new(node.connect(&admin).await?).get_status(GetStatusRequest {}).await };
+                if status.await.is_ok_and(|status| !status.get_ref().cluster.is_empty()) {
+                    return;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, up).await.expect("the node serves");
+        node
+    }
+
+    /// One of so many, of which no other runs; when it can be connected to.
+    async fn start_of(nodes: u64) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let authority = Authority::begin(&dir.path().join("tls"), "cordboard").expect("an authority");
         let trust = Trust::load(authority.issue("n1", Role::Node, 2).expect("issued")).expect("loaded");
         let held = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = held.local_addr().expect("bound").to_string();
         drop(held);
-        let config = NodeConfig { trust, ..config(dir.path(), &address) };
+        let mut config = NodeConfig { trust, ..config(dir.path(), &address) };
+        config.peers.extend((2..=nodes).map(|number| format!("n{number}=127.0.0.1:{number}")));
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::task::spawn_blocking(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -56,12 +79,7 @@ impl Node {
         let node = Self { endpoint, stop: Some(stop), ended, authority, dir };
         let admin = node.certificate("root", Role::Admin);
         let up = async {
-            loop {
-                let status =
-                    async { AdminClient::new(node.connect(&admin).await?).get_status(GetStatusRequest {}).await };
-                if status.await.is_ok_and(|status| !status.get_ref().cluster.is_empty()) {
-                    return;
-                }
+            while node.connect(&admin).await.is_err() {
                 sleep(Duration::from_millis(50)).await;
             }
         };

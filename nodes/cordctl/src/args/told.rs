@@ -73,6 +73,22 @@ pub enum RecordKind {
     Interval,
     /// A transfer was concluded.
     Transfer,
+    /// Somebody changed something.
+    Audit,
+}
+
+/// Who changed what.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// Only what came after the record of this number.
+    #[arg(long, default_value_t = 0)]
+    pub after: u64,
+    /// At most so many records, the latest ones; 0 is as many as the directory keeps.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// Count every hash again, over all records that are kept: one that was changed, added or taken out is found.
+    #[arg(long, conflicts_with_all = ["after", "limit"])]
+    pub verify: bool,
 }
 
 /// What-if.

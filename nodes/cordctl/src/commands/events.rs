@@ -43,6 +43,7 @@ impl RecordKind {
             Self::Decision => "decision",
             Self::Interval => "interval",
             Self::Transfer => "transfer",
+            Self::Audit => "audit",
         }
     }
 }

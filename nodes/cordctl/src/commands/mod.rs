@@ -3,6 +3,7 @@
 mod act;
 mod agent;
 mod apply;
+mod audit;
 mod call;
 mod events;
 mod explain;
@@ -54,6 +55,7 @@ pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
         }
         Command::Get { kind, name } => get::run(kind, name, &mut cluster()?, output).await,
         Command::Stats(asked) => stats::run(asked, &mut cluster()?, output).await,
+        Command::Audit(asked) => audit::run(&asked, &mut cluster()?, output).await,
         Command::Events(asked) => events::run(asked, &mut cluster()?, output.format).await,
         Command::Simulate(asked) => simulate::run(asked, cluster, output).await,
         Command::Top { once } => top::run(once, cluster()?).await,

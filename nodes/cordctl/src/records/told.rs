@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Activity, Candidate, Decision, Ended, Interval, Outcome, Part, Transfer, What};
+use super::{Activity, Candidate, Change, Decision, Ended, Interval, Outcome, Part, Transfer, What};
 use crate::{
     output::{lasting, time_of_day},
     times::in_utc,
@@ -17,6 +17,7 @@ impl What {
             Self::Call(ended) => ended.words(),
             Self::Transfer(transfer) => vec![transfer.words()],
             Self::Interval(interval) => vec![interval.words()],
+            Self::Audit(change) => vec![change.words()],
             Self::Unknown => vec!["something that this release of cordctl does not know".to_owned()],
         }
     }
@@ -26,7 +27,7 @@ impl What {
         match self {
             Self::Decision(Decision { call, .. }) | Self::Transfer(Transfer { call, .. }) => Some(call),
             Self::Agent(Activity { call, .. }) | Self::Call(Ended { call, .. }) => call.as_deref(),
-            Self::Interval(_) | Self::Unknown => None,
+            Self::Interval(_) | Self::Audit(_) | Self::Unknown => None,
         }
     }
 }
@@ -150,6 +151,19 @@ impl Transfer {
             other => other,
         };
         format!("{by}{kind} to {target}: {result}")
+    }
+}
+
+impl Change {
+    fn words(&self) -> String {
+        let Self { number, who, role, method, subject, .. } = self;
+        match (&self.outcome, self.of) {
+            (None, _) => format!("audit {number}: {who} ({role}) is about to {method}, {subject}"),
+            (Some(outcome), None) => format!("audit {number}: {method} by {who} ({role}), {subject}: {outcome}"),
+            (Some(outcome), Some(of)) => {
+                format!("audit {number}: {method} by {who} ({role}), {subject}: {outcome} (of {of})")
+            }
+        }
     }
 }
 

@@ -7,17 +7,18 @@ use futures::future::join_all;
 use proto::v1::{
     ActOnCallRequest, AgentChange, AgentInfo, AgentList, ApplyReply, ApplyRequest, AskRequest, CallDetail,
     CallExplanation, CallList, ChangeAgentRequest, ClearCall, DescribeRequest, DirectoryDocuments, Document,
-    DocumentList, DrainGatewayRequest, ExtendWrapUp, GatewayInfo, GatewayList, GetAgentRequest, GetCallRequest,
-    GetDocumentsRequest, GetQueueRequest, GetStatusRequest, HangUpCallRequest, ListAgentsRequest, ListCallsRequest,
-    ListGatewaysRequest, ListNodesRequest, ListQueuesRequest, ListShardsRequest, LogInAgent, LogOutAgent,
-    MakeAgentNotReady, MakeAgentReady, NodeDescription, NodeInfo, NodeList, PutDocuments, QueueDetail, QueueList,
-    Rejection, RejectionCode, ShardInfo, ShardList, StatsReply, StatsRequest, Status as Overview, StreamRecordsRequest,
-    TotalsRequest, admin_client::AdminClient, admin_server, ask_reply, ask_request::About, command, directory_entry,
-    query_client::QueryClient,
+    DocumentChange, DocumentList, DrainGatewayRequest, ExtendWrapUp, GatewayInfo, GatewayList, GetAgentRequest,
+    GetCallRequest, GetDocumentsRequest, GetQueueRequest, GetStatusRequest, HangUpCallRequest, ListAgentsRequest,
+    ListCallsRequest, ListGatewaysRequest, ListNodesRequest, ListQueuesRequest, ListShardsRequest, LogInAgent,
+    LogOutAgent, MakeAgentNotReady, MakeAgentReady, NodeDescription, NodeInfo, NodeList, PutDocuments, QueueDetail,
+    QueueList, Rejection, RejectionCode, ShardInfo, ShardList, StatsReply, StatsRequest, Status as Overview,
+    StreamRecordsRequest, TotalsRequest, admin_client::AdminClient, admin_server, ask_reply, ask_request::About,
+    command, directory_entry, query_client::QueryClient,
 };
 use tonic::{Request, Response, Status};
 
 use super::{
+    audit::Outcome,
     elsewhere::Elsewhere,
     stream::{Batches, Streams},
 };
@@ -27,7 +28,7 @@ use crate::{
     owners::Owners,
     pump,
     records::Records,
-    shards::{Shards, Unreached, within},
+    shards::{PASSED_ON, Shards, Unreached, within},
     translate,
 };
 
@@ -37,6 +38,8 @@ pub(super) const WAIT: Duration = Duration::from_secs(5);
 const DESCRIBE_MAX: Duration = Duration::from_millis(500);
 /// Calls in one answer, when the asker gives no number.
 const CALLS_DEFAULT: u32 = 1_000;
+/// Documents that an audit record names.
+const CHANGES_TOLD_MAX: usize = 10;
 /// Calls in one answer at the most.
 const CALLS_MAX: u32 = 100_000;
 
@@ -175,9 +178,6 @@ impl AdminService {
             .map_err(|rejection| refused(&rejection))
     }
 }
-
-/// Marks a request that another node has passed on, so that it is not passed on for ever.
-const PASSED_ON: &str = "cordboard-passed-on";
 
 #[tonic::async_trait]
 impl admin_server::Admin for AdminService {
@@ -336,8 +336,9 @@ impl admin_server::Admin for AdminService {
                     .max_decoding_message_size(usize::MAX)
                     .apply(request)
                     .await
+                    .map(told)
             }
-            None => self.apply_here(request).await.map(Response::new),
+            None => self.apply_here(request).await.map(Response::new).map(told),
         }
     }
 
@@ -410,6 +411,23 @@ impl AdminService {
         }
         Ok(gateways.into_values().collect())
     }
+}
+
+/// What became of documents is said in the reply, not by its status. A Caller's name may be a caller's number.
+fn told(mut reply: Response<ApplyReply>) -> Response<ApplyReply> {
+    let ApplyReply { version, changes, errors } = reply.get_ref();
+    let name = |change: &DocumentChange| match change.kind.as_str() {
+        "Caller" => "a Caller".to_owned(),
+        kind => format!("{kind} {}", change.name),
+    };
+    let changed: Vec<String> =
+        changes.iter().filter(|change| change.action != "unchanged").take(CHANGES_TOLD_MAX).map(name).collect();
+    let outcome = match errors.len() {
+        0 => format!("done: version {version}: {}", changed.join(", ")),
+        count => format!("refused: {count} errors"),
+    };
+    reply.extensions_mut().insert(Outcome(outcome));
+    reply
 }
 
 fn checked(request: GetCallRequest) -> Result<GetCallRequest, Status> {

@@ -132,7 +132,7 @@ pub(super) async fn from_cluster(cluster: &mut Cluster, since_ms: Option<u64>) -
             let kept = match what {
                 What::Call(ended) => recorded.keep_call(ended, since_ms),
                 What::Agent(activity) => recorded.keep_change(at_ms, activity, since_ms),
-                What::Decision(_) | What::Transfer(_) | What::Interval(_) | What::Unknown => Ok(()),
+                What::Decision(_) | What::Transfer(_) | What::Interval(_) | What::Audit(_) | What::Unknown => Ok(()),
             };
             kept.map_err(|why| {
                 Failure::Local(format!("simulate: the cluster has a record that makes no sense: {why}"))
