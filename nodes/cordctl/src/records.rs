@@ -293,7 +293,7 @@ impl From<TransferRecord> for Transfer {
 
 impl From<IntervalRecord> for Interval {
     fn from(interval: IntervalRecord) -> Self {
-        let IntervalRecord { subject, name, from_ms, until_ms, counts } = interval;
+        let IntervalRecord { subject, name, from_ms, until_ms, counts, .. } = interval;
         Self { subject, name, from_ms, until_ms, counts: counts.unwrap_or_default().into() }
     }
 }

@@ -1,12 +1,14 @@
 //! One function per kind of document: its fields, their defaults, their ranges. Looks at no other document.
 
-use proto::v1::{Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, TimedRoute, document};
+use proto::v1::{
+    Caller, Centre, Document, Number, Presentation, Schedule, Skill, SkillDemand, Tenant, TimedRoute, document,
+};
 
 use super::{
-    Key, Source, Sourced, agents,
+    MAIN, Source, Sourced, agents,
     fields::{Fields, Notes, Quoted},
     limits::{self, NAME_ALLOWED, NUMBER_ALLOWED},
-    queues,
+    named, queues,
     readers::{entries_of, items_of, number_of, one_or_more, text_of, whole_of},
     rules, schedules,
     tree::{Node, Value},
@@ -17,8 +19,11 @@ use super::{
 };
 
 /// The kinds, as `kind:` and `Key::kind` spell them. Zones are made, not written, so are not among them.
-pub const KINDS: [&str; 9] =
-    ["Number", "Queue", "Agent", "Trunk", "Skill", "Schedule", "Caller", "Forwarding", "Centre"];
+pub const KINDS: [&str; 10] =
+    ["Number", "Queue", "Agent", "Trunk", "Skill", "Schedule", "Caller", "Forwarding", "Centre", "Tenant"];
+
+/// Where a tenant may live.
+const PLACEMENTS: [(&str, &str); 2] = [("shared", ""), ("own", "own")];
 
 /// Reads one document. None when it cannot be named; a document with errors is returned as far as it could be read,
 /// so that others may refer to it (the errors are in the notes and nothing is applied).
@@ -36,6 +41,7 @@ pub(super) fn read(node: Node, notes: &mut Notes<'_>) -> Option<Sourced<Document
         notes.document = format!("{kind} {name}");
     }
     let given = name.clone();
+    let tenant = tenant(kind, &mut fields, notes);
     let document = match kind {
         "Number" => document::Kind::Number(number(given, &mut fields, notes)),
         "Queue" => document::Kind::Queue(queues::queue(given, &mut fields, notes)),
@@ -45,6 +51,10 @@ pub(super) fn read(node: Node, notes: &mut Notes<'_>) -> Option<Sourced<Document
         "Schedule" => document::Kind::Schedule(schedule(given, &mut fields, notes)),
         "Caller" => document::Kind::Caller(caller(given, &mut fields, notes)),
         "Forwarding" => document::Kind::Forwarding(agents::forwarding(given, &mut fields, notes)),
+        "Tenant" => document::Kind::TenantItself(Tenant {
+            name: given,
+            placement: fields.choice("placement", &PLACEMENTS, "", notes).to_owned(),
+        }),
         _ => document::Kind::Centre(centre(given, &mut fields, notes)),
     };
     fields.finish(notes);
@@ -54,11 +64,16 @@ pub(super) fn read(node: Node, notes: &mut Notes<'_>) -> Option<Sourced<Document
     }
     let lines = std::mem::take(&mut notes.lines);
     let source = Source { file: notes.file.into(), line, lines };
-    Some(Sourced {
-        document: Document { kind: Some(document), ..Document::default() },
-        key: Key { kind, name },
-        source,
-    })
+    Some(Sourced { key: named(kind, &tenant, name), document: Document { kind: Some(document), tenant }, source })
+}
+
+/// Whose it is. A tenant is nobody's, and trunks serve all of them.
+fn tenant(kind: &str, fields: &mut Fields, notes: &mut Notes<'_>) -> String {
+    if kind == "Tenant" || kind == "Trunk" {
+        return String::new();
+    }
+    let name = fields.name("tenant", notes);
+    if name == MAIN { String::new() } else { name }
 }
 
 fn number(name: String, fields: &mut Fields, notes: &mut Notes<'_>) -> Number {

@@ -48,8 +48,23 @@ pub use zones::{FROM_SECONDS, TO_SECONDS, tzdb_version, zones};
 pub struct Key {
     /// One of [`KINDS`], or `Zone`.
     pub kind: &'static str,
-    /// Unique within the kind.
+    /// Whose it is; empty for the main tenant's, and for kinds whose names are unique over all tenants.
+    pub tenant: String,
+    /// Unique within the kind and tenant.
     pub name: String,
+}
+
+/// The tenant that is always there. Documents leave its name out.
+pub const MAIN: &str = "main";
+
+/// Kinds whose names no two tenants share: callers dial numbers and phones log in without saying whose they are, trunks
+/// and zones serve everybody.
+pub const SHARED_NAMES: [&str; 5] = ["Number", "Agent", "Trunk", "Zone", "Tenant"];
+
+/// The name of a tenant as people say it.
+#[must_use]
+pub fn tenant_name(tenant: &str) -> &str {
+    if tenant.is_empty() { MAIN } else { tenant }
 }
 
 /// A document and where it was written.
@@ -151,7 +166,13 @@ pub fn key(document: &Document) -> Option<Key> {
         document::Kind::Centre(centre) => ("Centre", &centre.name),
         document::Kind::TenantItself(tenant) => ("Tenant", &tenant.name),
     };
-    Some(Key { kind, name: name.clone() })
+    Some(named(kind, &document.tenant, name.clone()))
+}
+
+/// The key of a kind, tenant and name.
+fn named(kind: &'static str, tenant: &str, name: String) -> Key {
+    let tenant = if SHARED_NAMES.contains(&kind) { String::new() } else { tenant.to_owned() };
+    Key { kind, tenant, name }
 }
 
 /// Every document that can be named, and every error; a document with errors is among both.

@@ -54,8 +54,10 @@ pub const ZONES_MAX: usize = 64;
 pub const CALLERS_MAX: usize = 100_000;
 /// Forwardings of the cluster: one for each agent.
 pub const FORWARDINGS_MAX: usize = AGENTS_MAX;
-/// There is one centre.
+/// Each tenant has one centre.
 pub const CENTRES_MAX: usize = 1;
+/// Tenants of the cluster.
+pub const TENANTS_MAX: usize = 1_000;
 /// Skills that a number, a queue or an overflow asks, or an agent has.
 pub const SKILL_LEVELS_MAX: usize = 64;
 /// Timed routes of one number.

@@ -7,7 +7,8 @@ use proto::v1::{Document, DocumentError, document};
 
 use super::{Key, Sourced, limits::LOOP_SHOWN_MAX, plan::refusal, references::references};
 
-type Place<'a> = (&'static str, &'a str);
+/// Kind, name and whose it is.
+type Place<'a> = (&'static str, &'a str, &'a str);
 
 /// One way from a document to another.
 struct Way<'a> {
@@ -68,15 +69,16 @@ fn ways<'a>(
     let order: BTreeMap<&Key, usize> = incoming.iter().map(|document| &document.key).zip(0..).collect();
     let mut ways: BTreeMap<Place<'_>, Vec<Way<'_>>> = BTreeMap::new();
     for (key, (document, sourced)) in whole {
+        let tenant = document.tenant.as_str();
         let place: Place<'_> = match &document.kind {
-            Some(document::Kind::Number(number)) => ("Number", &number.name),
-            Some(document::Kind::Queue(queue)) => ("Queue", &queue.name),
-            Some(document::Kind::Forwarding(forwarding)) => ("Agent", &forwarding.agent),
+            Some(document::Kind::Number(number)) => ("Number", &number.name, tenant),
+            Some(document::Kind::Queue(queue)) => ("Queue", &queue.name, tenant),
+            Some(document::Kind::Forwarding(forwarding)) => ("Agent", &forwarding.agent, tenant),
             _ => continue,
         };
         let from = sourced.map(|sourced| (order.get(key).copied().unwrap_or_default(), sourced));
         let leading = references(document).into_iter().filter(|reference| reference.leads);
-        let leading = leading.map(|way| Way { to: (way.kind, way.name), field: way.field, from });
+        let leading = leading.map(|way| Way { to: (way.kind, way.name, tenant), field: way.field, from });
         ways.entry(place).or_default().extend(leading);
     }
     ways

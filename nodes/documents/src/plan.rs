@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::v1::{Document, DocumentChange, DocumentError, document};
 
-use super::{Key, Plan, Sourced, fields::Quoted, key, limits, loops, references::references, zones};
+use super::{
+    Key, Plan, SHARED_NAMES, Sourced, fields::Quoted, key, limits, loops, references::references, tenant_name, zones,
+};
 
 const NAMES_SHOWN_MAX: usize = 10;
 
@@ -23,6 +25,7 @@ pub(super) fn contradictions(current: &[Document], incoming: &[Sourced<Document>
             errors.push(refusal(sourced, "name", message, "each document once".to_owned()));
         }
     }
+    errors.extend(of_others(current, &whole, incoming));
     errors.extend(wrong_references(&whole, incoming));
     errors.extend(empty_tiers(current, &whole, incoming));
     errors.extend(claimed_twice(&whole, incoming));
@@ -55,15 +58,55 @@ pub(super) fn compare(current: &[Document], incoming: Vec<Sourced<Document>>) ->
     plan
 }
 
+/// Tenants that are not there, names that are another tenant's, and what is not for each tenant to say.
+fn of_others(current: &[Document], whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<DocumentError> {
+    let tenants: BTreeSet<&str> =
+        whole.keys().filter(|key| key.kind == "Tenant").map(|key| key.name.as_str()).collect();
+    let mut owners: BTreeMap<Key, &str> = BTreeMap::new();
+    for document in current {
+        owners.extend(key(document).map(|key| (key, document.tenant.as_str())));
+    }
+    let mut errors = Vec::new();
+    for sourced in incoming {
+        let tenant = sourced.document.tenant.as_str();
+        if !tenant.is_empty() && !tenants.contains(tenant) {
+            let known: Vec<&str> = tenants.iter().copied().collect();
+            errors.push(refusal(sourced, "tenant", format!("no tenant {}", Quoted(tenant)), some_of("tenant", &known)));
+        }
+        let shared = SHARED_NAMES.contains(&sourced.key.kind);
+        if let Some(owner) = owners.get(&sourced.key).filter(|owner| shared && **owner != tenant) {
+            let Key { kind, name, .. } = &sourced.key;
+            let message = format!("{kind} {name} belongs to tenant {} already", tenant_name(owner));
+            errors.push(refusal(sourced, "name", message, format!("each {} with one tenant", kind.to_lowercase())));
+        }
+        if let Some(document::Kind::Centre(centre)) = &sourced.document.kind
+            && !tenant.is_empty()
+        {
+            let said = [
+                ("egress_deny", centre.egress_deny.is_empty()),
+                ("egress_allow", centre.egress_allow.is_empty()),
+                ("emergency", centre.emergency.is_empty()),
+            ];
+            for (field, _) in said.into_iter().filter(|(_, empty)| !empty) {
+                let allowed = "in the Centre of tenant main, for all tenants".to_owned();
+                errors.push(refusal(sourced, field, "is not for one tenant alone".to_owned(), allowed));
+            }
+        }
+    }
+    errors
+}
+
 fn wrong_references(whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<DocumentError> {
-    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for key in whole.keys() {
-        names.entry(key.kind).or_default().push(&key.name);
+    // Of the same tenant: nobody names what is another's.
+    let mut names: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (key, (document, _)) in whole {
+        names.entry((key.kind, document.tenant.as_str())).or_default().push(&key.name);
     }
     let mut errors = Vec::new();
     for sourced in incoming {
         for reference in references(&sourced.document).into_iter().filter(|reference| reference.needed) {
-            let known = names.get(reference.kind).map(Vec::as_slice).unwrap_or_default();
+            let known =
+                names.get(&(reference.kind, sourced.document.tenant.as_str())).map(Vec::as_slice).unwrap_or_default();
             if known.binary_search(&reference.name).is_err() {
                 let kind = reference.kind.to_lowercase();
                 let message = format!("no {kind} {}", Quoted(reference.name));
@@ -77,8 +120,8 @@ fn wrong_references(whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<Do
 /// Tiers that a queue would open for nobody; told at the queue, or at the agent who left the tier.
 fn empty_tiers(current: &[Document], whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<DocumentError> {
     let mut errors = Vec::new();
-    let manned: BTreeSet<(&str, u32)> = whole.values().flat_map(|(document, _)| held(document)).collect();
-    let mut left: BTreeMap<(&str, u32), &Sourced<Document>> = BTreeMap::new();
+    let manned: BTreeSet<Held<'_>> = whole.values().flat_map(|(document, _)| held(document)).collect();
+    let mut left: BTreeMap<Held<'_>, &Sourced<Document>> = BTreeMap::new();
     for document in current {
         let agent = key(document).and_then(|key| whole.get(&key)?.1);
         left.extend(agent.into_iter().flat_map(|agent| held(document).map(move |place| (place, agent))));
@@ -86,7 +129,7 @@ fn empty_tiers(current: &[Document], whole: &Whole<'_>, incoming: &[Sourced<Docu
     for (document, sourced) in whole.values() {
         let Some(document::Kind::Queue(queue)) = &document.kind else { continue };
         for tier in &queue.tiers {
-            let place = (queue.name.as_str(), tier.tier);
+            let place = (queue.name.as_str(), tier.tier, document.tenant.as_str());
             if manned.contains(&place) {
                 continue;
             }
@@ -107,27 +150,30 @@ fn empty_tiers(current: &[Document], whole: &Whole<'_>, incoming: &[Sourced<Docu
     errors
 }
 
+/// A queue, a tier of it and whose it is.
+type Held<'a> = (&'a str, u32, &'a str);
+
 /// The tiers of queues that an agent holds.
-fn held(document: &Document) -> impl Iterator<Item = (&str, u32)> {
+fn held(document: &Document) -> impl Iterator<Item = Held<'_>> {
     let queues = match &document.kind {
         Some(document::Kind::Agent(agent)) => agent.queues.as_slice(),
         _ => &[],
     };
-    queues.iter().map(|membership| (membership.queue.as_str(), membership.tier.max(1)))
+    queues.iter().map(|membership| (membership.queue.as_str(), membership.tier.max(1), document.tenant.as_str()))
 }
 
 /// What only one document may say: an agent's forwarding, the rules for a caller's number.
 fn claimed_twice(whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<DocumentError> {
     let mut errors = Vec::new();
-    let mut claimed: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    let mut claimed: BTreeMap<(&str, (&str, &str)), &str> = BTreeMap::new();
     for (document, _) in whole.values().filter(|(_, sourced)| sourced.is_none()) {
         for (_, what, by) in claims(document) {
-            claimed.insert(what, by);
+            claimed.insert((document.tenant.as_str(), what), by);
         }
     }
     for sourced in incoming {
         for (field, what, by) in claims(&sourced.document) {
-            match claimed.insert(what, by) {
+            match claimed.insert((sourced.document.tenant.as_str(), what), by) {
                 Some(other) if other != by => {
                     let message = format!("{} {} is already in {} {other}", what.0, Quoted(what.1), sourced.key.kind);
                     errors.push(refusal(sourced, &field, message, "one document for each".to_owned()));
@@ -168,12 +214,21 @@ fn excesses(whole: &Whole<'_>, incoming: &[Sourced<Document>]) -> Vec<DocumentEr
         ("Caller", limits::CALLERS_MAX),
         ("Forwarding", limits::FORWARDINGS_MAX),
         ("Centre", limits::CENTRES_MAX),
+        ("Tenant", limits::TENANTS_MAX),
     ];
     let mut errors = Vec::new();
+    // Of each tenant; what all tenants share is counted once.
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (key, (document, _)) in whole {
+        *counts.entry((key.kind, document.tenant.as_str())).or_default() += 1;
+    }
     for (kind, limit) in limits {
-        let count = whole.keys().filter(|key| key.kind == kind).count();
-        let last = incoming.iter().rev().find(|document| document.key.kind == kind);
-        if let (true, Some(last)) = (count > limit, last) {
+        let too_many = |tenant: &str| counts.get(&(kind, tenant)).copied().filter(|count| *count > limit);
+        let last = incoming.iter().rev().find_map(|sourced| {
+            let of_kind = sourced.key.kind == kind;
+            Some((too_many(&sourced.document.tenant).filter(|_| of_kind)?, sourced))
+        });
+        if let Some((count, last)) = last {
             let message = format!("there would be {count} documents of kind {kind}");
             errors.push(refusal(last, "", message, format!("up to {limit}")));
         }

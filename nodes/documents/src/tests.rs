@@ -7,6 +7,7 @@ use super::*;
 mod dice;
 mod queues;
 mod reference;
+mod tenants;
 mod trunks;
 mod whole;
 mod zones;
@@ -117,15 +118,15 @@ addresses: [10.0.0.1/8, nowhere, 10.0.0.0/33]
 centre.yaml:3: Queue support: strategy: unknown value "fastest" (allowed: longest-idle, round-robin, linear, fewest-calls, least-talk, least-occupied, most-skilled, random, weighted-random, ring-all, progressive, external)
 centre.yaml:4: Queue support: ring_seconds: "900" is out of range (allowed: 1 to 300)
 centre.yaml:5: Queue support: wrap_up_seconds: "soon" is not a whole number (allowed: 0 to 86400)
-centre.yaml:6: Queue support: colour: unknown field (allowed: kind, name, strategy, answer, ring_seconds, wrap_up_seconds, waiting_max, wait_seconds_max, busy_delay_seconds, unreachable_delay_seconds, music, order, idle_since, window, ring_max, ring_one_tier, steps, progressive, chooser, rona, rona_delay_seconds, rona_max, ageing_permille, tiers, skills, sticky, reorder, short_abandon_seconds, service_level_seconds, wrap_up_max_seconds, callback, overflow, join, leave, schedule, closed, closing, keys, announcements)
+centre.yaml:6: Queue support: colour: unknown field (allowed: kind, name, tenant, strategy, answer, ring_seconds, wrap_up_seconds, waiting_max, wait_seconds_max, busy_delay_seconds, unreachable_delay_seconds, music, order, idle_since, window, ring_max, ring_one_tier, steps, progressive, chooser, rona, rona_delay_seconds, rona_max, ageing_permille, tiers, skills, sticky, reorder, short_abandon_seconds, service_level_seconds, wrap_up_max_seconds, callback, overflow, join, leave, schedule, closed, closing, keys, announcements)
 centre.yaml:9: Agent: name: "anna b" cannot be a name (allowed: 1 to 64 letters, digits and . _ - +)
 centre.yaml:10: Agent: contact: "tel:123" is not a SIP URI (allowed: sip:user@ADDRESS, sip:user@ADDRESS:port, with ;transport=udp or ;transport=tcp)
 centre.yaml:11: Agent: queues[2].name: "support" is there twice (allowed: each queue once)
 centre.yaml:11: Agent: queues[3].name: is missing (allowed: the name of a queue)
 centre.yaml:12: Agent: start: unknown value "asleep" (allowed: ready, not-ready, logged-out)
 centre.yaml:14: Number 5000: route: is missing (allowed: { queue: NAME })
-centre.yaml:17: kind: unknown kind "Flow" (allowed: Number, Queue, Agent, Trunk, Skill, Schedule, Caller, Forwarding, Centre)
-centre.yaml:20: kind: is missing (allowed: Number, Queue, Agent, Trunk, Skill, Schedule, Caller, Forwarding, Centre)
+centre.yaml:17: kind: unknown kind "Flow" (allowed: Number, Queue, Agent, Trunk, Skill, Schedule, Caller, Forwarding, Centre, Tenant)
+centre.yaml:20: kind: is missing (allowed: Number, Queue, Agent, Trunk, Skill, Schedule, Caller, Forwarding, Centre, Tenant)
 centre.yaml:22: a single value where a mapping belongs
 centre.yaml:26: Trunk carrier: addresses[0]: "10.0.0.1/8" has bits beyond its prefix; the network is 10.0.0.0/8 (allowed: an address or a network, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32)
 centre.yaml:26: Trunk carrier: addresses[1]: "nowhere" is not an IP address (allowed: an address or a network, such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32)

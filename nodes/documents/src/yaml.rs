@@ -16,11 +16,12 @@ use super::{
 
 /// Writes documents as one YAML stream.
 pub fn to_yaml(documents: &[Document]) -> String {
-    let written: Vec<Printed> = documents.iter().filter_map(|document| written(document.kind.as_ref()?)).collect();
+    let written: Vec<Printed> =
+        documents.iter().filter_map(|document| written(document.kind.as_ref()?, &document.tenant)).collect();
     serde_saphyr::to_string_multiple(&written).expect("text and numbers can always be written")
 }
 
-fn written(document: &document::Kind) -> Option<Printed> {
+fn written(document: &document::Kind, tenant: &str) -> Option<Printed> {
     let page = match document {
         document::Kind::Number(number) => written_number(number),
         document::Kind::Queue(queue) => printed::queue(queue),
@@ -34,7 +35,7 @@ fn written(document: &document::Kind) -> Option<Printed> {
         document::Kind::TenantItself(tenant) => Page::of("Tenant", &tenant.name).text("placement", &tenant.placement),
         document::Kind::Zone(_) => return None,
     };
-    Some(page.done())
+    Some(page.text("tenant", tenant).done())
 }
 
 fn written_number(number: &Number) -> Page {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
 use cluster::{LogHandle, Membership, PeerMessage, Persisted, Recovered, peers::PeerClient};
 use proto::v1::{
-    CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
+    Batch, CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
     WatchRequest,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -69,6 +69,8 @@ pub struct ShardActor {
     /// With the shard that each is about.
     questions: BTreeMap<AskToken, (u32, Question)>,
     decisions: BTreeMap<u64, oneshot::Sender<Decided>>,
+    /// By shard and tenant: who waits for an entry about where it lives.
+    tenancies: Vec<(u32, u32, oneshot::Sender<Result<(), NotLeader>>)>,
     next_token: AskToken,
     drain_due: bool,
     wake: Option<(u64, SpawnHandle)>,
@@ -90,6 +92,7 @@ impl ShardActor {
             watchers: BTreeMap::new(),
             questions: BTreeMap::new(),
             decisions: BTreeMap::new(),
+            tenancies: Vec::new(),
             next_token: 0,
             drain_due: false,
             wake: None,
@@ -153,6 +156,11 @@ impl ShardActor {
         for (id, result) in effects.decided {
             if let Some(waiting) = self.decisions.remove(&id) {
                 let _ = waiting.send(Ok(result));
+            }
+        }
+        for changed in effects.tenancies {
+            for (.., done) in self.tenancies.extract_if(.., |(shard, tenant, _)| (*shard, *tenant) == changed) {
+                let _ = done.send(Ok(()));
             }
         }
         for shard in effects.gained {
@@ -296,6 +304,11 @@ message! { /// A change of the directory.
 ProposeDirectory { /// What.
     entry: DirectoryEntry, /// What became of it, or who leads.
     done: oneshot::Sender<Result<Result<(), Rejection>, NotLeader>> } }
+message! { /// A change of where a tenant lives.
+ProposeTenancy { /// The shard.
+    shard: u32, /// What.
+    batch: Batch, /// It was applied, or who leads; dropped when neither comes to be known.
+    done: oneshot::Sender<Result<(), NotLeader>> } }
 message! { /// A look at this node's replicas, right or not.
 Look { /// Called on the actor's thread; must be quick.
     at: Box<dyn FnOnce(&Core) + Send> } }
@@ -389,6 +402,7 @@ on!(CloseReplica, |actor, close| {
     }
     let _ = close.done.send(());
 });
+on!(ProposeTenancy, |actor, propose| actor.propose_tenancy(propose));
 on!(Wake, |actor, _wake| actor.wake = None);
 
 impl ShardActor {
@@ -400,6 +414,20 @@ impl ShardActor {
                 // Whoever asked under a leader that is gone has stopped waiting.
                 self.decisions.retain(|_, waiting| !waiting.is_closed());
                 self.decisions.insert(id, done);
+            }
+            Err(not_leader) => drop(done.send(Err(not_leader))),
+        }
+    }
+}
+
+impl ShardActor {
+    fn propose_tenancy(&mut self, propose: ProposeTenancy) {
+        let ProposeTenancy { shard, batch, done } = propose;
+        let tenant = batch.tenant;
+        match self.core.propose_tenancy(shard, batch) {
+            Ok(()) => {
+                self.tenancies.retain(|(.., waiting)| !waiting.is_closed());
+                self.tenancies.push((shard, tenant, done));
             }
             Err(not_leader) => drop(done.send(Err(not_leader))),
         }

@@ -177,7 +177,10 @@ impl Answers {
     }
 
     /// A look at the core that leads the shard, after a read index.
-    async fn at_core<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// Who leads instead.
+    pub(crate) async fn at_core<T: Send + 'static>(
         &self,
         shard: u32,
         look: impl FnOnce(&Core) -> T + Send + 'static,
@@ -435,6 +438,7 @@ fn info_of(call: &CallRecord) -> CallInfo {
             CallOutcome::Failed => "failed",
         }
         .into(),
+        ..CallInfo::default()
     }
 }
 

@@ -14,11 +14,9 @@ use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
     PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute, directory_entry, document,
 };
+pub use tenants::document_tenant;
 
 use crate::tenancy::MAIN;
-
-/// The tenant shard that new documents belong to. One tenant lives in this release; a `Tenant` document will name more.
-pub const DEFAULT_SHARD: u32 = 1;
 
 /// From these rules on the directory knows nodes, shards and tenants; replicas of earlier releases refuse such entries.
 pub const RULES_OF_NODES: u32 = 4;
@@ -53,9 +51,10 @@ pub struct Identity {
     pub shards: Vec<u32>,
 }
 
-/// Orders documents as people read them: numbers, queues, agents, trunks and the rest, each by name.
+/// Orders documents as people read them: numbers, queues, agents, trunks and the rest, each by tenant and name. Of kinds whose
+/// names are unique over all tenants the tenant is left out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key(u8, String);
+struct Key(u8, String, String);
 
 impl Directory {
     /// Applies one entry. The only place where the directory changes. An entry that comes again changes nothing and gets
@@ -106,6 +105,7 @@ impl Directory {
         self.rules = found.rules;
         self.identity =
             Some(Identity { cluster: found.cluster, secret: found.secret, realm: found.realm, shards: found.shards });
+        self.begin_tenants();
         Ok(())
     }
 
@@ -116,14 +116,28 @@ impl Directory {
         if put.upserts.iter().any(|document| document.kind.is_none()) {
             return Err(refuse(RejectionCode::Invalid, "a document of no kind"));
         }
-        for DocumentKey { kind, name } in put.removals {
-            self.documents.retain(|key, document| !(key.1 == name && kind_of(document) == kind));
+        self.version += 1;
+        let named = |key: &Key, document: &Document, wanted: &DocumentKey| {
+            key.2 == wanted.name && kind_of(document) == wanted.kind && key.1 == wanted.tenant
+        };
+        for wanted in put.removals {
+            let gone: Vec<Key> = self
+                .documents
+                .iter()
+                .filter(|(key, document)| named(key, document, &wanted))
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in gone {
+                if let Some(document) = self.documents.remove(&key) {
+                    self.touch_tenants(&document);
+                }
+            }
         }
         for document in put.upserts {
+            self.touch_tenants(&document);
             let key = key_of(&document).expect("kinds were looked at above");
             self.documents.insert(key, document);
         }
-        self.version += 1;
         Ok(())
     }
 
@@ -162,12 +176,6 @@ impl Directory {
         self.documents.values()
     }
 
-    /// The shard of each tenant.
-    #[must_use]
-    pub fn homes(&self) -> BTreeMap<u32, u32> {
-        BTreeMap::from([(MAIN, DEFAULT_SHARD)])
-    }
-
     /// What gateways need to know, or None before the cluster is founded.
     #[must_use]
     pub fn view(&self, endpoints: &[String]) -> Option<DirectoryView> {
@@ -176,13 +184,18 @@ impl Directory {
             version: self.view_version(),
             secret: identity.secret.clone(),
             realm: identity.realm.clone(),
-            shards: identity.shards.iter().map(|&shard| ShardPlace { shard, endpoints: endpoints.to_vec() }).collect(),
+            shards: self
+                .tenants()
+                .map(|tenant| ShardPlace { shard: tenant.number, endpoints: endpoints.to_vec() })
+                .collect(),
             ..DirectoryView::default()
         };
+        let numbers = self.tenant_numbers();
+        let number_of = |document: &Document| numbers.get(document.tenant.as_str()).copied().unwrap_or(MAIN);
         for document in self.documents.values() {
             match &document.kind {
                 Some(document::Kind::Number(number)) => {
-                    view.numbers.push(NumberRoute { number: number.name.clone(), shard: DEFAULT_SHARD });
+                    view.numbers.push(NumberRoute { number: number.name.clone(), shard: number_of(document) });
                 }
                 Some(document::Kind::Trunk(trunk)) => {
                     view.trunks.push(TrunkAccess { name: trunk.name.clone(), addresses: trunk.addresses.clone() });
@@ -195,7 +208,7 @@ impl Directory {
                 }
                 Some(document::Kind::Agent(agent)) if !agent.ha1_md5.is_empty() => view.credentials.push(Credential {
                     agent: agent.name.clone(),
-                    shard: DEFAULT_SHARD,
+                    shard: number_of(document),
                     ha1_md5: agent.ha1_md5.clone(),
                     ha1_sha256: agent.ha1_sha256.clone(),
                 }),
@@ -228,7 +241,9 @@ impl Directory {
             ..DirectorySnapshot::default()
         };
         self.nodes.save(&mut snapshot);
-        self.tenants.save(&mut snapshot);
+        if self.rules >= RULES_OF_NODES {
+            self.tenants.save(&mut snapshot);
+        }
         self.audit.save(&mut snapshot);
         if let Some(identity) = self.identity.clone() {
             snapshot.cluster = identity.cluster;
@@ -257,7 +272,7 @@ impl Directory {
         });
         let documents =
             snapshot.documents.into_iter().filter_map(|document| Some((key_of(&document)?, document))).collect();
-        Ok(Self {
+        let mut directory = Self {
             version: snapshot.version,
             changes: snapshot.changes,
             rules: snapshot.rules,
@@ -268,7 +283,9 @@ impl Directory {
             audit,
             decided,
             at_ms: snapshot.at_ms,
-        })
+        };
+        directory.begin_tenants();
+        Ok(directory)
     }
 }
 
@@ -324,7 +341,9 @@ fn key_of(document: &Document) -> Option<Key> {
         document::Kind::Centre(_) => 9,
         document::Kind::TenantItself(_) => 10,
     };
-    Some(Key(order, name_of(document).to_owned()))
+    let shared = documents::SHARED_NAMES.contains(&kind_of(document));
+    let tenant = if shared { String::new() } else { document.tenant.clone() };
+    Some(Key(order, tenant, name_of(document).to_owned()))
 }
 
 fn refuse(code: RejectionCode, detail: &str) -> Rejection {

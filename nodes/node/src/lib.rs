@@ -19,6 +19,7 @@ mod join;
 pub mod machine;
 pub mod members;
 pub mod metrics;
+mod moves;
 pub mod owners;
 mod process;
 mod pump;

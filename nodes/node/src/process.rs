@@ -21,6 +21,7 @@ use cluster::{
 use proto::v1::{
     Ask, DirectoryView, ShardRow, admin_server::AdminServer, audit_trail_server::AuditTrailServer,
     cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer, steward_server::StewardServer,
+    tenancy_server::TenancyServer,
 };
 use tokio::{
     net::TcpListener,
@@ -45,6 +46,7 @@ use crate::{
     machine::ShardMachine,
     members::Members,
     metrics::{Metrics, gauge_value},
+    moves::Mover,
     owners::Owners,
     pump::Pump,
     records::{Records, RecordsFirst},
@@ -58,6 +60,7 @@ use crate::{
         query::QueryService,
         shard::ShardService,
         steward::StewardService,
+        tenancy::{Tenancies, TenancyService},
     },
     shards::Shards,
     steward::{Seen, Steward},
@@ -109,7 +112,10 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         gained: told.gained,
         tenant_shards: config.tenant_shards,
         rules: config.rules,
+        delivered: std::collections::BTreeMap::new(),
     };
+    let mover = Mover { shards: ways.clone(), owners: owners.clone(), directory: parts.directory.clone() };
+    let tenancies = TenancyService::new(Tenancies::new(owners.clone(), answers.clone()));
     let (refused, mut refusals) = mpsc::channel(1);
     let follow = Follow {
         own,
@@ -139,6 +145,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     tasks.spawn(steward.run());
     tasks.spawn(announcer.run(parts.roster.clone(), replicas, refused));
     tasks.spawn(pump.run());
+    tasks.spawn(mover.run());
     tasks.spawn(config.trust.clone().watch());
     tasks.spawn(Choosers::new(ways.clone(), told.asks).run());
     if let Some(address) = config.http {
@@ -174,6 +181,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(AuditTrailServer::new(AuditTrailService::new(ways.clone())))
+        .add_service(TenancyServer::new(tenancies).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(
             AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members.clone(), own))
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -1,24 +1,33 @@
-//! Hands the directory's documents to the tenants' shards: runs on the node that leads shard 0, until each shard has the
-//! present version. It may be interrupted at any time; the next leader of shard 0 begins again.
+//! Hands the directory's documents to the tenants: runs on the node that leads shard 0, until each tenant has the version at
+//! which its documents last changed. It may be interrupted at any time; the next leader of shard 0 begins again.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::future::join_all;
 
 use proto::v1::{
-    AskRequest, CommandId, Configure, DirectoryDocuments, DirectoryEntry, DirectoryView, Found, GetDocumentsRequest,
-    RejectionCode, TotalsRequest, ask_reply, ask_request, command, directory_entry,
+    AskRequest, CommandId, Configure, DirectoryDocuments, DirectoryEntry, DirectoryView, Document, Found,
+    GetDocumentsRequest, RejectionCode, TenantRow, TotalsRequest, ask_reply, ask_request, command, directory_entry,
+    document,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     actor::ProposeDirectory,
+    directory::document_tenant,
+    moves,
     owners::Owners,
     shards::{Shards, Unreached},
+    tenancy::{MAIN, MAIN_NAME},
 };
 
 /// How long one question or command of the pump may take before it begins again.
 const WAIT: Duration = Duration::from_secs(3);
 /// Between looks while something is behind.
 const AGAIN: Duration = Duration::from_millis(200);
+/// Tenants that are configured at the same time.
+const TENANTS_AT_ONCE: usize = 16;
+
 /// What the pump needs.
 pub(crate) struct Pump {
     /// Way to every shard.
@@ -33,6 +42,8 @@ pub(crate) struct Pump {
     pub tenant_shards: u32,
     /// and its rules.
     pub rules: u32,
+    /// What this leader has delivered: by tenant the version. Begins empty.
+    pub delivered: BTreeMap<u32, u64>,
 }
 
 impl Pump {
@@ -41,7 +52,12 @@ impl Pump {
         loop {
             let due = tokio::select! {
                 gained = self.gained.recv() => match gained {
-                    Some(shard) => shard == 0 || self.leads_directory().await,
+                    Some(0) => {
+                        // What another leader delivered meanwhile is not known here.
+                        self.delivered.clear();
+                        true
+                    }
+                    Some(_) => self.leads_directory().await,
                     None => return,
                 },
                 changed = self.directory.changed() => match changed {
@@ -74,25 +90,54 @@ impl Pump {
     }
 
     /// True when every shard has the present version.
-    async fn deliver(&self) -> Result<bool, Unreached> {
+    async fn deliver(&mut self) -> Result<bool, Unreached> {
         let Some(present) = present(&self.shards, WAIT).await? else { return Ok(false) };
         if present.cluster.is_empty() {
             self.found().await;
             return Ok(false);
         }
-        for shard in present.shards {
-            if config_version(&self.shards, shard, WAIT).await? >= present.version {
-                continue;
-            }
-            let configure = Configure { version: present.version, documents: present.documents.clone() };
-            let outcome = self.shards.submit(shard, command::Kind::Configure(configure), WAIT).await?;
-            match outcome {
-                Ok(()) => tracing::info!(shard, version = present.version, "configured"),
-                Err(rejection) if rejection.code() == RejectionCode::Stale => return Ok(false),
-                Err(rejection) => {
-                    // The documents were validated; a shard that still refuses says why, and the others go on.
-                    tracing::error!(shard, detail = rejection.detail, "the shard refuses its configuration");
+        let due: Vec<TenantRow> = present.tenants.iter().filter(|row| !self.has(row)).cloned().collect();
+        let mut all = true;
+        for some in due.chunks(TENANTS_AT_ONCE) {
+            let configured = join_all(some.iter().map(|row| self.configure(&present, row))).await;
+            for (row, configured) in some.iter().zip(configured) {
+                match configured {
+                    Ok(true) => drop(self.delivered.insert(row.number, row.documents)),
+                    Ok(false) => all = false,
+                    Err(error) => {
+                        tracing::debug!(tenant = row.name, %error, "the configuration is not delivered yet");
+                        all = false;
+                    }
                 }
+            }
+        }
+        Ok(all)
+    }
+
+    fn has(&self, row: &TenantRow) -> bool {
+        self.delivered.get(&row.number).is_some_and(|version| *version >= row.documents)
+    }
+
+    /// True when the tenant has its documents.
+    async fn configure(&self, present: &DirectoryDocuments, row: &TenantRow) -> Result<bool, Unreached> {
+        let (tenant, version) = (row.number, row.documents);
+        moves::begin(&self.shards, row).await?;
+        if config_version(&self.shards, tenant, WAIT).await? >= version {
+            return Ok(true);
+        }
+        // Zones are everybody's, and so are trunks, of which a tenant knows the names.
+        let own = |document: &&Document| match document.kind {
+            Some(document::Kind::Zone(_) | document::Kind::Trunk(_)) => true,
+            _ => document_tenant(document) == row.name,
+        };
+        let documents = present.documents.iter().filter(own).cloned().collect();
+        let configure = Configure { version, documents };
+        match self.shards.submit(tenant, command::Kind::Configure(configure), WAIT).await? {
+            Ok(()) => tracing::info!(tenant = row.name, version, "configured"),
+            Err(rejection) if rejection.code() == RejectionCode::Stale => return Ok(false),
+            Err(rejection) => {
+                // The documents were validated; a tenant that still refuses says why, and the others go on.
+                tracing::error!(tenant = row.name, detail = rejection.detail, "the tenant refuses its configuration");
             }
         }
         Ok(true)
@@ -138,18 +183,26 @@ pub(crate) async fn present(shards: &Shards, wait: Duration) -> Result<Option<Di
     let about = ask_request::About::Documents(GetDocumentsRequest::default());
     let reply = shards.ask(AskRequest { shard: 0, about: Some(about) }, wait).await?;
     Ok(match reply.about {
-        Some(ask_reply::About::Documents(documents)) => Some(documents),
+        Some(ask_reply::About::Documents(mut documents)) => {
+            if documents.tenants.is_empty() && !documents.cluster.is_empty() {
+                // Of a release that knew the main one only.
+                let (name, version) = (MAIN_NAME.into(), documents.version);
+                documents.tenants =
+                    vec![TenantRow { number: MAIN, name, shard: MAIN, documents: version, ..TenantRow::default() }];
+            }
+            Some(documents)
+        }
         _ => None,
     })
 }
 
-/// The version of the configuration that a tenant's shard has.
+/// The version of the configuration that a tenant has.
 ///
 /// # Errors
 /// No leader answered in time.
-pub(crate) async fn config_version(shards: &Shards, shard: u32, wait: Duration) -> Result<u64, Unreached> {
+pub(crate) async fn config_version(shards: &Shards, tenant: u32, wait: Duration) -> Result<u64, Unreached> {
     let about = ask_request::About::Totals(TotalsRequest {});
-    let reply = shards.ask(AskRequest { shard, about: Some(about) }, wait).await?;
+    let reply = shards.ask(AskRequest { shard: tenant, about: Some(about) }, wait).await?;
     Ok(match reply.about {
         Some(ask_reply::About::Totals(totals)) => totals.config_version,
         _ => 0,

@@ -77,6 +77,8 @@ pub const TABLE: &[(&str, Roles)] = &[
     ("Steward/Join", NODES),
     ("Steward/Propose", NODES),
     ("Steward/Steer", NODES),
+    ("Tenancy/Change", NODES),
+    ("Tenancy/Fetch", NODES),
     // Served by the centre's own program, never here.
     ("AgentChooser/Choose", Roles::NONE),
     ("/grpc.health.v1.Health/Check", ALL),

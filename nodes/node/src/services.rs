@@ -7,9 +7,11 @@ pub(crate) mod cluster;
 mod drain;
 mod elsewhere;
 pub mod query;
+pub mod scope;
 pub mod shard;
 mod stats;
 pub(crate) mod steward;
 mod stream;
+pub mod tenancy;
 
 pub(crate) use stats::no_stats;

@@ -2,6 +2,7 @@
 //! It retries with the same command id until the outcome is known or the time is up.
 
 mod audit;
+mod tenancies;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

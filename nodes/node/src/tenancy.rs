@@ -70,8 +70,8 @@ pub enum Standing {
     Unknown,
     /// So many bytes of it have come.
     Arriving(u64),
-    /// All of it has come, and waits for the word that it lives here.
-    Arrived,
+    /// All of it has come, so many bytes, and waits for the word that it lives here.
+    Arrived(u64),
     /// It lives here.
     Lives,
     /// It is about to go, and nothing of it changes.
@@ -127,7 +127,7 @@ impl Tenants {
         let Some(tenancy) = self.tenancies.get(&tenant) else { return (Standing::Unknown, 0) };
         let standing = match &tenancy.state {
             State::Arriving { bytes, .. } => Standing::Arriving(bytes.len() as u64),
-            State::Arrived { .. } => Standing::Arrived,
+            State::Arrived { bytes, .. } => Standing::Arrived(bytes.len() as u64),
             State::Lives(_) => Standing::Lives,
             State::Sealed(_) => Standing::Sealed,
             State::Gone => Standing::Gone,

@@ -153,7 +153,7 @@ pub(super) fn head(page: &mut Page, call: &View) {
 
 impl From<CallInfo> for View {
     fn from(call: CallInfo) -> Self {
-        let CallInfo { call, state, number, caller, queue, agent, age_ms, waited_ms, gateway, outcome } = call;
+        let CallInfo { call, state, number, caller, queue, agent, age_ms, waited_ms, gateway, outcome, .. } = call;
         Self {
             call,
             state,

@@ -76,7 +76,14 @@ impl Answers {
             }
             for (name, from_ms, counts) in present.rows {
                 let (subject, until_ms) = (request.subject.clone(), present.now_ms);
-                rows.add(IntervalRecord { subject, name, from_ms, until_ms, counts: Some(counts) });
+                rows.add(IntervalRecord {
+                    subject,
+                    name,
+                    from_ms,
+                    until_ms,
+                    counts: Some(counts),
+                    ..IntervalRecord::default()
+                });
             }
             rows.check()?;
             let missing = shards
@@ -135,7 +142,7 @@ impl<'a> Rows<'a> {
             name: interval.name,
             from_ms,
             until_ms,
-            counts: None,
+            ..IntervalRecord::default()
         });
         row.until_ms = row.until_ms.max(until_ms);
         counts::add(row.counts.get_or_insert_default(), &counts);
@@ -184,7 +191,14 @@ mod tests {
 
     fn interval(name: &str, from_ms: u64, offered: u64) -> IntervalRecord {
         let counts = Some(Counts { offered, ..Counts::default() });
-        IntervalRecord { subject: "queue".into(), name: name.into(), from_ms, until_ms: from_ms + 5, counts }
+        IntervalRecord {
+            subject: "queue".into(),
+            name: name.into(),
+            from_ms,
+            until_ms: from_ms + 5,
+            counts,
+            ..IntervalRecord::default()
+        }
     }
 
     fn told(rows: Rows<'_>) -> Vec<(String, u64, u64, u64)> {

@@ -11,8 +11,7 @@ impl<M: Replica> Core<M> {
     /// # Errors
     /// When the machine cannot read its own snapshot.
     pub fn open(&mut self, shard: u32, machine: M, recovered: Recovered) -> Result<(), Failure> {
-        self.host.add(shard, machine, recovered)?;
-        Ok(())
+        self.host.add(shard, machine, recovered)
     }
 
     /// Forgets a replica: whoever waited for it is told to look elsewhere. False when there was none.

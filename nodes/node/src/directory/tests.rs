@@ -87,7 +87,7 @@ fn a_snapshot_restores_the_whole_directory() {
     assert_eq!(Directory::restore(&directory.save()).expect("restored"), directory);
     let removal = PutDocuments {
         base_version: 2,
-        removals: vec![DocumentKey { kind: "Number".into(), name: "5000".into() }],
+        removals: vec![DocumentKey { kind: "Number".into(), name: "5000".into(), ..DocumentKey::default() }],
         ..PutDocuments::default()
     };
     let kind = Some(directory_entry::Kind::PutDocuments(removal));

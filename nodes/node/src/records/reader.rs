@@ -14,9 +14,13 @@ const BATCH_MAX: usize = 1_000;
 /// So many records that the consumer does not want are passed before it is told how far it is.
 const PASSED_MAX: usize = 20_000;
 
-/// The kinds of records a consumer wants.
+/// The records a consumer wants: their kinds, and whose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kinds(Vec<&'static str>);
+pub struct Kinds {
+    /// None of them is all.
+    names: Vec<&'static str>,
+    tenant: Option<String>,
+}
 
 impl Kinds {
     /// What they are called.
@@ -28,7 +32,17 @@ impl Kinds {
     /// The name that is none.
     pub fn parse(names: &[String]) -> Result<Self, &String> {
         let known = |name: &String| Self::ALL.into_iter().find(|known| known == name);
-        names.iter().map(|name| known(name).ok_or(name)).collect::<Result<_, _>>().map(Self)
+        names
+            .iter()
+            .map(|name| known(name).ok_or(name))
+            .collect::<Result<_, _>>()
+            .map(|names| Self { names, tenant: None })
+    }
+
+    /// Of one tenant alone, by the name in its records; None is all of them.
+    #[must_use]
+    pub fn of_tenant(self, tenant: Option<&str>) -> Self {
+        Self { tenant: tenant.map(str::to_owned), ..self }
     }
 
     fn holds(&self, record: &Record) -> bool {
@@ -42,7 +56,8 @@ impl Kinds {
             // Of a later release: wanted by whoever wants all.
             None => "",
         };
-        self.0.is_empty() || self.0.contains(&kind)
+        let wanted = self.names.is_empty() || self.names.contains(&kind);
+        wanted && self.tenant.as_ref().is_none_or(|tenant| *tenant == record.tenant)
     }
 }
 

@@ -6,16 +6,16 @@ use proto::v1::{
 };
 use tonic::Status;
 
-use super::admin::AdminService;
+use super::{admin::AdminService, scope::Scope};
 use crate::translate;
 
 impl AdminService {
-    pub(super) async fn act(&self, request: ActOnCallRequest) -> Result<CallDetail, Status> {
+    pub(super) async fn act(&self, scope: &Scope, request: ActOnCallRequest) -> Result<CallDetail, Status> {
         let (call, kind) = command_of(request)?;
         let request = GetCallRequest { call: translate::hex(call) };
-        let (shard, _) = self.call(request.clone()).await?;
+        let (shard, _) = self.call(scope, request.clone()).await?;
         self.change(shard, kind).await?;
-        self.call(request).await.map(|(_, call)| call)
+        self.call(scope, request).await.map(|(_, call)| call)
     }
 }
 

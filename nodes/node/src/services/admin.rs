@@ -20,10 +20,11 @@ use tonic::{Request, Response, Status};
 use super::{
     audit::Outcome,
     elsewhere::Elsewhere,
+    scope::{Scope, named},
     stream::{Batches, Streams},
 };
 use crate::{
-    directory::{kind_of, name_of},
+    directory::{RULES_OF_NODES, kind_of, name_of},
     members::Members,
     owners::Owners,
     pump,
@@ -40,6 +41,8 @@ const DESCRIBE_MAX: Duration = Duration::from_millis(500);
 const CALLS_DEFAULT: u32 = 1_000;
 /// Documents that an audit record names.
 const CHANGES_TOLD_MAX: usize = 10;
+/// Tenants that are asked at the same time for one thing.
+const TENANTS_AT_ONCE: usize = 32;
 /// Calls in one answer at the most.
 const CALLS_MAX: u32 = 100_000;
 
@@ -62,7 +65,7 @@ impl AdminService {
         Self { shards, streams, owners, members, own }
     }
 
-    /// Tenant shards: asked of the directory, so that a question meets all of them.
+    /// The directory as its leader has it.
     pub(super) async fn directory(&self) -> Result<DirectoryDocuments, Status> {
         pump::present(&self.shards, WAIT)
             .await
@@ -70,19 +73,25 @@ impl AdminService {
             .ok_or_else(|| Status::internal("the directory gave an answer to another question"))
     }
 
-    /// The same question to every tenant shard.
-    async fn ask_all(&self, about: About) -> Result<Vec<ask_reply::About>, Status> {
-        let shards = self.directory().await?.shards;
-        let replies = shards.into_iter().map(|shard| self.ask(shard, about.clone()));
+    /// The same question to every tenant.
+    async fn ask_all(&self, scope: &Scope, about: About) -> Result<Vec<ask_reply::About>, Status> {
+        let tenants = self.tenants(scope).await?;
+        let replies = tenants.iter().map(|row| async {
+            let reply = self.ask(row.number, about.clone()).await?;
+            Ok(named(row, reply))
+        });
         join_all(replies).await.into_iter().collect()
     }
 
-    /// A question about one thing, wherever it is; None when no shard has it.
-    async fn find(&self, about: About) -> Result<Option<(u32, ask_reply::About)>, Status> {
-        for shard in self.directory().await?.shards {
-            match self.ask(shard, about.clone()).await? {
-                ask_reply::About::Nothing(_) => {}
-                found => return Ok(Some((shard, found))),
+    /// A question about one thing, wherever it is; None when no tenant has it. Of several the first by number.
+    async fn find(&self, scope: &Scope, about: About) -> Result<Option<(u32, ask_reply::About)>, Status> {
+        for rows in self.tenants(scope).await?.chunks(TENANTS_AT_ONCE) {
+            let replies = join_all(rows.iter().map(|row| self.ask(row.number, about.clone()))).await;
+            for (row, reply) in rows.iter().zip(replies) {
+                match reply? {
+                    ask_reply::About::Nothing(_) => {}
+                    found => return Ok(Some((row.number, named(row, found)))),
+                }
             }
         }
         Ok(None)
@@ -127,6 +136,11 @@ impl AdminService {
             Ok(plan) => plan,
             Err(errors) => return Ok(ApplyReply { version: present.version, errors, ..ApplyReply::default() }),
         };
+        if present.rules < RULES_OF_NODES && plan.upserts.iter().any(is_of_a_tenant) {
+            return Err(Status::failed_precondition(
+                "the cluster does not know tenants yet: `cordctl upgrade finish` once every node runs this release",
+            ));
+        }
         if request.dry_run || plan.upserts.is_empty() {
             return Ok(ApplyReply { version: present.version, changes: plan.changes, errors: Vec::new() });
         }
@@ -137,16 +151,17 @@ impl AdminService {
             Some(Err(rejection)) => return Err(refused(&rejection)),
             None => return Err(Status::unavailable("the directory's leader changed; look with `get` and apply again")),
         }
-        self.wait_until_configured(present.shards, present.version + 1).await;
+        self.wait_until_configured(present.version + 1).await;
         Ok(ApplyReply { version: present.version + 1, changes: plan.changes, errors: Vec::new() })
     }
 
-    /// The documents are committed; shards that are slow get them all the same, so this only waits for a while.
-    async fn wait_until_configured(&self, shards: Vec<u32>, version: u64) {
+    /// The documents are committed; tenants that are slow get them all the same, so this only waits for a while.
+    async fn wait_until_configured(&self, version: u64) {
         let deadline = tokio::time::Instant::now() + WAIT;
-        for shard in shards {
+        let Ok(present) = self.directory().await else { return };
+        for row in present.tenants.iter().filter(|row| row.documents >= version) {
             while tokio::time::Instant::now() < deadline
-                && pump::config_version(&self.shards, shard, WAIT).await.is_ok_and(|known| known < version)
+                && !pump::config_version(&self.shards, row.number, WAIT).await.is_ok_and(|known| known >= row.documents)
             {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -179,6 +194,11 @@ impl AdminService {
     }
 }
 
+/// What a release without tenants would not understand.
+fn is_of_a_tenant(document: &Document) -> bool {
+    !document.tenant.is_empty() || kind_of(document) == "Tenant"
+}
+
 #[tonic::async_trait]
 impl admin_server::Admin for AdminService {
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<Overview>, Status> {
@@ -201,7 +221,7 @@ impl admin_server::Admin for AdminService {
         let directory = self.directory().await?;
         status.cluster = directory.cluster;
         status.config_version = directory.version;
-        for totals in self.ask_all(About::Totals(TotalsRequest {})).await? {
+        for totals in self.ask_all(&Scope::default(), About::Totals(TotalsRequest {})).await? {
             if let ask_reply::About::Totals(totals) = totals {
                 status.calls_waiting += totals.calls_waiting;
                 status.calls_talking += totals.calls_talking;
@@ -239,8 +259,9 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<QueueList>, Status> {
+        let scope = Scope::of(&request)?;
         let mut queues = Vec::new();
-        for reply in self.ask_all(About::Queues(request.into_inner())).await? {
+        for reply in self.ask_all(&scope, About::Queues(request.into_inner())).await? {
             if let ask_reply::About::Queues(list) = reply {
                 queues.extend(list.queues);
             }
@@ -249,16 +270,18 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn get_queue(&self, request: Request<GetQueueRequest>) -> Result<Response<QueueDetail>, Status> {
+        let scope = Scope::of(&request)?;
         let request = request.into_inner();
-        match self.find(About::Queue(request.clone())).await? {
+        match self.find(&scope, About::Queue(request.clone())).await? {
             Some((_, ask_reply::About::Queue(queue))) => Ok(Response::new(queue)),
             _ => Err(missing("queue", &request.name, "queue list")),
         }
     }
 
     async fn list_agents(&self, request: Request<ListAgentsRequest>) -> Result<Response<AgentList>, Status> {
+        let scope = Scope::of(&request)?;
         let mut agents = Vec::new();
-        for reply in self.ask_all(About::Agents(request.into_inner())).await? {
+        for reply in self.ask_all(&scope, About::Agents(request.into_inner())).await? {
             if let ask_reply::About::Agents(list) = reply {
                 agents.extend(list.agents);
             }
@@ -267,12 +290,14 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn get_agent(&self, request: Request<GetAgentRequest>) -> Result<Response<AgentInfo>, Status> {
-        self.agent(request.into_inner().name).await.map(|(_, agent)| Response::new(agent))
+        let scope = Scope::of(&request)?;
+        self.agent(&scope, request.into_inner().name).await.map(|(_, agent)| Response::new(agent))
     }
 
     async fn change_agent(&self, request: Request<ChangeAgentRequest>) -> Result<Response<AgentInfo>, Status> {
+        let scope = Scope::of(&request)?;
         let change = request.into_inner();
-        let (shard, _) = self.agent(change.name.clone()).await?;
+        let (shard, _) = self.agent(&scope, change.name.clone()).await?;
         let agent = change.name.clone();
         let kind = match change.change() {
             AgentChange::LogIn => command::Kind::LogInAgent(LogInAgent { agent }),
@@ -288,14 +313,15 @@ impl admin_server::Admin for AdminService {
             AgentChange::Unspecified => return Err(Status::invalid_argument("say which change")),
         };
         self.change(shard, kind).await?;
-        self.agent(change.name).await.map(|(_, agent)| Response::new(agent))
+        self.agent(&scope, change.name).await.map(|(_, agent)| Response::new(agent))
     }
 
     async fn list_calls(&self, request: Request<ListCallsRequest>) -> Result<Response<CallList>, Status> {
+        let scope = Scope::of(&request)?;
         let mut request = request.into_inner();
         request.limit = if request.limit == 0 { CALLS_DEFAULT } else { request.limit.min(CALLS_MAX) };
         let mut calls = Vec::new();
-        for reply in self.ask_all(About::Calls(request)).await? {
+        for reply in self.ask_all(&scope, About::Calls(request)).await? {
             if let ask_reply::About::Calls(list) = reply {
                 calls.extend(list.calls);
             }
@@ -304,23 +330,26 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn get_call(&self, request: Request<GetCallRequest>) -> Result<Response<CallDetail>, Status> {
-        self.call(request.into_inner()).await.map(|(_, call)| Response::new(call))
+        let scope = Scope::of(&request)?;
+        self.call(&scope, request.into_inner()).await.map(|(_, call)| Response::new(call))
     }
 
     async fn explain_call(&self, request: Request<GetCallRequest>) -> Result<Response<CallExplanation>, Status> {
+        let scope = Scope::of(&request)?;
         let request = checked(request.into_inner())?;
-        match self.find(About::Explain(request.clone())).await? {
+        match self.find(&scope, About::Explain(request.clone())).await? {
             Some((_, ask_reply::About::Explain(explanation))) => Ok(Response::new(explanation)),
             _ => Err(missing("call", &request.call, "call list")),
         }
     }
 
     async fn hang_up_call(&self, request: Request<HangUpCallRequest>) -> Result<Response<CallDetail>, Status> {
+        let scope = Scope::of(&request)?;
         let request = GetCallRequest { call: request.into_inner().call };
-        let (shard, _) = self.call(request.clone()).await?;
+        let (shard, _) = self.call(&scope, request.clone()).await?;
         let call = translate::id_from_hex(&request.call).unwrap_or_default();
         self.change(shard, command::Kind::ClearCall(ClearCall { call, by: String::new() })).await?;
-        self.call(request).await.map(|(_, call)| Response::new(call))
+        self.call(&scope, request).await.map(|(_, call)| Response::new(call))
     }
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyReply>, Status> {
@@ -343,11 +372,13 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn get_documents(&self, request: Request<GetDocumentsRequest>) -> Result<Response<DocumentList>, Status> {
+        let scope = Scope::of(&request)?;
         let GetDocumentsRequest { kind, name } = request.into_inner();
         let directory = self.directory().await?;
         // Zones are ours, not people's.
         let wanted = |document: &Document| {
             kind_of(document) != "Zone"
+                && scope.in_records().is_none_or(|tenant| document.tenant == tenant)
                 && (kind.is_empty() || kind.eq_ignore_ascii_case(kind_of(document)))
                 && (name.is_empty() || name == name_of(document))
         };
@@ -359,7 +390,8 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn act_on_call(&self, request: Request<ActOnCallRequest>) -> Result<Response<CallDetail>, Status> {
-        self.act(request.into_inner()).await.map(Response::new)
+        let scope = Scope::of(&request)?;
+        self.act(&scope, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_stats(&self, request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
@@ -377,25 +409,25 @@ impl admin_server::Admin for AdminService {
 }
 
 impl AdminService {
-    async fn agent(&self, name: String) -> Result<(u32, AgentInfo), Status> {
-        match self.find(About::Agent(GetAgentRequest { name: name.clone() })).await? {
+    async fn agent(&self, scope: &Scope, name: String) -> Result<(u32, AgentInfo), Status> {
+        match self.find(scope, About::Agent(GetAgentRequest { name: name.clone() })).await? {
             Some((shard, ask_reply::About::Agent(agent))) => Ok((shard, agent)),
             _ => Err(missing("agent", &name, "agent list")),
         }
     }
 
-    pub(super) async fn call(&self, request: GetCallRequest) -> Result<(u32, CallDetail), Status> {
+    pub(super) async fn call(&self, scope: &Scope, request: GetCallRequest) -> Result<(u32, CallDetail), Status> {
         let request = checked(request)?;
-        match self.find(About::Call(request.clone())).await? {
+        match self.find(scope, About::Call(request.clone())).await? {
             Some((shard, ask_reply::About::Call(call))) => Ok((shard, call)),
             _ => Err(missing("call", &request.call, "call list")),
         }
     }
 
-    /// A gateway serves many shards: its legs are added up.
+    /// A gateway serves all tenants: its legs are added up.
     pub(super) async fn gateways(&self) -> Result<Vec<GatewayInfo>, Status> {
         let mut gateways: BTreeMap<String, GatewayInfo> = BTreeMap::new();
-        for reply in self.ask_all(About::Gateways(ListGatewaysRequest {})).await? {
+        for reply in self.ask_all(&Scope::default(), About::Gateways(ListGatewaysRequest {})).await? {
             let ask_reply::About::Gateways(list) = reply else { continue };
             for seen in list.gateways {
                 match gateways.get_mut(&seen.id) {

@@ -1,11 +1,14 @@
-//! DrainGateway: the calls of a gateway are handed to the others, on every shard that knows it. When they are is the shards'
+//! DrainGateway: the calls of a gateway are handed to the others, of every tenant that knows it. When they are is the shards'
 //! decision; this only asks.
 
 use futures::future::join_all;
 use proto::v1::{DrainGateway, DrainGatewayRequest, GatewayInfo, RejectionCode, command};
 use tonic::Status;
 
-use super::admin::{AdminService, WAIT, missing, refused, unreached};
+use super::{
+    admin::{AdminService, WAIT, missing, refused, unreached},
+    scope::Scope,
+};
 
 impl AdminService {
     pub(super) async fn drain(&self, request: DrainGatewayRequest) -> Result<GatewayInfo, Status> {
@@ -17,10 +20,10 @@ impl AdminService {
         if !gateway.up {
             return Err(Status::failed_precondition(format!("gateway {id:?} is not there, its calls are with others")));
         }
-        let shards = self.directory().await?.shards;
-        let asked = shards.into_iter().map(|shard| {
+        let tenants = self.tenants(&Scope::default()).await?;
+        let asked = tenants.into_iter().map(|row| {
             let drain = DrainGateway { gateway: id.clone(), incarnation: 0, undo, by: by.clone() };
-            self.shards.submit(shard, command::Kind::DrainGateway(drain), WAIT)
+            self.shards.submit(row.number, command::Kind::DrainGateway(drain), WAIT)
         });
         for answer in join_all(asked).await {
             match answer.map_err(|error| unreached(&error))? {

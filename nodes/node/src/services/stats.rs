@@ -1,4 +1,4 @@
-//! GetStats at any node: asks the leader of each tenant shard for its part. Adds nothing up itself.
+//! GetStats at any node: asks the leader of each tenant's shard for its part. Adds nothing up itself.
 
 use proto::v1::{StatsReply, StatsRequest};
 use tonic::{Request, Response, Status};
@@ -6,21 +6,24 @@ use tonic::{Request, Response, Status};
 use super::{
     admin::{AdminService, WAIT, unreached},
     query::not_leading,
+    scope::Scope,
 };
 use crate::{
     answers::{NoStats, STATS_ROWS_MAX, checked_stats},
     clock::now_us,
+    moves::name_in_records,
     shards::STATS_OF,
 };
 
 impl AdminService {
     pub(super) async fn stats(&self, request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
+        let scope = Scope::of(&request)?;
         let of = request.metadata().get(STATS_OF).map(|shard| shard.to_str().ok().and_then(|shard| shard.parse().ok()));
         let request = checked_stats(request.into_inner(), now_us() / 1_000).map_err(Status::invalid_argument)?;
         match of {
             Some(Some(shard)) => self.stats_of(shard, request).await,
             Some(None) => Err(Status::invalid_argument(format!("{STATS_OF} is a shard's number"))),
-            None => self.stats_of_all(request).await,
+            None => self.stats_of_all(&scope, request).await,
         }
         .map(Response::new)
     }
@@ -33,10 +36,12 @@ impl AdminService {
         })
     }
 
-    async fn stats_of_all(&self, request: StatsRequest) -> Result<StatsReply, Status> {
+    async fn stats_of_all(&self, scope: &Scope, request: StatsRequest) -> Result<StatsReply, Status> {
         let mut sum = StatsReply { complete: true, ..StatsReply::default() };
-        for shard in self.directory().await?.shards {
-            let part = self.shards.stats(shard, &request, WAIT).await.map_err(|error| unreached(&error))??;
+        for row in self.tenants(scope).await? {
+            let mut part = self.shards.stats(row.number, &request, WAIT).await.map_err(|error| unreached(&error))??;
+            let name = name_in_records(&row);
+            part.rows.iter_mut().for_each(|part| part.tenant.clone_from(&name));
             sum.rows.extend(part.rows);
             sum.at_ms = sum.at_ms.max(part.at_ms);
             sum.complete &= part.complete;

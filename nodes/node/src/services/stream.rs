@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::elsewhere::Elsewhere;
+use super::{elsewhere::Elsewhere, scope::Scope};
 use crate::{
     owners::Owners,
     records::{
@@ -45,12 +45,14 @@ impl Streams {
     }
 
     pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
+        let scope = Scope::of(&request)?;
         let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
         let cursor = self.cursor(&request.cursor)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
             Status::invalid_argument(format!("kinds: {unknown:?} is none; they are {}", Kinds::ALL.join(", ")))
         })?;
+        let kinds = kinds.of_tenant(scope.in_records());
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already")))?;

@@ -193,6 +193,7 @@ pub fn record(record: acd::Record) -> v1::Record {
             from_ms: interval.from_ms,
             until_ms: interval.until_ms,
             counts: Some(counts(&interval.counts)),
+            ..v1::IntervalRecord::default()
         }),
         RecordKind::Transfer(transfer) => Kind::Transfer(v1::TransferRecord {
             call: transfer.call,

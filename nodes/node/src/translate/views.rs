@@ -52,6 +52,7 @@ pub fn queue(queue: acd::view::QueueInfo, late_ms: u64) -> v1::QueueInfo {
         callbacks: queue.callbacks,
         open: queue.open,
         now: Some(super::counts(&queue.counts)),
+        ..v1::QueueInfo::default()
     }
 }
 
@@ -95,6 +96,7 @@ pub fn agent(agent: acd::view::AgentInfo, late_ms: u64) -> v1::AgentInfo {
         state_ms: agent.state_ms,
         capacity: agent.capacity,
         calls: agent.calls.into_iter().map(hex).collect(),
+        ..v1::AgentInfo::default()
     }
 }
 
@@ -114,6 +116,7 @@ pub fn call_info(call: acd::view::CallInfo, late_ms: u64) -> v1::CallInfo {
         waited_ms: call.waited_ms + if still_waits { late_ms } else { 0 },
         gateway: call.gateway,
         outcome: call.outcome,
+        ..v1::CallInfo::default()
     }
 }
 

@@ -406,6 +406,7 @@ impl Admin for Fake {
             from_ms: 1_700_000_000_000,
             until_ms: 1_700_000_900_000,
             counts: Some(counts),
+            ..IntervalRecord::default()
         };
         let rows = vec![row("support", counts()), row("sales", Counts::default())];
         let complete = request.from_ms == 0;

@@ -1,0 +1,146 @@
+//! Service Tenancy: the leader of the directory has a tenant sealed, installed or dropped on a shard that is led here, and
+//! fetches the state of a sealed one. What is to move where is not decided here.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures::{Stream, stream};
+use proto::v1::{
+    Batch, FetchTenantRequest, NotLeader, TenancyReply, TenancyRequest, TenantPiece, TenantStanding, batch,
+    tenancy_request::Change, tenancy_server,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::oneshot, time::timeout};
+use tonic::{Request, Response, Status};
+
+use super::query::not_leading;
+use crate::{actor::ProposeTenancy, answers::Answers, owners::Owners, tenancy::Standing};
+
+/// How long a change may take to be applied before whoever asked for it looks again.
+const APPLY_MAX: Duration = Duration::from_millis(500);
+/// Bytes of a piece of a tenant's state: of one log entry.
+pub const PIECE_BYTES: usize = 256 << 10;
+
+/// Pieces of a tenant's state.
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<TenantPiece, Status>> + Send>>;
+
+/// The tenants on this node's replicas.
+#[derive(Clone)]
+pub struct Tenancies {
+    owners: Owners,
+    answers: Answers,
+}
+
+impl Tenancies {
+    /// Of these actors.
+    #[must_use]
+    pub const fn new(owners: Owners, answers: Answers) -> Self {
+        Self { owners, answers }
+    }
+
+    /// Has a change applied, and says how the tenant stands then.
+    ///
+    /// # Errors
+    /// Who leads the shard instead.
+    pub async fn change(&self, request: TenancyRequest) -> Result<TenancyReply, NotLeader> {
+        let TenancyRequest { shard, tenant, change } = request;
+        if let Some(change) = change {
+            let tenancy = Some(match change {
+                Change::Install(install) => batch::Tenancy::Install(install),
+                Change::Seal(seal) => batch::Tenancy::Seal(seal),
+                Change::Drop(drop) => batch::Tenancy::Drop(drop),
+            });
+            // A shard's own tenant is named too: this is no batch of an earlier release.
+            let batch = Batch { tenant, tenancy, ..Batch::default() };
+            let (done, applied) = oneshot::channel();
+            let owner = self.owners.of(shard).ok_or_else(NotLeader::default)?;
+            owner.try_send(ProposeTenancy { shard, batch, done }).map_err(|_| NotLeader::default())?;
+            if let Ok(Ok(Err(leader))) = timeout(APPLY_MAX, applied).await {
+                return Err(leader);
+            }
+        }
+        let (standing, r#move) = self.standing(shard, tenant).await?;
+        let arrived = if let Standing::Arriving(bytes) | Standing::Arrived(bytes) = standing { bytes } else { 0 };
+        let standing = match standing {
+            Standing::Unknown => TenantStanding::Unspecified,
+            Standing::Arriving(_) => TenantStanding::Arriving,
+            Standing::Arrived(_) => TenantStanding::Arrived,
+            Standing::Lives => TenantStanding::Lives,
+            Standing::Sealed => TenantStanding::Sealed,
+            Standing::Gone => TenantStanding::Gone,
+        };
+        Ok(TenancyReply { standing: standing.into(), r#move, arrived })
+    }
+
+    /// The state of a tenant that is sealed here by this move, from an offset on.
+    ///
+    /// # Errors
+    /// Who leads the shard instead.
+    pub async fn fetch(&self, request: FetchTenantRequest) -> Result<Pieces, NotLeader> {
+        let FetchTenantRequest { shard, tenant, r#move: moved, offset } = request;
+        let sealed = self.answers.at_core(shard, move |core| {
+            let tenants = core.tenants(shard)?;
+            tenants.sealed(tenant).filter(|_| tenants.standing(tenant).1 == moved)
+        });
+        let Some(sealed) = sealed.await? else {
+            let status = Status::failed_precondition("the tenant is not sealed here by this move");
+            return Ok(Box::pin(stream::iter([Err(status)])));
+        };
+        // Nothing of it changes any more, so it is written beside whatever the shard does.
+        let saved = tokio::task::spawn_blocking(move || {
+            let calls = sealed.calls(&acd::view::CallFilter { queue: None, ended: false, limit: usize::MAX }).len();
+            (sealed.save(), calls as u64)
+        });
+        let (bytes, calls) = saved.await.map_err(|_| NotLeader::default())?;
+        Ok(Box::pin(in_pieces(bytes, calls, offset)))
+    }
+
+    async fn standing(&self, shard: u32, tenant: u32) -> Result<(Standing, u64), NotLeader> {
+        let seen = self.answers.at_core(shard, move |core| core.tenants(shard).map(|tenants| tenants.standing(tenant)));
+        seen.await?.ok_or_else(NotLeader::default)
+    }
+}
+
+fn in_pieces(bytes: Vec<u8>, calls: u64, offset: u64) -> impl Stream<Item = Result<TenantPiece, Status>> + Send {
+    let bytes_total = bytes.len() as u64;
+    let crc = crc32fast::hash(&bytes);
+    let sha256 = Sha256::digest(&bytes).to_vec();
+    let bytes = Arc::new(bytes);
+    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let offsets = (from..bytes.len()).step_by(PIECE_BYTES);
+    stream::iter(offsets.map(move |at| {
+        let first = at == from;
+        Ok(TenantPiece {
+            bytes_total,
+            offset: at as u64,
+            data: bytes[at..bytes.len().min(at + PIECE_BYTES)].to_vec(),
+            crc,
+            sha256: if first { sha256.clone() } else { Vec::new() },
+            calls: if first { calls } else { 0 },
+        })
+    }))
+}
+
+/// The service.
+#[derive(Clone)]
+pub struct TenancyService(Tenancies);
+
+impl TenancyService {
+    /// A door to these tenants.
+    #[must_use]
+    pub const fn new(tenancies: Tenancies) -> Self {
+        Self(tenancies)
+    }
+}
+
+#[tonic::async_trait]
+impl tenancy_server::Tenancy for TenancyService {
+    async fn change(&self, request: Request<TenancyRequest>) -> Result<Response<TenancyReply>, Status> {
+        self.0.change(request.into_inner()).await.map(Response::new).map_err(|leader| not_leading(&leader))
+    }
+
+    type FetchStream = Pieces;
+
+    async fn fetch(&self, request: Request<FetchTenantRequest>) -> Result<Response<Self::FetchStream>, Status> {
+        self.0.fetch(request.into_inner()).await.map(Response::new).map_err(|leader| not_leading(&leader))
+    }
+}
