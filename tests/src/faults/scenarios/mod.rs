@@ -5,6 +5,7 @@ pub mod disks;
 pub mod gateways;
 pub mod leaders;
 pub mod slow;
+pub mod upgrades;
 
 use std::time::Instant;
 
