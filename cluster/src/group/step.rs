@@ -20,10 +20,12 @@ impl<M: Machine> Group<M> {
         }
         self.stir_by(&message, beats);
         let raft = &self.raw.raft;
+        let (from, term, mut lost) = (message.from, message.term, 0);
         match message.get_msg_type() {
             MessageType::MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
                 // This disk has lost what the leader was told it has; raft would panic. Committing less is safe, and
                 // committing up to our own end is not, for that end may be another history.
+                lost = message.commit;
                 message.commit = 0;
             }
             MessageType::MsgAppendResponse => {
@@ -50,7 +52,22 @@ impl<M: Machine> Group<M> {
         }
         // What raft refuses here is stale or from a node that is no longer in the group.
         let _ = self.raw.step(message);
+        if lost > 0 && self.raw.raft.term == term && self.raw.raft.leader_id == from {
+            self.say_what_is_lost(from, lost);
+        }
         true
+    }
+
+    /// In a shard where nothing happens no append would ever show the leader that this replica is not what it was.
+    fn say_what_is_lost(&mut self, leader: u64, lost: u64) {
+        let raft = &mut self.raw.raft;
+        let mut refusal = Message::default();
+        refusal.set_msg_type(MessageType::MsgAppendResponse);
+        (refusal.from, refusal.to, refusal.term) = (raft.id, leader, raft.term);
+        refusal.index = lost;
+        refusal.reject = true;
+        refusal.reject_hint = raft.raft_log.last_index();
+        raft.msgs.push(refusal);
     }
 
     /// A follower that refuses below what it once acknowledged has lost its log. Raft would ignore it for ever; begin
