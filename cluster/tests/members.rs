@@ -170,6 +170,33 @@ fn a_leader_that_is_voted_out_by_an_earlier_leaders_change_gives_the_lead_away()
 }
 
 #[test]
+fn one_that_catches_up_slowly_under_load_needs_one_snapshot() {
+    for seed in 0..10 {
+        let mut world = begin(seed);
+        let before = world.snapshots;
+        // Many times as many commands come while it travels as are kept for others.
+        world.snapshot_ms = Some(1_000);
+        change(&mut world, &[Membership::Learn(4)]);
+        let leader = world.leader().expect("a leader");
+        for _ in 0..4_000 {
+            if world.chance(30) {
+                world.propose(leader);
+            }
+            world.run(1);
+        }
+        until(&mut world, "it has caught up", |world| {
+            let leader = status(world, leader);
+            leader.progress.iter().any(|progress| progress.node == 4 && progress.matched == leader.last)
+        });
+        assert_eq!(world.snapshots - before, 1, "seed {seed}");
+        world.run(2_000);
+        let held = status(&world, leader);
+        assert!(held.last - held.first < 100, "seed {seed}: what was kept for it is let go: {held:?}");
+        world.settle();
+    }
+}
+
+#[test]
 fn a_replica_that_is_left_alone_while_it_flushes_a_snapshot_lives_on() {
     for seed in 0..20 {
         let mut world = begin(seed);
