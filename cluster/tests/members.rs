@@ -1,9 +1,8 @@
 //! Changes of members, one at a time: who is in, who hears of it, and who must not lead. What happens when everything breaks
 //! meanwhile is in `simulation.rs`.
 
-#[allow(dead_code, reason = "a part of the seeded world is enough here")]
 mod linear;
-#[allow(dead_code, reason = "likewise")]
+#[allow(dead_code, reason = "a part of the seeded world is enough here")]
 mod world;
 
 use cluster::{GroupStatus, Membership, ProposeError};

@@ -84,7 +84,7 @@ impl<M: Machine> Group<M> {
             if *node == self.raw.raft.id {
                 continue;
             }
-            if progress.matched != last || progress.state != ProgressState::Replicate {
+            if progress.matched != last || progress.state == ProgressState::Snapshot {
                 self.drowsiness.idle_ticks = 0;
                 self.drowsiness.agreed.clear();
                 return;
@@ -157,7 +157,13 @@ impl<M: Machine> Group<M> {
         self.drowsiness = Drowsiness { asleep: true, last_word: beats.now, ..Drowsiness::default() };
         let own = self.raw.raft.id;
         let others = self.raw.raft.mut_prs().iter_mut().filter(|(node, _)| **node != own);
-        others.for_each(|(_, progress)| progress.recent_active = true);
+        for (_, progress) in others {
+            progress.recent_active = true;
+            // One that was out of reach is probed until the next entry; it holds everything, so the next one may go at once.
+            if progress.state == ProgressState::Probe {
+                progress.become_replicate();
+            }
+        }
     }
 
     /// A tick of a sleeping replica. True when it is to wake now.

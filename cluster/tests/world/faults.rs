@@ -21,6 +21,14 @@ impl World {
         node.paused_until = 0;
         node.writing.clear();
         node.store.crash(survivors, torn).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        for other in (0..self.size()).filter(|other| *other != at) {
+            if self.chance(50)
+                && let Some(host) = &mut self.nodes[other].host
+            {
+                host.unreachable(at as u64 + 1);
+                self.nodes[other].touched = true;
+            }
+        }
         self.oracle.forget_reads(at);
         self.clients.give_up(self.now, Some(at));
         self.crashes += 1;

@@ -20,6 +20,8 @@ mod disks;
 mod growing;
 #[path = "membership/rules.rs"]
 mod rules;
+#[path = "membership/sleeping.rs"]
+mod sleeping;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
