@@ -1,6 +1,8 @@
 //! Service Cluster: what operators ask about nodes and shards, and want of them. Any node takes it and hands it to the
 //! directory's leader, whose steward does it step by step; the answer says how it stands.
 
+mod moving;
+
 use std::{sync::Arc, time::Duration};
 
 use cluster::placement::Limits;
@@ -16,6 +18,7 @@ use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Chann
 use super::admin::{missing, refused, unreached};
 use crate::{
     members::{Members, id_of, number_of},
+    roles::who,
     roster::Roster,
     shards::{Shards, within},
     steward::{Seen, next_shard},
@@ -68,7 +71,8 @@ impl cluster_server::Cluster for ClusterService {
         at_leader!(self, request, get_cluster, |roster, _asked| Ok(Response::new(self.view(&roster))))
     }
 
-    async fn change_node(&self, request: Request<ChangeNodeRequest>) -> Result<Response<ClusterView>, Status> {
+    async fn change_node(&self, mut request: Request<ChangeNodeRequest>) -> Result<Response<ClusterView>, Status> {
+        request.get_mut().by = who(&request, &request.get_ref().by);
         at_leader!(self, request, change_node, |roster, asked| self.change(&roster, asked).await)
     }
 
@@ -89,12 +93,13 @@ impl cluster_server::Cluster for ClusterService {
         at_leader!(self, request, move_lead, |roster, asked| self.lead(&roster, &asked).await)
     }
 
-    async fn raise_rules(&self, request: Request<RaiseRulesRequest>) -> Result<Response<ClusterView>, Status> {
+    async fn raise_rules(&self, mut request: Request<RaiseRulesRequest>) -> Result<Response<ClusterView>, Status> {
+        request.get_mut().by = who(&request, &request.get_ref().by);
         at_leader!(self, request, raise_rules, |roster, asked| self.raise(&roster, asked).await)
     }
 
-    async fn move_tenant(&self, _: Request<MoveTenantRequest>) -> Result<Response<ClusterView>, Status> {
-        Err(Status::unimplemented("tenants cannot be moved yet"))
+    async fn move_tenant(&self, request: Request<MoveTenantRequest>) -> Result<Response<ClusterView>, Status> {
+        at_leader!(self, request, move_tenant, |roster, asked| self.begin_move(&roster, asked).await)
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) struct StewardService {
 impl steward_server::Steward for StewardService {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let passed_on = request.metadata().contains_key(PASSED_ON);
+        // Whoever passes it on has looked at the certificate of the one it is about.
         if !passed_on {
             in_own_name(&request, Role::Node, &request.get_ref().id)?;
         }
