@@ -143,7 +143,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let mut tasks = JoinSet::new();
     tasks.spawn(follow.run());
     tasks.spawn(steward.run());
-    tasks.spawn(announcer.run(parts.roster.clone(), replicas, refused));
+    tasks.spawn(announcer.run(parts.roster.clone(), replicas, Arc::clone(&parts.peers), refused));
     tasks.spawn(pump.run());
     tasks.spawn(mover.run());
     tasks.spawn(config.trust.clone().watch());
