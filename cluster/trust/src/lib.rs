@@ -11,6 +11,7 @@ mod door;
 mod files;
 mod guard;
 mod identity;
+pub mod nearby;
 mod verify;
 
 pub use connect::Far;

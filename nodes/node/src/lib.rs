@@ -37,4 +37,4 @@ pub mod translate;
 pub use cluster::{Identity, RecoveredShard, is_disk_panic, recover};
 pub use config::NodeConfig;
 pub use join::{EXIT_REFUSED, Refused, is_refusal};
-pub use process::{DISK_FAILED, is_disk_failure, run};
+pub use process::{DISK_FAILED, init_log, is_disk_failure, run};

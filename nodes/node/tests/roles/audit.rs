@@ -58,7 +58,7 @@ async fn changes_are_written_down_with_who_wanted_them_and_what_came_of_them() {
             (1, "carla", "supervisor", agent, "", 0),
             (2, "carla", "supervisor", agent, "failed: NotFound", 1),
             (3, "root", "admin", documents, "", 0),
-            (4, "root", "admin", documents, "refused: 1 errors", 3),
+            (4, "root", "admin", documents, "refused, errors: 1", 3),
             (5, "root", "admin", documents, "", 0),
             (6, "root", "admin", documents, done.as_str(), 5),
         ]
