@@ -3,11 +3,11 @@
 use raft::eraftpb::{Message, MessageType};
 use raft::{ProgressState, StateRole};
 
+use super::seeding::begins_the_group;
 use super::{Group, Seeding};
 use crate::Machine;
 use crate::admit::admit;
 use crate::host::Beats;
-use crate::store::BOOTSTRAP_INDEX;
 
 impl<M: Machine> Group<M> {
     /// A peer's message. False when it is not one that a peer may send.
@@ -15,12 +15,17 @@ impl<M: Machine> Group<M> {
         if !admit(&message, node) {
             return false;
         }
+        if self.seeding == Seeding::Unknown && !self.may_believe(&message) {
+            return true;
+        }
         self.stir_by(&message, beats);
         let raft = &self.raw.raft;
+        let (from, term, mut lost) = (message.from, message.term, 0);
         match message.get_msg_type() {
             MessageType::MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
                 // This disk has lost what the leader was told it has; raft would panic. Committing less is safe, and
                 // committing up to our own end is not, for that end may be another history.
+                lost = message.commit;
                 message.commit = 0;
             }
             MessageType::MsgAppendResponse => {
@@ -36,20 +41,33 @@ impl<M: Machine> Group<M> {
             {
                 return true;
             }
-            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done => return true,
+            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done || self.restoring.is_some() => return true,
             MessageType::MsgAppend | MessageType::MsgSnapshot
                 if self.seeding == Seeding::Unknown && message.term >= raft.term =>
             {
                 let committed = message.commit.max(message.get_snapshot().get_metadata().index);
-                let first = message.entries.first().is_some_and(|entry| entry.term == message.term);
-                let begins = committed <= BOOTSTRAP_INDEX && message.index == BOOTSTRAP_INDEX && first;
-                self.seeding = if begins { Seeding::First } else { Seeding::Until(committed) };
+                self.seeding = if begins_the_group(&message) { Seeding::First } else { Seeding::Until(committed) };
             }
             _ => {}
         }
         // What raft refuses here is stale or from a node that is no longer in the group.
         let _ = self.raw.step(message);
+        if lost > 0 && self.raw.raft.term == term && self.raw.raft.leader_id == from {
+            self.say_what_is_lost(from, lost);
+        }
         true
+    }
+
+    /// In a shard where nothing happens no append would ever show the leader that this replica is not what it was.
+    fn say_what_is_lost(&mut self, leader: u64, lost: u64) {
+        let raft = &mut self.raw.raft;
+        let mut refusal = Message::default();
+        refusal.set_msg_type(MessageType::MsgAppendResponse);
+        (refusal.from, refusal.to, refusal.term) = (raft.id, leader, raft.term);
+        refusal.index = lost;
+        refusal.reject = true;
+        refusal.reject_hint = raft.raft_log.last_index();
+        raft.msgs.push(refusal);
     }
 
     /// A follower that refuses below what it once acknowledged has lost its log. Raft would ignore it for ever; begin

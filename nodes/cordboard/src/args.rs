@@ -44,9 +44,24 @@ pub(crate) struct NodeArgs {
     /// Where its log, snapshots and records live.
     #[arg(long)]
     pub(crate) dir: PathBuf,
-    /// All nodes of the cluster, this one included, as id=host:port of their gRPC.
-    #[arg(long, value_delimiter = ',', required = true)]
+    /// The first nodes of a cluster, this one included, as id=host:port of their gRPC: they found it together.
+    #[arg(long, value_delimiter = ',')]
     pub(crate) peers: Vec<String>,
+    /// Nodes of a cluster that this one joins, host:port of their gRPC. Once it has joined, its disk knows the others.
+    #[arg(long, value_delimiter = ',', conflicts_with = "peers")]
+    pub(crate) join: Vec<String>,
+    /// Where to listen for gRPC, host:port; without it as in --peers, or as at the last start.
+    #[arg(long, visible_alias = "listen")]
+    pub(crate) grpc: Option<String>,
+    /// How others reach it, host:port; without it as in --peers or --grpc.
+    #[arg(long)]
+    pub(crate) advertise: Option<String>,
+    /// Its zone: nodes of one zone may fail together, and shards are spread over zones.
+    #[arg(long, default_value = "")]
+    pub(crate) zone: String,
+    /// A node that is gone for longer is replaced where another can take its place, seconds.
+    #[arg(long, default_value_t = 300)]
+    pub(crate) replace_after: u64,
     /// Tenant shards of a cluster that is founded now; of one that exists this says nothing.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) tenant_shards: u32,
@@ -306,6 +321,11 @@ impl TryFrom<NodeArgs> for NodeConfig {
             id: args.id,
             dir: args.dir,
             peers: args.peers,
+            join: args.join,
+            grpc: args.grpc.unwrap_or_default(),
+            advertise: args.advertise.unwrap_or_default(),
+            zone: args.zone,
+            replace_after_ms: args.replace_after.saturating_mul(1_000),
             cluster: args.cluster,
             tenant_shards: args.tenant_shards,
             http: args.http,

@@ -8,9 +8,11 @@ use clap_complete::Shell;
 use crate::{failure::EXIT_CODES, output::Format, times::seconds as span};
 
 mod call;
+mod nodes;
 mod told;
 
 pub use call::{Call, Target};
+pub use nodes::{Node, Shard, Upgrade, Wait};
 pub use told::{Audit, Events, RecordKind, Simulate, Stats, Subject};
 
 /// Looks at a Cordboard cluster and changes it.
@@ -67,10 +69,13 @@ pub enum Command {
     Status,
     /// The nodes that hold the shards.
     #[command(subcommand)]
-    Node(List),
+    Node(Node),
     /// The shards, their leaders and replicas.
     #[command(subcommand)]
-    Shard(List),
+    Shard(Shard),
+    /// From one release to the next.
+    #[command(subcommand)]
+    Upgrade(Upgrade),
     /// The gateways that speak SIP.
     #[command(subcommand)]
     Gateway(Gateway),
@@ -119,13 +124,6 @@ pub enum Command {
         /// For which shell.
         shell: Shell,
     },
-}
-
-/// Things that can only be listed.
-#[derive(Debug, Subcommand)]
-pub enum List {
-    /// List all of them.
-    List,
 }
 
 /// What can be asked about gateways, and done to them.

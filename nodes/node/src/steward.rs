@@ -16,7 +16,10 @@ use proto::v1::{
     ChangeMembers, CreateShard, DropReplica, NodeDescription, OpenReplica, SteerRequest, TransferLead, directory_entry,
     steer_request::What, steward_client::StewardClient,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     members::{Members, id_of},
@@ -30,6 +33,8 @@ pub(crate) use view::next_shard;
 const BUSY: Duration = Duration::from_millis(150);
 /// and while there is nothing.
 const CALM: Duration = Duration::from_secs(1);
+/// How long whoever wants a look afresh waits for it.
+const LOOK_MAX: Duration = Duration::from_secs(4);
 /// How long one step may take on a node.
 const STEP_MAX: Duration = Duration::from_secs(10);
 /// Leads are spread only when every node has been up for so long: after a restart, elections come first.
@@ -37,7 +42,13 @@ const SPREAD_AFTER: Duration = Duration::from_secs(10);
 
 /// What the steward saw last, for those who ask. Clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<State>>);
+pub(crate) struct Seen {
+    state: Arc<Mutex<State>>,
+    /// Counts looks that were planned on.
+    looks: Arc<watch::Sender<u64>>,
+    /// Somebody waits for the next one.
+    hurry: Arc<Notify>,
+}
 
 #[derive(Default)]
 struct State {
@@ -56,7 +67,28 @@ struct State {
 
 impl Seen {
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits for a look that begins from now on. False when this node does not lead the directory, or looks for too long.
+    pub(crate) async fn afresh(&self) -> bool {
+        let mut looks = self.looks.subscribe();
+        // One may be under way.
+        let wanted = *looks.borrow_and_update() + 2;
+        let waiting = async {
+            while *looks.borrow_and_update() < wanted {
+                self.hurry.notify_one();
+                if looks.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        timeout(LOOK_MAX, waiting).await.is_ok() && self.has_looked()
+    }
+
+    /// Whether this node has looked since it leads the directory.
+    pub(crate) fn has_looked(&self) -> bool {
+        self.with(|state| !state.picture.shards.is_empty())
     }
 
     /// How long nothing was heard of a node; a leader that has just begun cannot say more than since when it leads.
@@ -82,6 +114,8 @@ impl Steward {
             let current = self.shards.answers().directory_here(Roster::of).await;
             let Ok(roster) = current else {
                 self.seen.with(|state| *state = State::default());
+                // Whoever waits for a look has to ask elsewhere.
+                self.seen.looks.send_modify(|looks| *looks += 1);
                 sleep(CALM / 4).await;
                 continue;
             };
@@ -90,6 +124,7 @@ impl Steward {
             let steps = if roster.knows_nodes() { plan(&picture, &self.limits) } else { Vec::new() };
             let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
             self.seen.with(|state| (state.picture, state.next) = (picture.clone(), words.clone()));
+            self.seen.looks.send_modify(|looks| *looks += 1);
             for word in words.iter().filter(|word| !said.contains(*word)) {
                 tracing::info!(step = word, "the steward acts");
             }
@@ -114,7 +149,7 @@ impl Steward {
             } else {
                 BUSY
             };
-            sleep(pause).await;
+            let _ = timeout(pause, self.seen.hurry.notified()).await;
         }
     }
 

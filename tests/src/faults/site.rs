@@ -51,6 +51,9 @@ pub struct Site {
     /// What is started.
     pub binaries: Binaries,
     dir: TempDir,
+    /// Nodes of the beginning, and those that joined since: an id is never used again.
+    founders: usize,
+    joined: usize,
 }
 
 impl Site {
@@ -100,7 +103,7 @@ impl Site {
             machines.push(gateway);
         }
         let documents = documents(&net);
-        let mut site = Self { machines, net, binaries, dir };
+        let mut site = Self { machines, net, binaries, dir, founders: nodes, joined: 0 };
         site.open(&documents).with_context(|| site.said())?;
         Ok(site)
     }
@@ -132,6 +135,33 @@ impl Site {
         let Self { machines, net, .. } = self;
         let machine = machines.iter_mut().find(|machine| machine.id == id).with_context(|| format!("no {id}"))?;
         machine.start(net)
+    }
+
+    /// One more node joins; its id.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn join_node(&mut self) -> anyhow::Result<String> {
+        self.joined += 1;
+        let (id, seeds) = (format!("n{}", self.founders + self.joined), self.endpoints().join(","));
+        let mut node = Machine::new(&mut self.net, self.dir.path(), &id, &self.binaries.cordboard)?;
+        let (dir, grpc, http) = (node.dir.join("data").display().to_string(), node.grpc(), node.http().to_string());
+        node.arguments =
+            words(&["node", "--id", &id, "--dir", &dir, "--join", &seeds, "--grpc", &grpc, "--http", &http]);
+        node.start(&self.net)?;
+        let place = self.nodes().len();
+        self.machines.insert(place, node);
+        Ok(id)
+    }
+
+    /// A machine that is no part of the site any more.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn forget_node(&mut self, id: &str) -> anyhow::Result<()> {
+        let place = self.machines.iter().position(|machine| machine.id == id);
+        drop(self.machines.remove(place.with_context(|| format!("no machine {id}"))?));
+        Ok(())
     }
 
     /// Ids of the nodes.

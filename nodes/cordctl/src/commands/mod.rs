@@ -18,6 +18,7 @@ mod stats;
 mod status;
 mod stream;
 mod top;
+mod upgrade;
 
 use std::time::Duration;
 
@@ -43,8 +44,9 @@ pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
     let cluster = || Cluster::find(&reach);
     match args.command {
         Command::Status => status::show(&mut cluster()?, output).await,
-        Command::Node(_) => node::list(&mut cluster()?, output).await,
-        Command::Shard(_) => shard::list(&mut cluster()?, output).await,
+        Command::Node(asked) => node::run(asked, &mut cluster()?, output).await,
+        Command::Shard(asked) => shard::run(asked, &mut cluster()?, output).await,
+        Command::Upgrade(asked) => upgrade::run(&asked, &mut cluster()?, output).await,
         Command::Gateway(asked) => gateway::run(&asked, &mut cluster()?, output).await,
         Command::Queue(command) => queue::run(command, &mut cluster()?, output).await,
         Command::Agent(command) => agent::run(command, &mut cluster()?, output).await,

@@ -1,10 +1,13 @@
-//! `cordctl shard list`.
+//! `cordctl shard ..`: shards, more of them, and who leads.
 
-use proto::v1::{ListShardsRequest, ShardInfo};
+use proto::v1::{AddShardsRequest, ListShardsRequest, MoveLeadRequest, ShardInfo, cluster_client::ClusterClient};
 use serde::Serialize;
+use tonic::transport::Channel;
 
+use super::node::{calm, wait_until};
 use crate::{
-    cluster::{Admin, Cluster},
+    args::Shard,
+    cluster::{Admin, Cluster, by},
     failure::Failure,
     output::{Output, figure, given, plain, word},
 };
@@ -27,7 +30,39 @@ pub(super) async fn fetch(cluster: &mut Cluster) -> Result<Vec<ShardInfo>, Failu
     Ok(cluster.ask("shard list", ListShardsRequest {}, rpc).await?.shards)
 }
 
-pub(super) async fn list(cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
+pub(super) async fn run(asked: Shard, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
+    match asked {
+        Shard::List => {}
+        Shard::Add { count, wait } => {
+            let what = "shard add";
+            let rpc =
+                async |channel: &mut Channel, request| ClusterClient::new(channel.clone()).add_shards(request).await;
+            let before = fetch(cluster).await?.len();
+            let seen = cluster.ask_service(what, AddShardsRequest { count, by: by() }, rpc).await?;
+            if wait.wait {
+                let wanted = before + count as usize;
+                wait_until(cluster, what, seen, wait.deadline, |seen| seen.shards.len() >= wanted && calm(seen))
+                    .await?;
+            }
+        }
+        Shard::Lead { shard, to, wait } => {
+            let what = format!("shard lead {shard}");
+            let number = to.strip_prefix('n').and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
+            let rpc =
+                async |channel: &mut Channel, request| ClusterClient::new(channel.clone()).move_lead(request).await;
+            let seen = cluster.ask_service(&what, MoveLeadRequest { shard, to, by: by() }, rpc).await?;
+            if wait.wait {
+                let leads = |seen: &proto::v1::ClusterView| {
+                    seen.shards.iter().any(|seen| seen.shard == shard && seen.leader == number)
+                };
+                wait_until(cluster, &what, seen, wait.deadline, leads).await?;
+            }
+        }
+    }
+    list(cluster, output).await
+}
+
+async fn list(cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
     let shards: Vec<View> = fetch(cluster).await?.into_iter().map(View::from).collect();
     output.show(&shards, |page| {
         let heads = ["ID", "ROLE", "LEADER", "REPLICAS", "TERM", "COMMITTED", "APPLIED", "CONFIG"];

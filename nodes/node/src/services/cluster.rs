@@ -1,6 +1,8 @@
 //! Service Cluster: what operators ask about nodes and shards, and want of them. Any node takes it and hands it to the
 //! directory's leader, whose steward does it step by step; the answer says how it stands.
 
+mod moving;
+
 use std::{sync::Arc, time::Duration};
 
 use cluster::placement::Limits;
@@ -10,6 +12,7 @@ use proto::v1::{
     TransferLead, cluster_client::ClusterClient, cluster_server, directory_entry::Kind, steer_request::What,
     steward_client::StewardClient,
 };
+use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Channel};
 
 use super::admin::{missing, refused, unreached};
@@ -23,6 +26,8 @@ use crate::{
 
 /// How long the directory may take to write something down.
 const WAIT: Duration = Duration::from_secs(5);
+/// Between attempts while the directory's leader changes.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Shards that may be added at once.
 const SHARDS_AT_ONCE_MAX: u32 = 256;
 /// Marks what another node has passed on, so that it does not go round.
@@ -93,14 +98,18 @@ impl cluster_server::Cluster for ClusterService {
         at_leader!(self, request, raise_rules, |roster, asked| self.raise(&roster, asked).await)
     }
 
-    async fn move_tenant(&self, _: Request<MoveTenantRequest>) -> Result<Response<ClusterView>, Status> {
-        Err(Status::unimplemented("tenants cannot be moved yet"))
+    async fn move_tenant(&self, request: Request<MoveTenantRequest>) -> Result<Response<ClusterView>, Status> {
+        at_leader!(self, request, move_tenant, |roster, asked| self.begin_move(&roster, asked).await)
     }
 }
 
 impl ClusterService {
     async fn leader(&self, passed_on: bool) -> Result<Place, Status> {
         match self.shards.answers().directory_here(Roster::of).await {
+            // What is decided here is decided on what the steward has seen.
+            Ok(_) if !self.seen.has_looked() && !self.seen.afresh().await => {
+                Err(Status::unavailable("the directory's leader has just begun; ask again"))
+            }
             Ok(roster) => Ok(Place::Here(roster)),
             Err(leader) if !leader.endpoint.is_empty() && !passed_on => {
                 Ok(Place::There(ClusterClient::new(self.shards.channels().to(&leader.endpoint))))
@@ -113,11 +122,27 @@ impl ClusterService {
         self.seen.view(roster, &self.members)
     }
 
-    /// How it stands after a change.
+    /// How it stands after a change. What was changed may have moved the directory's lead: then its next leader is asked.
     async fn now(&self) -> Result<Response<ClusterView>, Status> {
-        let roster = self.shards.answers().directory_here(Roster::of).await;
-        let roster = roster.map_err(|_| Status::unavailable("the directory's leader is changing; ask again"))?;
-        Ok(Response::new(self.view(&roster)))
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let answer = match self.leader(false).await {
+                Ok(Place::Here(_)) => match (self.seen.afresh().await, self.leader(true).await) {
+                    (true, Ok(Place::Here(roster))) => Ok(Response::new(self.view(&roster))),
+                    _ => Err(Status::unavailable("the directory's leader is changing; ask again")),
+                },
+                Ok(Place::There(mut client)) => {
+                    let mut request = Request::new(GetClusterRequest {});
+                    request.metadata_mut().insert(PASSED_ON, MetadataValue::from_static("1"));
+                    client.get_cluster(request).await
+                }
+                Err(status) => Err(status),
+            };
+            if answer.is_ok() || Instant::now() > deadline {
+                return answer;
+            }
+            sleep(AGAIN).await;
+        }
     }
 
     async fn propose(&self, kind: Kind) -> Result<Result<(), Rejection>, Status> {

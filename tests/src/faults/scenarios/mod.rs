@@ -4,7 +4,9 @@ pub mod clocks;
 pub mod disks;
 pub mod gateways;
 pub mod leaders;
+pub mod members;
 pub mod slow;
+pub mod upgrades;
 
 use std::time::Instant;
 
@@ -24,7 +26,7 @@ pub struct Scenario {
 }
 
 /// All that one site can be put through, in the order of the suite.
-pub const ALL: [Scenario; 19] = [
+pub const ALL: [Scenario; 20] = [
     Scenario { name: "leader-killed", play: leaders::leader_killed, short: true },
     Scenario { name: "leader-stopped", play: leaders::leader_stopped, short: true },
     Scenario { name: "leader-in-minority", play: leaders::leader_in_minority, short: true },
@@ -43,6 +45,7 @@ pub const ALL: [Scenario; 19] = [
     Scenario { name: "gateway-killed", play: gateways::gateway_killed, short: false },
     Scenario { name: "gateway-stopped", play: gateways::gateway_stopped, short: false },
     Scenario { name: "gateway-deaf", play: gateways::gateway_deaf, short: false },
+    Scenario { name: "members-change", play: members::members_change, short: false },
     Scenario { name: "all-nodes-killed", play: leaders::all_nodes_killed, short: true },
 ];
 

@@ -68,7 +68,7 @@ pub(super) fn handed_over(plan: &Plan, _: &mut dyn FnMut(&str)) -> anyhow::Resul
             let to = format!("n{}", (leader + 1) % NODES + 1);
             let began = Instant::now();
             let out = Command::new(&cordctl)
-                .args(["--endpoint", &endpoints.join(","), "shard", "lead", &SHARD.to_string(), &to])
+                .args(["--endpoint", &endpoints.join(","), "shard", "lead", &SHARD.to_string(), "--to", &to])
                 .output()?;
             ensure!(out.status.success(), "shard lead: {}", String::from_utf8_lossy(&out.stderr));
             while leader_of(&endpoints, SHARD).await? == leader {

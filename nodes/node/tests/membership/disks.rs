@@ -1,0 +1,122 @@
+use std::{fs, path::Path};
+
+use super::*;
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// All members hold what they are members of, and have all of it.
+async fn whole(world: &World, what: &str) {
+    world
+        .see(what, |view| {
+            let up = view.nodes.iter().all(|node| node.up);
+            (up && is_calm(view) && view.shards.iter().all(|shard| shard.voters == [1, 2, 3])).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_node_rejoins_by_itself_and_starts_twice_after_it() {
+    let mut world = World::found(3, NodeConfig { snapshot_entries: 5, ..NodeConfig::default() }).await;
+    whole(&world, "three nodes are known").await;
+    let before = until("n3 describes itself", async || world.describe(3).await).await;
+    world.stop(3).await;
+    fs::remove_dir_all(world.disk(3)).expect("wiped");
+    // As it was started before: that the cluster is founded already it hears from the others.
+    world.start(3);
+    until("n3 has all its replicas again, on another disk", async || {
+        let now = world.describe(3).await?;
+        let all = before.shards.iter().all(|had| {
+            now.shards.iter().any(|has| has.id == had.id && has.applied >= had.applied && !has.leader.is_empty())
+        });
+        (all && now.seal != before.seal && now.life == 1).then_some(())
+    })
+    .await;
+    whole(&world, "n3 votes again").await;
+    for life in 2..=3 {
+        world.stop(3).await;
+        world.start(3);
+        until("n3 is back", async || world.describe(3).await.filter(|now| now.life == life && now.shards.len() == 2))
+            .await;
+        whole(&world, "n3 votes").await;
+    }
+    world.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disks_that_must_not_serve_are_refused_in_words() {
+    let mut world = World::found(3, NodeConfig::default()).await;
+    whole(&world, "three nodes are known").await;
+
+    // Another process calls itself n3, on a disk of its own.
+    let grpc = world.at(6).to_owned();
+    let join = vec![world.at(1).to_owned()];
+    let other = |id: &str, dir: &str, cluster: &str| NodeConfig {
+        id: id.into(),
+        dir: world.dir.path().join(dir),
+        cluster: cluster.into(),
+        peers: Vec::new(),
+        join: join.clone(),
+        grpc: grpc.clone(),
+        ..world.config.clone()
+    };
+    let why = run(other("n3", "second", "cordboard")).refusal().await;
+    assert!(why.contains("runs already"), "{why}");
+    let why = run(other("n6", "foreign", "another")).refusal().await;
+    assert!(why.contains("this cluster is called"), "{why}");
+    // A folder of another node.
+    let why = run(other("n6", "second", "cordboard")).refusal().await;
+    assert!(why.contains("belongs to node 3"), "{why}");
+
+    // An old copy of its disk.
+    world.stop(3).await;
+    copy(&world.disk(3), &world.dir.path().join("copy"));
+    world.start(3);
+    until("n3 is back", async || world.describe(3).await.filter(|now| now.life == 2)).await;
+    whole(&world, "n3 is known").await;
+    world.stop(3).await;
+    world.start(3);
+    whole(&world, "n3 is known").await;
+    world.stop(3).await;
+    fs::rename(world.disk(3), world.dir.path().join("good")).expect("moved away");
+    fs::rename(world.dir.path().join("copy"), world.disk(3)).expect("moved");
+    world.start(3);
+    let why = world.nodes[2].take().expect("started").refusal().await;
+    assert!(why.contains("an old copy"), "{why}");
+    fs::remove_dir_all(world.disk(3)).expect("gone");
+    fs::rename(world.dir.path().join("good"), world.disk(3)).expect("back");
+    world.start(3);
+    whole(&world, "n3 is known again on its own disk").await;
+    world.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_removed_never_comes_back() {
+    let mut world = World::found(3, NodeConfig::default()).await;
+    world.join(4, &[2]);
+    world.see("n4 is there", |view| (state_of(view, "n4") == "active" && is_calm(view)).then_some(())).await;
+    world.stop(4).await;
+    world.see("n4 is gone", |view| (state_of(view, "n4") == "gone").then_some(())).await;
+    let held = world.wish(1, "n4", NodeWish::Removed, false).await.expect_err("it is a member");
+    assert!(held.message().contains("--force"), "{held}");
+    world.wish(1, "n4", NodeWish::Removed, true).await.expect("forced");
+    world.see("n4 is removed", |view| (state_of(view, "n4") == "removed" && is_calm(view)).then_some(())).await;
+    world.again(4);
+    let why = world.nodes[3].take().expect("started").refusal().await;
+    assert!(why.contains("was removed"), "{why}");
+    fs::remove_dir_all(world.disk(4)).expect("wiped");
+    world.join(4, &[1]);
+    let why = world.nodes[3].take().expect("started").refusal().await;
+    assert!(why.contains("another id"), "{why}");
+    world.stop_all().await;
+}
