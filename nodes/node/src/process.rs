@@ -30,7 +30,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic_health::ServingStatus;
-use trust::{Guard, Role};
+use trust::{DoorCounters, Guard, Role};
 
 use crate::{
     actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
@@ -153,7 +153,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         let listener = listen_http(address).await?;
         tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
     }
-    tasks.spawn(watch_counters(Arc::clone(&parts.counters), parts.records.clone(), metrics));
+    tasks.spawn(watch_counters(Arc::clone(&parts.counters), config.trust.counters(), parts.records.clone(), metrics));
     tasks.spawn(watch_flushes(Arc::clone(&parts.counters), flush_us));
 
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -481,12 +481,18 @@ async fn watch_flushes(counters: Arc<cluster::WriterCounters>, flush_us: Arc<Ato
     }
 }
 
-async fn watch_counters(counters: Arc<cluster::WriterCounters>, records: Records, metrics: Arc<Metrics>) {
+async fn watch_counters(
+    counters: Arc<cluster::WriterCounters>,
+    door: Arc<DoorCounters>,
+    records: Records,
+    metrics: Arc<Metrics>,
+) {
     let value = |count: &AtomicU64| gauge_value(count.load(Ordering::Relaxed));
     loop {
         metrics.log_flushes.set(value(&counters.flushes));
         metrics.log_batches.set(value(&counters.batches));
         metrics.records_buffered.set(gauge_value(records.buffered()));
+        metrics.connections_refused.set(value(&door.refused));
         sleep(Duration::from_secs(1)).await;
     }
 }
