@@ -37,11 +37,15 @@ pub fn members_change(story: &mut Story) -> anyhow::Result<Proof> {
         members.contains(&leader) && !members.contains(&fresh)
     })?;
     story.site.ask(&["node", "remove", &fresh])?;
-    story.site.ask_until(&["node", "list"], |list| place_of(list, &fresh).is_empty() || place_of(list, &fresh) == "removed")?;
+    story.site.ask_until(&["node", "list"], |list| {
+        place_of(list, &fresh).is_empty() || place_of(list, &fresh) == "removed"
+    })?;
     story.site.forget_node(&fresh)?;
     let left = others(story, &fresh);
     ensure!(left.len() == 3, "{left:?} are left");
-    Ok(Proof(format!("{fresh} joined and had replicas, {leader} was drained and killed meanwhile, {fresh} was removed")))
+    Ok(Proof(format!(
+        "{fresh} joined and had replicas, {leader} was drained and killed meanwhile, {fresh} was removed"
+    )))
 }
 
 fn row<'a>(list: &'a Value, id: &str) -> Option<&'a Value> {
