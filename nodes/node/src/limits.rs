@@ -80,3 +80,21 @@ pub(crate) fn count(limit: Limit, more: u64) {
 pub fn times_reached(limit: Limit) -> u64 {
     REACHED.get_or_create_owned(&LimitLabel { limit: limit.name() }).get()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn each_limit_is_shown_from_the_start_and_stands_in_the_table() {
+        let (text, table) = (Metrics::default().text(), include_str!("../../../docs/limits.md"));
+        for limit in Limit::ALL {
+            let label = format!("limit=\"{}\"", limit.name());
+            assert!(text.contains(&format!("cordboard_node_limit_reached_total{{{label}}}")), "{label}: {text}");
+            assert!(table.contains(&label), "{label} is not in docs/limits.md");
+        }
+        let named = table.matches("limit=\"").count() - 1;
+        assert!(named >= Limit::ALL.len(), "{named} rows name a metric");
+    }
+}
