@@ -20,8 +20,8 @@ use cluster::{
 };
 use proto::v1::{
     Ask, DirectoryView, ShardRow, admin_server::AdminServer, audit_trail_server::AuditTrailServer,
-    cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer, steward_server::StewardServer,
-    tenancy_server::TenancyServer,
+    backup_server::BackupServer, cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer,
+    steward_server::StewardServer, tenancy_server::TenancyServer,
 };
 use tokio::{
     net::TcpListener,
@@ -56,6 +56,7 @@ use crate::{
     services::{
         admin::AdminService,
         audit::{Audit, AuditTrailService},
+        backup::BackupService,
         cluster::ClusterService,
         query::QueryService,
         shard::ShardService,
@@ -181,6 +182,11 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(AuditTrailServer::new(AuditTrailService::new(ways.clone())))
+        .add_service(
+            BackupServer::new(BackupService { shards: ways.clone() })
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
         .add_service(TenancyServer::new(tenancies).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(
             AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members.clone(), own))

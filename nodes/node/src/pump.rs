@@ -99,7 +99,7 @@ impl Pump {
         let due: Vec<TenantRow> = present.tenants.iter().filter(|row| !self.has(row)).cloned().collect();
         let mut all = true;
         for some in due.chunks(TENANTS_AT_ONCE) {
-            let configured = join_all(some.iter().map(|row| self.configure(&present, row))).await;
+            let configured = join_all(some.iter().map(|row| configure(&self.shards, &present, row))).await;
             for (row, configured) in some.iter().zip(configured) {
                 match configured {
                     Ok(true) => drop(self.delivered.insert(row.number, row.documents)),
@@ -116,31 +116,6 @@ impl Pump {
 
     fn has(&self, row: &TenantRow) -> bool {
         self.delivered.get(&row.number).is_some_and(|version| *version >= row.documents)
-    }
-
-    /// True when the tenant has its documents.
-    async fn configure(&self, present: &DirectoryDocuments, row: &TenantRow) -> Result<bool, Unreached> {
-        let (tenant, version) = (row.number, row.documents);
-        moves::begin(&self.shards, row).await?;
-        if config_version(&self.shards, tenant, WAIT).await? >= version {
-            return Ok(true);
-        }
-        // Zones are everybody's, and so are trunks, of which a tenant knows the names.
-        let own = |document: &&Document| match document.kind {
-            Some(document::Kind::Zone(_) | document::Kind::Trunk(_)) => true,
-            _ => document_tenant(document) == row.name,
-        };
-        let documents = present.documents.iter().filter(own).cloned().collect();
-        let configure = Configure { version, documents };
-        match self.shards.submit(tenant, command::Kind::Configure(configure), WAIT).await? {
-            Ok(()) => tracing::info!(tenant = row.name, version, "configured"),
-            Err(rejection) if rejection.code() == RejectionCode::Stale => return Ok(false),
-            Err(rejection) => {
-                // The documents were validated; a tenant that still refuses says why, and the others go on.
-                tracing::error!(tenant = row.name, detail = rejection.detail, "the tenant refuses its configuration");
-            }
-        }
-        Ok(true)
     }
 
     async fn found(&self) {
@@ -161,6 +136,38 @@ impl Pump {
             outcome => tracing::debug!(?outcome, "somebody else founds the cluster"),
         }
     }
+}
+
+/// True when the tenant has its documents.
+///
+/// # Errors
+/// No leader answered in time.
+pub(crate) async fn configure(
+    shards: &Shards,
+    present: &DirectoryDocuments,
+    row: &TenantRow,
+) -> Result<bool, Unreached> {
+    let (tenant, version) = (row.number, row.documents);
+    moves::begin(shards, row).await?;
+    if config_version(shards, tenant, WAIT).await? >= version {
+        return Ok(true);
+    }
+    // Zones are everybody's, and so are trunks, of which a tenant knows the names.
+    let own = |document: &&Document| match document.kind {
+        Some(document::Kind::Zone(_) | document::Kind::Trunk(_)) => true,
+        _ => document_tenant(document) == row.name,
+    };
+    let documents = present.documents.iter().filter(own).cloned().collect();
+    let configure = Configure { version, documents };
+    match shards.submit(tenant, command::Kind::Configure(configure), WAIT).await? {
+        Ok(()) => tracing::info!(tenant = row.name, version, "configured"),
+        Err(rejection) if rejection.code() == RejectionCode::Stale => return Ok(false),
+        Err(rejection) => {
+            // The documents were validated; a tenant that still refuses says why, and the others go on.
+            tracing::error!(tenant = row.name, detail = rejection.detail, "the tenant refuses its configuration");
+        }
+    }
+    Ok(true)
 }
 
 /// Proposes a change of the directory on this node; None when it does not lead shard 0 (any more).

@@ -1,7 +1,7 @@
 //! What this node's replica of the directory says of the cluster's nodes and shards, for tasks that follow it. It may lag
 //! behind; what must be right is asked of the directory's leader.
 
-use proto::v1::{NodeRow, ShardRow};
+use proto::v1::{NodeRow, ShardRow, TenantRow};
 
 use crate::directory::{Directory, RULES_OF_NODES};
 
@@ -18,6 +18,8 @@ pub struct Roster {
     pub shards: Vec<u32>,
     /// Shards that began while the cluster ran.
     pub born: Vec<ShardRow>,
+    /// Where tenants live.
+    pub tenants: Vec<TenantRow>,
 }
 
 impl Roster {
@@ -31,6 +33,7 @@ impl Roster {
             nodes: directory.nodes().cloned().collect(),
             shards: identity.map(|identity| identity.shards.clone()).unwrap_or_default(),
             born: directory.shard_rows().cloned().collect(),
+            tenants: directory.tenants().cloned().collect(),
         }
     }
 

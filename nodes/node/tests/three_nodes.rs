@@ -23,6 +23,8 @@ mod acts;
 mod choosers;
 #[path = "three_nodes/records.rs"]
 mod records;
+#[path = "three_nodes/tenants.rs"]
+mod tenants;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -69,10 +71,11 @@ impl Cluster {
         let peers: Vec<_> = (1..).zip(&endpoints).map(|(number, at)| format!("n{number}={at}")).collect();
         let dir = tempfile::tempdir().expect("a directory");
         let nodes = (0..3).map(|index| start(&config, index, &peers, dir.path(), &endpoints[index])).collect();
+        let led = config.tenant_shards + 1;
         let cluster = Self { nodes, peers, dir, config };
         until("shards have leaders", async || {
             let status = cluster.admin(0).await?.get_status(GetStatusRequest {}).await.ok()?.into_inner();
-            (status.shards_led == 2 && !status.cluster.is_empty()).then_some(())
+            (status.shards_led == led && !status.cluster.is_empty()).then_some(())
         })
         .await;
         cluster

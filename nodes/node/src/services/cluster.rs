@@ -1,6 +1,8 @@
 //! Service Cluster: what operators ask about nodes and shards, and want of them. Any node takes it and hands it to the
 //! directory's leader, whose steward does it step by step; the answer says how it stands.
 
+mod moving;
+
 use std::{sync::Arc, time::Duration};
 
 use cluster::placement::Limits;
@@ -93,8 +95,8 @@ impl cluster_server::Cluster for ClusterService {
         at_leader!(self, request, raise_rules, |roster, asked| self.raise(&roster, asked).await)
     }
 
-    async fn move_tenant(&self, _: Request<MoveTenantRequest>) -> Result<Response<ClusterView>, Status> {
-        Err(Status::unimplemented("tenants cannot be moved yet"))
+    async fn move_tenant(&self, request: Request<MoveTenantRequest>) -> Result<Response<ClusterView>, Status> {
+        at_leader!(self, request, move_tenant, |roster, asked| self.begin_move(&roster, asked).await)
     }
 }
 

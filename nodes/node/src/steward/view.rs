@@ -74,6 +74,7 @@ impl Seen {
                 nodes.iter().filter_map(|node| node.row.as_ref()).filter(|row| row.wish() != NodeWish::Removed);
             let possible = present.map(|row| row.rules_max).min().unwrap_or_default();
             ClusterView {
+                tenants: roster.tenants.clone(),
                 rules: roster.rules,
                 rules_possible: possible,
                 nodes,
