@@ -11,6 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
+use tonic::Code;
 
 use crate::{
     answers::Start,
@@ -129,8 +130,15 @@ impl Announcer {
             }
             asked.push(endpoint.clone());
             let mut client = StewardClient::new(self.channels.to(&endpoint));
-            let Ok(Ok(reply)) = timeout(ANSWER_MAX, client.join(self.request.clone())).await else { continue };
-            let reply = reply.into_inner();
+            let reply = match timeout(ANSWER_MAX, client.join(self.request.clone())).await {
+                Ok(Ok(reply)) => reply.into_inner(),
+                // A certificate may be renewed while this node waits, so that is no reason to end.
+                Ok(Err(status)) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
+                    why = format!("{endpoint} does not let it in: {}", status.message());
+                    continue;
+                }
+                Ok(Err(_)) | Err(_) => continue,
+            };
             if !reply.refused.is_empty() {
                 return Answer::Refused(Refused(reply.refused));
             }

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{elsewhere::Elsewhere, scope::Scope};
 use crate::{
+    limits::{self, Limit},
     owners::Owners,
     records::{
         Records,
@@ -54,9 +55,10 @@ impl Streams {
             Status::invalid_argument(format!("kinds: {unknown:?} is none; they are {}", Kinds::ALL.join(", ")))
         })?;
         let kinds = kinds.of_tenant(scope.in_records());
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already")))?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            limits::reached(Limit::RecordStreams);
+            Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already"))
+        })?;
         let reader = Reader::new(self.records.clone(), self.shards(), cursor, kinds, request.batch_max);
         let (batches, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let elsewhere = (!of_a_node).then(|| self.elsewhere.clone());
