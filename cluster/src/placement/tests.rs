@@ -284,7 +284,7 @@ fn a_shard_begins_once() {
     let mut world = World::new(4, &[], 1);
     world.settle();
     let born_with = BTreeSet::from([2, 3, 4]);
-    world.picture.shards.insert(2, Shard { born_with: born_with.clone(), ..Shard::default() });
+    world.picture.shards.insert(2, Shard { born_with, ..Shard::default() });
     world.settle();
     world.check();
     assert!(world.picture.shards[&2].born_with.is_empty());

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     /// Hosts replicas of shards: queues, agents and calls, replicated by Raft.
-    Node(NodeArgs),
+    Node(Box<NodeArgs>),
     /// Faces SIP and RTP; holds nothing that cannot be rebuilt from the shards.
     Gateway(Box<GatewayArgs>),
     /// All of it on this machine, as real child processes.

@@ -401,7 +401,10 @@ on!(ChangeMembers, |actor, change| {
 on!(TransferLead, |actor, transfer| actor.core.transfer(transfer.shard, transfer.to));
 on!(CloseReplica, |actor, close| {
     actor.core.close(close.shard);
-    for (_, (_, question)) in actor.questions.extract_if(.., |_, (shard, _)| *shard == close.shard) {
+    let (about_it, others) =
+        std::mem::take(&mut actor.questions).into_iter().partition(|(_, (shard, _))| *shard == close.shard);
+    actor.questions = others;
+    for (_, question) in BTreeMap::into_values(about_it) {
         question(Err(actor.core.leader_of(close.shard)));
     }
     let _ = close.done.send(());

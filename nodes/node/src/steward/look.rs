@@ -85,7 +85,7 @@ impl Steward {
                     let replicas = &described.get(number)?.replicas;
                     Some((*number, replicas.iter().find(|replica| replica.shard == shard)?))
                 });
-                picture_of(replicas.collect())
+                picture_of(&replicas.collect::<Vec<_>>())
             };
             let mut shards: BTreeMap<u32, Shard> = shards.map(|shard| (shard, of_shard(shard))).collect();
             for row in &roster.born {
@@ -104,7 +104,7 @@ fn named(described: &NodeDescription) -> Option<u64> {
     number_of(&described.info.as_ref()?.id)
 }
 
-fn picture_of(replicas: Vec<(u64, &ReplicaInfo)>) -> Shard {
+fn picture_of(replicas: &[(u64, &ReplicaInfo)]) -> Shard {
     // A leader of an earlier term has not heard yet that it leads no more.
     let leader = replicas.iter().filter(|(_, replica)| replica.leads).max_by_key(|(_, replica)| replica.term);
     let latest = replicas.iter().map(|(_, replica)| replica.term).max().unwrap_or_default();
@@ -160,8 +160,8 @@ mod tests {
             ..ReplicaInfo::default()
         };
         let (old, new) = (replica(true, 5, &[1, 2, 3]), replica(false, 6, &[1, 2, 4]));
-        assert_eq!(picture_of(vec![(1, &old), (2, &new)]).leader, None);
-        assert_eq!(picture_of(vec![(1, &old)]).leader, Some(1));
+        assert_eq!(picture_of(&[(1, &old), (2, &new)]).leader, None);
+        assert_eq!(picture_of(&[(1, &old)]).leader, Some(1));
     }
 
     #[test]
@@ -169,11 +169,11 @@ mod tests {
         let progress = |node, matched, active| Progress { node, matched, active };
         let progress = vec![progress(2, 4_999, true), progress(3, 100, true), progress(4, 5_000, false)];
         let leader = ReplicaInfo { leads: true, last: 5_000, progress, ..ReplicaInfo::default() };
-        let shard = picture_of(vec![(1, &leader)]);
+        let shard = picture_of(&[(1, &leader)]);
         assert_eq!(shard.caught_up.into_iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(shard.heard.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
         let new = ReplicaInfo { last: 5, progress: vec![Progress { node: 2, matched: 0, active: true }], ..leader };
-        assert_eq!(picture_of(vec![(1, &new)]).caught_up.into_iter().collect::<Vec<_>>(), [1], "in a short log, too");
+        assert_eq!(picture_of(&[(1, &new)]).caught_up.into_iter().collect::<Vec<_>>(), [1], "in a short log, too");
     }
 
     #[test]
