@@ -71,7 +71,7 @@ pub struct ShardActor {
     questions: BTreeMap<AskToken, (u32, Question)>,
     decisions: BTreeMap<u64, oneshot::Sender<Decided>>,
     /// By shard and tenant: who waits for an entry about where it lives.
-    tenancies: Vec<(u32, u32, oneshot::Sender<Result<(), NotLeader>>)>,
+    tenancies: Vec<(u32, u32, Proposed)>,
     next_token: AskToken,
     drain_due: bool,
     wake: Option<(u64, SpawnHandle)>,
@@ -79,6 +79,9 @@ pub struct ShardActor {
 
 /// What became of a change of the directory, or who leads.
 type Decided = Result<Result<(), Rejection>, NotLeader>;
+
+/// Told that an entry was applied, or who leads.
+type Proposed = oneshot::Sender<Result<(), NotLeader>>;
 
 type Question = Box<dyn FnOnce(Result<&Core, NotLeader>) + Send>;
 

@@ -26,7 +26,7 @@ use crate::{
     limits::{self, Limit},
     machine::{Output, Replica, ShardMachine, TenantOutput, standing_asks},
     members::Members,
-    tenancy::{Tenants, Tenure},
+    tenancy::{Stay, Tenants},
 };
 
 /// Names one Submit stream, for as long as it is open.
@@ -436,9 +436,9 @@ impl<M: Replica> Core<M> {
                 if !records.is_empty() {
                     self.effects.records.push((shard, index, records));
                 }
-                match output.tenure {
+                match output.stay {
                     None => self.applied_to(shard, output),
-                    Some(tenure) => self.tenure_changed(shard, output.tenant, tenure),
+                    Some(stay) => self.stay_changed(shard, output.tenant, stay),
                 }
             }
         }
@@ -453,20 +453,20 @@ impl<M: Replica> Core<M> {
     }
 
     /// For gateways a tenant that moves has another leader.
-    fn tenure_changed(&mut self, shard: u32, tenant: u32, tenure: Tenure) {
+    fn stay_changed(&mut self, shard: u32, tenant: u32, stay: Stay) {
         self.effects.tenancies.push((shard, tenant));
         if !self.led.contains(&shard) {
             return;
         }
-        match tenure {
-            Tenure::Begins => self.open_desk(shard, tenant),
-            Tenure::Ends => {
+        match stay {
+            Stay::Begins => self.open_desk(shard, tenant),
+            Stay::Ends => {
                 let here = |desk: &&mut Desk| desk.leads() && desk.home() == shard;
                 if let Some(desk) = self.desks.get_mut(&tenant).filter(here) {
                     desk.lose_lead(&NotLeader::default(), &mut self.effects);
                 }
             }
-            Tenure::Same => {}
+            Stay::Same => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use proto::v1::{Accepted, Ask, Batch, DirectoryEntry, Logged, Order, Record, Rej
 
 use crate::{
     directory::Directory,
-    tenancy::{Tenants, Tenure},
+    tenancy::{Stay, Tenants},
     translate,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub enum ShardMachine {
     /// Shard 0.
-    Directory(Directory),
+    Directory(Box<Directory>),
     /// Every other shard.
     Tenants(Tenants),
 }
@@ -34,6 +34,7 @@ impl Replica for ShardMachine {
 
 /// What applying one entry brought.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub enum Output {
     /// Of shard 0: the command's number (its sender is not kept: it is proposed by the leader that waits for it).
     Directory {
@@ -54,7 +55,7 @@ pub struct TenantOutput {
     /// Whose.
     pub tenant: u32,
     /// The entry was about where the tenant lives, and about nothing else.
-    pub tenure: Option<Tenure>,
+    pub stay: Option<Stay>,
     /// Sender and number of each command, in order, and what became of it.
     pub outcomes: Vec<((u64, u64), Result<Accepted, Rejection>)>,
     /// Changed orders and the gateway of each.
@@ -69,12 +70,12 @@ impl ShardMachine {
     /// The empty machine of a shard.
     #[must_use]
     pub fn new(shard: u32) -> Self {
-        if shard == 0 { Self::Directory(Directory::default()) } else { Self::Tenants(Tenants::new(shard)) }
+        if shard == 0 { Self::Directory(Box::default()) } else { Self::Tenants(Tenants::new(shard)) }
     }
 
     /// The directory, on shard 0.
     #[must_use]
-    pub const fn directory(&self) -> Option<&Directory> {
+    pub fn directory(&self) -> Option<&Directory> {
         match self {
             Self::Directory(directory) => Some(directory),
             Self::Tenants(_) => None,
@@ -164,7 +165,7 @@ impl Machine for ShardMachine {
     fn restore(&mut self, data: &[u8]) -> Result<(), RestoreError> {
         match self {
             Self::Directory(directory) => {
-                *directory = Directory::restore(data).map_err(|error| RestoreError(error.to_string()))?;
+                **directory = Directory::restore(data).map_err(|error| RestoreError(error.to_string()))?;
             }
             Self::Tenants(tenants) => tenants.restore(data)?,
         }
@@ -193,7 +194,7 @@ pub(crate) fn apply_batch(shard: &mut acd::Shard, batch: Batch) -> TenantOutput 
     }
     TenantOutput {
         tenant: 0,
-        tenure: None,
+        stay: None,
         outcomes,
         orders: out.orders.into_iter().map(|(gateway, order)| (gateway.to_string(), translate::order(order))).collect(),
         records: out.records.into_iter().map(translate::record).collect(),

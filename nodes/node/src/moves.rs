@@ -165,7 +165,7 @@ impl Mover {
         let offset = if arriving { there.arrived } else { 0 };
         let fetch = FetchTenantRequest { shard: row.shard, tenant, r#move: moved, offset, living: false };
         let mut pieces = self.shards.fetch_tenant(fetch, WAIT).await?;
-        let mut last = there.clone();
+        let mut last = *there;
         while let Some(piece) = pieces.next().await {
             let piece = piece.map_err(|status| Trouble::NotNow(status.message().to_owned()))?;
             if piece.bytes_total > STATE_BYTES_MAX {

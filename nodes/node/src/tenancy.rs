@@ -82,7 +82,7 @@ pub enum Standing {
 
 /// An entry changed where a tenant lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tenure {
+pub enum Stay {
     /// It lives here from now on.
     Begins,
     /// It does not live here any more, or not for now.
@@ -157,13 +157,13 @@ impl Tenants {
     pub(crate) fn apply(&mut self, mut batch: Batch) -> TenantOutput {
         let tenant = if batch.tenant == 0 { self.shard } else { batch.tenant };
         if let Some(tenancy) = batch.tenancy.take() {
-            let tenure = match tenancy {
+            let stay = match tenancy {
                 batch::Tenancy::Install(piece) => self.install(tenant, piece),
                 batch::Tenancy::Seal(SealTenant { r#move }) => self.seal(tenant, r#move),
                 batch::Tenancy::Drop(DropTenant { r#move, undo: false }) => self.drop(tenant, r#move),
                 batch::Tenancy::Drop(DropTenant { r#move, undo: true }) => self.undo(tenant, r#move),
             };
-            return TenantOutput { tenant, tenure: Some(tenure), ..TenantOutput::default() };
+            return TenantOutput { tenant, stay: Some(stay), ..TenantOutput::default() };
         }
         // Commands for one who does not live here were proposed before it went: nothing is done, and nobody is told.
         let Some(Tenancy { name, state: State::Lives(shard), .. }) = self.tenancies.get_mut(&tenant) else {
@@ -178,16 +178,16 @@ impl Tenants {
         output
     }
 
-    fn install(&mut self, tenant: u32, piece: InstallTenant) -> Tenure {
+    fn install(&mut self, tenant: u32, piece: InstallTenant) -> Stay {
         let InstallTenant { r#move: moved, offset, bytes_total: total, data, crc, name } = piece;
         if total > STATE_BYTES_MAX || data.len() as u64 > total.saturating_sub(offset) {
-            return Tenure::Same;
+            return Stay::Same;
         }
         let known = self.tenancies.len();
         let begins = match self.tenancies.get(&tenant) {
             None => known < TENANTS_PER_SHARD_MAX,
             // Whoever lives here is never overwritten, whatever the move is called.
-            Some(Tenancy { state: State::Lives(_) | State::Sealed(_), .. }) => return Tenure::Same,
+            Some(Tenancy { state: State::Lives(_) | State::Sealed(_), .. }) => return Stay::Same,
             Some(tenancy) => moved > tenancy.moved,
         };
         if begins && offset == 0 {
@@ -196,30 +196,30 @@ impl Tenants {
             self.tenancies.insert(tenant, Tenancy { name, moved, state });
         }
         let Some(tenancy) = self.tenancies.get_mut(&tenant).filter(|tenancy| tenancy.moved == moved) else {
-            return Tenure::Same;
+            return Stay::Same;
         };
         tenancy.take(total, offset, &data, crc)
     }
 
-    fn seal(&mut self, tenant: u32, moved: u64) -> Tenure {
+    fn seal(&mut self, tenant: u32, moved: u64) -> Stay {
         self.finish_save_of(tenant);
         let Some(tenancy) = self.tenancies.get_mut(&tenant).filter(|tenancy| tenancy.moved < moved) else {
-            return Tenure::Same;
+            return Stay::Same;
         };
         match std::mem::replace(&mut tenancy.state, State::Gone) {
             State::Lives(shard) => {
                 (tenancy.state, tenancy.moved) = (State::Sealed(Arc::from(shard)), moved);
-                Tenure::Ends
+                Stay::Ends
             }
             other => {
                 tenancy.state = other;
-                Tenure::Same
+                Stay::Same
             }
         }
     }
 
     /// It lives elsewhere, or what came of it is not wanted. Whoever lives here stays.
-    fn drop(&mut self, tenant: u32, moved: u64) -> Tenure {
+    fn drop(&mut self, tenant: u32, moved: u64) -> Stay {
         let full = self.tenancies.len() >= TENANTS_PER_SHARD_MAX;
         match self.tenancies.get_mut(&tenant) {
             None if !full => {
@@ -231,22 +231,22 @@ impl Tenants {
             }
             None | Some(_) => {}
         }
-        Tenure::Same
+        Stay::Same
     }
 
     /// The move has failed: it lives here again.
-    fn undo(&mut self, tenant: u32, moved: u64) -> Tenure {
+    fn undo(&mut self, tenant: u32, moved: u64) -> Stay {
         let Some(tenancy) = self.tenancies.get_mut(&tenant).filter(|tenancy| tenancy.moved == moved) else {
-            return Tenure::Same;
+            return Stay::Same;
         };
         match std::mem::replace(&mut tenancy.state, State::Gone) {
             State::Sealed(shard) => {
                 tenancy.state = State::Lives(Box::new(Arc::unwrap_or_clone(shard)));
-                Tenure::Begins
+                Stay::Begins
             }
             other => {
                 tenancy.state = other;
-                Tenure::Same
+                Stay::Same
             }
         }
     }
@@ -258,7 +258,7 @@ impl Tenancy {
     }
 
     /// A piece of the move that is under way here.
-    fn take(&mut self, total: u64, offset: u64, data: &[u8], crc: u32) -> Tenure {
+    fn take(&mut self, total: u64, offset: u64, data: &[u8], crc: u32) -> Stay {
         match &mut self.state {
             State::Arriving { total: known, bytes } if *known == total && bytes.len() as u64 == offset => {
                 bytes.extend_from_slice(data);
@@ -269,24 +269,24 @@ impl Tenancy {
                         return self.begin();
                     }
                 }
-                Tenure::Same
+                Stay::Same
             }
             State::Arrived { bytes, .. } if data.is_empty() && offset == total && bytes.len() as u64 == total => {
                 self.begin()
             }
-            _ => Tenure::Same,
+            _ => Stay::Same,
         }
     }
 
-    fn begin(&mut self) -> Tenure {
+    fn begin(&mut self) -> Stay {
         match std::mem::replace(&mut self.state, State::Gone) {
             State::Arrived { shard, .. } => {
                 self.state = State::Lives(shard);
-                Tenure::Begins
+                Stay::Begins
             }
             other => {
                 self.state = other;
-                Tenure::Same
+                Stay::Same
             }
         }
     }

@@ -126,10 +126,10 @@ impl Directory {
 
     pub(super) fn move_tenant(&mut self, step: &MoveTenant) -> Result<(), Rejection> {
         let wrong = |detail: String| Err(refuse(RejectionCode::WrongState, &detail));
-        if step.step() == MoveStep::Begin {
-            if let Some(why) = self.may_not_move(step) {
-                return wrong(why);
-            }
+        if step.step() == MoveStep::Begin
+            && let Some(why) = self.may_not_move(step)
+        {
+            return wrong(why);
         }
         let Some(row) = self.tenants.rows.get_mut(&step.tenant) else {
             return Err(refuse(RejectionCode::Invalid, "there is no such tenant"));

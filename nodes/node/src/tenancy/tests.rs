@@ -86,8 +86,8 @@ fn story() -> Vec<Kind> {
 /// A new tenant on a shard.
 fn with_tenant(shard: u32) -> Tenants {
     let mut tenants = Tenants::new(shard);
-    let begun: Vec<_> = pieces(0, &[], 1).into_iter().map(|batch| tenants.apply(batch).tenure).collect();
-    assert_eq!(begun, [Some(Tenure::Begins)]);
+    let begun: Vec<_> = pieces(0, &[], 1).into_iter().map(|batch| tenants.apply(batch).stay).collect();
+    assert_eq!(begun, [Some(Stay::Begins)]);
     tenants
 }
 
@@ -107,10 +107,10 @@ fn save(tenants: &mut Tenants) -> Vec<u8> {
 
 /// Seals at home, brings it to `away`.
 fn move_to(home: &mut Tenants, away: &mut Tenants, moved: u64, piece: usize) {
-    assert_eq!(home.apply(seal(moved)).tenure, Some(Tenure::Ends));
+    assert_eq!(home.apply(seal(moved)).stay, Some(Stay::Ends));
     let bytes = home.sealed(TENANT).expect("sealed").save();
-    let last = pieces(moved, &bytes, piece).into_iter().map(|piece| away.apply(piece).tenure).last().flatten();
-    assert_eq!(last, Some(Tenure::Begins));
+    let last = pieces(moved, &bytes, piece).into_iter().map(|piece| away.apply(piece).stay).last().flatten();
+    assert_eq!(last, Some(Stay::Begins));
     home.apply(drop_it(moved, false));
 }
 
@@ -174,11 +174,11 @@ fn each_entry_of_a_move_may_come_again_at_any_later_time() {
     for at in 0..came.len() {
         // All that came before comes again.
         for earlier in &came[..=at] {
-            stand.push(away.apply(earlier.clone()).tenure);
+            stand.push(away.apply(earlier.clone()).stay);
         }
-        assert_eq!(home.apply(seal(1)).tenure, Some(Tenure::Same));
+        assert_eq!(home.apply(seal(1)).stay, Some(Stay::Same));
     }
-    assert_eq!(stand.iter().filter(|tenure| **tenure == Some(Tenure::Begins)).count(), 1);
+    assert_eq!(stand.iter().filter(|stay| **stay == Some(Stay::Begins)).count(), 1);
     let arrived = hash(&away);
     home.apply(drop_it(1, false));
     for late in came.iter().chain(&begin).chain([&seal(1), &drop_it(1, false), &drop_it(1, true)]) {
@@ -201,7 +201,7 @@ fn a_move_that_failed_is_undone_and_what_is_late_of_it_begins_nothing() {
     let bytes = home.sealed(TENANT).expect("sealed").save();
     let came = pieces(1, &bytes, 300);
     away.apply(came[0].clone());
-    assert_eq!(home.apply(drop_it(1, true)).tenure, Some(Tenure::Begins));
+    assert_eq!(home.apply(drop_it(1, true)).stay, Some(Stay::Begins));
     away.apply(drop_it(1, false));
     came.iter().for_each(|late| drop(away.apply(late.clone())));
     assert_eq!((away.standing(TENANT), home.standing(TENANT)), ((Standing::Gone, 1), (Standing::Lives, 1)));
@@ -225,13 +225,13 @@ fn a_state_that_is_damaged_on_its_way_never_lives() {
         {
             piece.data[7] ^= 1;
         }
-        assert_ne!(away.apply(piece).tenure, Some(Tenure::Begins));
+        assert_ne!(away.apply(piece).stay, Some(Stay::Begins));
     }
     assert_eq!(away.standing(TENANT), (Standing::Gone, 1));
     // Without one of its pieces it waits.
     let mut away = Tenants::new(AWAY);
     for piece in [&whole[..1], &whole[2..]].concat() {
-        assert_eq!(away.apply(piece).tenure, Some(Tenure::Same));
+        assert_eq!(away.apply(piece).stay, Some(Stay::Same));
     }
     assert_eq!(away.standing(TENANT), (Standing::Arriving(300), 1));
     // A number of bytes that nobody has is no reason to keep room for them.
@@ -247,7 +247,7 @@ fn whoever_lives_here_is_not_overwritten() {
     play(&mut home, 0, 9);
     let before = hash(&home);
     for piece in pieces(9, &acd::Shard::new().save(), 300) {
-        assert_eq!(home.apply(piece).tenure, Some(Tenure::Same));
+        assert_eq!(home.apply(piece).stay, Some(Stay::Same));
     }
     home.apply(drop_it(9, false));
     assert_eq!((hash(&home), home.standing(TENANT)), (before, (Standing::Lives, 0)));
