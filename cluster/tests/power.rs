@@ -94,7 +94,7 @@ fn cuts(seed: u64, lies: bool) -> Result<u64, String> {
     for generation in 0..setting("POWER_GENERATIONS", 2) {
         fs::create_dir_all(&disk_path).expect("a folder");
         let mut disk = Disk::of(&disk_path).expect("readable");
-        let fault = lies.then(|| ("POWER_LIES", "1".to_owned()));
+        let fault = lies.then(|| ("POWER_LIES", "2".to_owned()));
         let day = Day { rounds: setting("POWER_ROUNDS", 120), seed: dice.u64(..), fault };
         let (output, steps) = run(folder.path(), &shim, &day);
         let said = String::from_utf8_lossy(&output.stderr);

@@ -23,6 +23,7 @@ pub(crate) use desk::NOT_FOR_CLIENTS;
 
 use crate::{
     homes::Homes,
+    limits::{self, Limit},
     machine::{Output, Replica, ShardMachine, TenantOutput, standing_asks},
     members::Members,
     tenancy::{Tenants, Tenure},
@@ -364,7 +365,10 @@ impl<M: Replica> Core<M> {
         for tenant in mem::take(&mut self.busy) {
             let Some(desk) = self.desks.get_mut(&tenant).filter(|desk| desk.leads()) else { continue };
             while let Some(proposal) = desk.take_batch(self.now_us) {
-                if self.host.propose(desk.home(), proposal.data).is_err() {
+                if let Err(error) = self.host.propose(desk.home(), proposal.data) {
+                    if error == ProposeError::Busy {
+                        limits::reached(Limit::ProposalsInFlight);
+                    }
                     desk.batch_refused(self.now_us, proposal.commands, &mut self.effects);
                 }
             }

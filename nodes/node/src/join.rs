@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use cluster::{DiskStore, Store as _, StoreError};
+use cluster::{DiskStore, Store as _, StoreError, peers::PeerClient};
 use prost::Message as _;
 use proto::v1::{JoinReply, JoinRequest, Remembered, ShardRow, steward_client::StewardClient};
 use tokio::{
@@ -16,6 +16,7 @@ use tonic::Code;
 use crate::{
     answers::Start,
     config::NodeConfig,
+    follow::set_peers,
     members::{Members, id_of},
     replicas::{REMEMBERED, Replicas},
     roster::Roster,
@@ -160,6 +161,7 @@ impl Announcer {
         self,
         mut roster: watch::Receiver<Arc<Roster>>,
         replicas: Replicas,
+        peers: Arc<PeerClient>,
         refused: mpsc::Sender<Refused>,
     ) {
         let mut said = String::new();
@@ -174,6 +176,8 @@ impl Announcer {
                 match self.ask(true).await {
                     Answer::TakenIn(reply) => {
                         self.members.trust(&reply.nodes);
+                        // Before the directory comes here, whose leader waits for our answers.
+                        set_peers(&peers, &self.members);
                         if let Err(error) = replicas.know(&reply.nodes, &reply.founded).await {
                             tracing::warn!(%error, "the nodes of the cluster are not kept on the disk");
                         }

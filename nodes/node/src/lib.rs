@@ -16,6 +16,7 @@ mod follow;
 pub mod homes;
 mod http;
 mod join;
+pub mod limits;
 pub mod machine;
 pub mod members;
 pub mod metrics;

@@ -8,6 +8,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::limits;
+
 /// A gauge per shard or per Raft count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ShardLabel {
@@ -115,6 +117,7 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("cordboard_node");
+        limits::register(&mut registry);
         let commands_applied = Counter::default();
         registry.register(
             "commands_applied",
