@@ -158,11 +158,15 @@ fn a_node_joins_with_its_certificate_and_waits_without() -> anyhow::Result<()> {
     };
     let (stranger, log) = start("n4", cluster.ports.one()?, &[])?;
     wait_for("the stranger hears why", || {
-        std::fs::read_to_string(&log).ok()?.contains("does not let it in: this cluster asks for a certificate").then_some(())
+        std::fs::read_to_string(&log)
+            .ok()?
+            .contains("does not let it in: this cluster asks for a certificate")
+            .then_some(())
     })?;
     drop(stranger);
     let file = |name: &str| tls.join(name).display().to_string();
-    let with = ["--cluster-ca", &file("ca.pem"), "--cluster-certificate", &file("n4.pem"), "--cluster-key", &file("n4.key")];
+    let with =
+        ["--cluster-ca", &file("ca.pem"), "--cluster-certificate", &file("n4.pem"), "--cluster-key", &file("n4.key")];
     let (_node, _) = start("n4", cluster.ports.one()?, &with.map(ToOwned::to_owned))?;
     cluster.ask_until(&["node", "list"], |nodes| {
         let there = |nodes: &Vec<Value>| nodes.iter().any(|node| node["id"] == "n4" && node["up"] == true);

@@ -5,11 +5,12 @@
 //! Kubernetes speak no TLS, and who forgot the certificate is told so in words.
 
 use std::{
+    collections::HashMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -32,7 +33,9 @@ use crate::{
 };
 
 /// Handshakes under way; who comes then waits in the kernel.
-const HANDSHAKES_MAX: usize = 256;
+const HANDSHAKES_MAX: usize = 512;
+/// Of those, from one address; one more is closed, so that one address does not keep the others waiting.
+const HANDSHAKES_PER_ADDRESS_MAX: usize = 128;
 /// A handshake, the first byte included, is done by then or not at all.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 /// Connections without a certificate; one more is closed.
@@ -92,6 +95,7 @@ impl Trust {
             ready,
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            addresses: Addresses::default(),
             told: Arc::default(),
             counters: self.counters(),
         };
@@ -106,6 +110,7 @@ struct Door {
     ready: mpsc::Sender<io::Result<Wire>>,
     handshakes: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    addresses: Addresses,
     told: Arc<Told>,
     counters: Arc<DoorCounters>,
 }
@@ -135,15 +140,21 @@ impl Door {
                 }
                 continue;
             };
+            let Some(of_address) = self.addresses.enter(address.ip()) else {
+                self.counters.handshakes_limit.fetch_add(1, Relaxed);
+                self.refused(address, "too many handshakes from this address at once");
+                continue;
+            };
             if self.handshakes.available_permits() == 0 {
                 self.counters.handshakes_limit.fetch_add(1, Relaxed);
             }
             let Ok(place) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
             let door = self.clone();
             tokio::spawn(async move {
-                match timeout(HANDSHAKE_MAX, door.greet(stream, address, &loaded)).await {
+                let greeted = timeout(HANDSHAKE_MAX, door.greet(stream, address, &loaded)).await;
+                drop((place, of_address));
+                match greeted {
                     Ok(Ok(wire)) => {
-                        drop(place);
                         let _ = door.ready.send(Ok(wire)).await;
                     }
                     Ok(Err(error)) => door.refused(address, &error.to_string()),
@@ -189,6 +200,41 @@ impl Door {
             }
         };
         Ok(Wire { stream, caller, _place: place })
+    }
+}
+
+/// Handshakes under way by address.
+#[derive(Debug, Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+struct Entered {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Addresses {
+    fn enter(&self, address: IpAddr) -> Option<Entered> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= HANDSHAKES_PER_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Entered { addresses: self.clone(), address })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
     }
 }
 
@@ -276,5 +322,23 @@ impl AsyncWrite for Wire {
             Stream::Open(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_has_its_share_and_leaves_the_others_theirs() {
+        let addresses = Addresses::default();
+        let (greedy, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let mut entered: Vec<Entered> = std::iter::from_fn(|| addresses.enter(greedy)).take(10_000).collect();
+        assert_eq!(entered.len(), HANDSHAKES_PER_ADDRESS_MAX);
+        assert!(addresses.enter(other).is_some());
+        entered.pop();
+        assert!(addresses.enter(greedy).is_some());
+        entered.clear();
+        assert!(addresses.0.lock().expect("no panic").is_empty(), "nothing is kept of who has gone");
     }
 }

@@ -124,6 +124,7 @@ impl Announcer {
         let own = &self.request.endpoint;
         let mut asked: Vec<String> = Vec::new();
         let (mut why, mut founded) = ("no node that it knows answers".to_owned(), false);
+        let mut barred = None;
         for endpoint in endpoints {
             if (!with_own && endpoint == *own) || asked.contains(&endpoint) {
                 continue;
@@ -134,7 +135,7 @@ impl Announcer {
                 Ok(Ok(reply)) => reply.into_inner(),
                 // A certificate may be renewed while this node waits, so that is no reason to end.
                 Ok(Err(status)) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
-                    why = format!("{endpoint} does not let it in: {}", status.message());
+                    barred = Some(format!("{endpoint} does not let it in: {}", status.message()));
                     continue;
                 }
                 Ok(Err(_)) | Err(_) => continue,
@@ -151,7 +152,8 @@ impl Announcer {
             founded |= !reply.founded.is_empty();
             why = reply.later;
         }
-        Answer::Later { why, founded }
+        // What this node could say of itself explains less.
+        Answer::Later { why: barred.unwrap_or(why), founded }
     }
 
     /// Runs until the directory knows this start of this node.
