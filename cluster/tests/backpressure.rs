@@ -48,6 +48,6 @@ fn what_waits_for_a_follower_that_is_stopped_is_bounded() {
     }
     highest = highest.max(held());
     let (grown, dropped) = (highest - before, client.counters().dropped.load(Relaxed));
-    println!("{MESSAGES} messages of 1 MiB, {dropped} dropped, {grown} bytes held");
+    eprintln!("{MESSAGES} messages of 1 MiB, {dropped} dropped, {grown} bytes held");
     assert!(grown < GROWTH_MAX, "{grown} bytes wait for a follower that is stopped");
 }

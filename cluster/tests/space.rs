@@ -121,7 +121,7 @@ fn the_disk_use_under_a_days_load_is_flat() {
     let highest = |part: usize, hours: &[[u64; 4]]| hours.iter().map(|parts| parts[part]).max().unwrap_or_default();
     let day = |part: usize| (highest(part, &hourly[4..12]), highest(part, &hourly[16..]));
     let (log, snapshots, state, outbox) = (day(0), day(1), day(2), day(3));
-    println!("{written} bytes of entries; log {log:?}, snapshots {snapshots:?}, state {state:?}, outbox {outbox:?}");
+    eprintln!("{written} bytes of entries; log {log:?}, snapshots {snapshots:?}, state {state:?}, outbox {outbox:?}");
     // Two closed files more or less, and what is moved together of shards that are idle.
     assert!(log.1 <= log.0 + (2 << 20) && log.1 < 12 << 20, "the log: {hourly:?}");
     assert!(snapshots.1 <= SHARDS.len() as u64 * 2 * STATE_BYTES as u64, "snapshots: {hourly:?}");

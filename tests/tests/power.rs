@@ -69,18 +69,20 @@ impl Building {
     }
 
     fn switch_on(&mut self) -> anyhow::Result<()> {
+        (1..=self.endpoints.len()).try_for_each(|node| self.start(node))
+    }
+
+    fn start(&mut self, node: usize) -> anyhow::Result<()> {
         let named = |(place, endpoint): (usize, &String)| format!("n{}={endpoint}", place + 1);
         let peers: Vec<String> = self.endpoints.iter().enumerate().map(named).collect();
-        for node in 1..=self.endpoints.len() {
-            let said = fs::File::options().create(true).append(true).open(self.said(node))?;
-            let _ = fs::remove_file(self.journal(node));
-            let mut command = Command::new(binary("cordboard")?);
-            command.args(["node", "--id", &format!("n{node}"), "--peers", &peers.join(","), "--dir"]);
-            command.arg(self.disk(node)).env("CORDBOARD_WITH_PARENT", "1").env_remove("CORDBOARD_OTLP");
-            command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
-            journal::watch(&mut command, &self.shim, &self.disk(node), &self.journal(node));
-            self.running.push(command.spawn().context("a node starts")?);
-        }
+        let said = fs::File::options().create(true).append(true).open(self.said(node))?;
+        let _ = fs::remove_file(self.journal(node));
+        let mut command = Command::new(binary("cordboard")?);
+        command.args(["node", "--id", &format!("n{node}"), "--peers", &peers.join(","), "--dir"]);
+        command.arg(self.disk(node)).env("CORDBOARD_WITH_PARENT", "1").env_remove("CORDBOARD_OTLP");
+        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        journal::watch(&mut command, &self.shim, &self.disk(node), &self.journal(node));
+        self.running.push(command.spawn().context("a node starts")?);
         Ok(())
     }
 
@@ -162,9 +164,40 @@ fn a_power_cut_of_all_nodes_loses_nothing_that_a_client_was_told() -> anyhow::Re
     let operations = clients.finish();
     let written =
         operations.iter().filter(|operation| matches!(operation.what, What::Write { known: true, .. })).count();
-    println!("{} operations, {written} writes were acknowledged; {unsynced} changes were not synced", operations.len());
+    eprintln!(
+        "{} operations, {written} writes were acknowledged; {unsynced} changes were not synced",
+        operations.len()
+    );
     ensure!(written > OPERATIONS && unsynced > 0, "the power went while something was on its way");
     let broken = contradictions(&operations);
     ensure!(broken.is_empty(), "{}\n{}", broken.join("\n"), building.logs());
     Ok(())
+}
+
+/// `cordboard recover` on a disk of the building.
+fn recover(building: &Building, more: &[&str]) -> anyhow::Result<(bool, String)> {
+    let mut command = Command::new(binary("cordboard")?);
+    command.args(["recover", "--id", "n1", "--only", "n1", "--dir"]).arg(building.disk(1)).args(more);
+    let out = command.output()?;
+    let said = [out.stdout, out.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    Ok((out.status.success(), said))
+}
+
+#[test]
+fn the_last_node_that_is_left_goes_on_when_somebody_wants_it() -> anyhow::Result<()> {
+    let mut building = Building::new()?;
+    building.switch_on()?;
+    building.configure()?;
+    let (done, said) = recover(&building, &["--yes"])?;
+    ensure!(!done && said.contains("must not run"), "a node that runs is not recovered: {said}");
+    building.cut_off()?;
+    for node in [2, 3] {
+        fs::remove_dir_all(building.disk(node))?;
+    }
+    let (done, said) = recover(&building, &[])?;
+    ensure!(!done && said.contains("shard 1: voters were n1 n2 n3") && said.contains("nothing was changed"), "{said}");
+    let (done, said) = recover(&building, &["--yes"])?;
+    ensure!(done && said.contains("Done: n1"), "{said}");
+    building.start(1)?;
+    building.configure()
 }

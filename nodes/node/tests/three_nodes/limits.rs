@@ -38,7 +38,7 @@ async fn a_gateway_that_never_reads_its_orders_is_let_go_of_at_a_limit_with_a_na
         replies
     };
     let replies = timeout(PATIENCE, drained).await.expect("the stream ends");
-    println!("{call} calls, {replies} replies were kept for it");
+    eprintln!("{call} calls, {replies} replies were kept for it");
     assert!(replies <= node::actor::STREAM_QUEUE_MAX + 200, "{replies} replies were kept for it");
     // Others are served as before.
     assert!(line(&cluster, leader).await.is_empty());
