@@ -26,6 +26,8 @@ const CLIENTS: usize = 4;
 /// Between two kills: the one that was killed is back and has what it missed.
 const REST: Duration = Duration::from_millis(1_500);
 const SHARD: u32 = 1;
+/// A hand-over that takes longer does not happen.
+const HAND_OVER_MAX: Duration = Duration::from_secs(10);
 /// Leads handed over.
 const HAND_OVERS: u32 = 20;
 
@@ -72,7 +74,13 @@ pub(super) fn handed_over(plan: &Plan, _: &mut dyn FnMut(&str)) -> anyhow::Resul
                 .output()?;
             ensure!(out.status.success(), "shard lead: {}", String::from_utf8_lossy(&out.stderr));
             while leader_of(&endpoints, SHARD).await? == leader {
-                ensure!(began.elapsed() < Duration::from_secs(10), "{to} does not lead");
+                let said = String::from_utf8_lossy(&out.stdout);
+                ensure!(
+                    began.elapsed() < HAND_OVER_MAX,
+                    "{} leads in place of {to}, time {}: {said}",
+                    leader + 1,
+                    gaps.len() + 1
+                );
             }
             sleep(Duration::from_millis(500)).await;
             gaps.push(commits.longest_gap_since(began));
