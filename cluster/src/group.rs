@@ -47,6 +47,8 @@ pub(crate) struct Group<M> {
     seeding: Seeding,
     seeded_written: bool,
     bootstrap: Option<raft::eraftpb::ConfState>,
+    /// Since this replica began here.
+    age_ticks: u64,
 
     /// Proposals of this burst, and the term they were taken in.
     queued: Vec<Entry>,
@@ -72,6 +74,8 @@ pub(crate) struct Group<M> {
     /// Of the last snapshot made for followers.
     offered_bytes: usize,
     snapshot_ticks: Vec<(u64, u64, u64)>,
+    /// Followers that were sent a snapshot and do not follow like the others yet, and for how long they are silent.
+    catching_up: Vec<(u64, u64)>,
 
     drowsiness: Drowsiness,
     /// Among the voters, for elections.
@@ -126,6 +130,7 @@ impl<M: Machine> Group<M> {
             seeding: if seeded { Seeding::Done } else { Seeding::Unknown },
             seeded_written: seeded,
             bootstrap,
+            age_ticks: 0,
             queued: Vec::new(),
             queued_bytes: 0,
             queued_term: 0,
@@ -142,6 +147,7 @@ impl<M: Machine> Group<M> {
             offer_ticks: 0,
             offered_bytes: 0,
             snapshot_ticks: Vec::new(),
+            catching_up: Vec::new(),
             drowsiness: Drowsiness::default(),
             rank: 0,
             seen,
@@ -159,8 +165,13 @@ impl<M: Machine> Group<M> {
         beats: Option<&Beats>,
         out: &mut Vec<(u64, PeerMessage)>,
     ) -> bool {
+        self.age_ticks += 1;
         if self.seeding != Seeding::Done && self.raw.raft.raft_log.last_index() > BOOTSTRAP_INDEX {
             // Half of a lost log is back: its vote for itself could outvote what it has forgotten.
+            return false;
+        }
+        if self.restoring.is_some() {
+            // Raft would look for entries that the snapshot has taken the place of, and panic; after the flush it does not.
             return false;
         }
         if self.raw.store().offers() {

@@ -90,11 +90,11 @@ fn cuts(seed: u64, lies: bool) -> Result<u64, String> {
     let shim = journal::build_shim(folder.path());
     let (disk_path, image) = (folder.path().join("disk"), folder.path().join("image"));
     let mut dice = Rng::with_seed(seed);
-    let (mut promised, mut done) = (Promised::default(), 0);
+    let (mut promised, mut done, mut on_the_way) = (Promised::default(), 0, 0);
     for generation in 0..setting("POWER_GENERATIONS", 2) {
         fs::create_dir_all(&disk_path).expect("a folder");
         let mut disk = Disk::of(&disk_path).expect("readable");
-        let fault = lies.then(|| ("POWER_LIES", "1".to_owned()));
+        let fault = lies.then(|| ("POWER_LIES", "2".to_owned()));
         let day = Day { rounds: setting("POWER_ROUNDS", 120), seed: dice.u64(..), fault };
         let (output, steps) = run(folder.path(), &shim, &day);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -108,6 +108,7 @@ fn cuts(seed: u64, lies: bool) -> Result<u64, String> {
             }
             at = moment;
             let _ = fs::remove_dir_all(&image);
+            on_the_way += usize::from(disk.unsynced() > 0);
             let mercy = [0.0, 0.5, 0.9, 1.0][number % 4];
             disk.cut(&image, mercy, &mut dice).expect("written");
             let wrong = |error| format!("seed {seed}, generation {generation}, step {moment}, mercy {mercy}: {error}");
@@ -118,6 +119,7 @@ fn cuts(seed: u64, lies: bool) -> Result<u64, String> {
         fs::remove_dir_all(&disk_path).expect("removed");
         fs::rename(&image, &disk_path).expect("renamed");
     }
+    assert!(on_the_way > 0, "the power went while something was on its way to the disk");
     Ok(done)
 }
 

@@ -67,6 +67,14 @@ pub(super) fn check(log: &Path, rewritten: Option<Rewritten>) -> Result<(), Stor
         if damage {
             return Err(damaged(path, whole));
         }
+        if bytes[whole..].iter().any(|byte| *byte != 0) {
+            // In the place of the engine's own warning, which sounds like damage.
+            tracing::info!(
+                file = %path.display(), at = whole,
+                "the log ends here; behind it is what a kill or a power cut has torn, or an earlier use of the file, and \
+                 nothing that was acknowledged"
+            );
+        }
     }
     Ok(())
 }

@@ -63,13 +63,6 @@ impl<M: Machine> Group<M> {
     }
 
     pub(super) fn apply_conf_change(&mut self, change: &ConfChangeV2, counters: &mut HostCounters) {
-        if self.is_leader() {
-            // Who leaves must hear that this is decided, for afterwards nothing is sent to it.
-            let own = self.raw.raft.id;
-            let others: Vec<u64> =
-                self.raw.raft.prs().iter().map(|(node, _)| *node).filter(|node| *node != own).collect();
-            others.into_iter().for_each(|node| self.raw.raft.send_append(node));
-        }
         // The same on every replica, so refusing is agreement too.
         let Ok(mut conf_state) = self.raw.apply_conf_change(change) else {
             counters.garbage += 1;

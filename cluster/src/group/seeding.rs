@@ -2,11 +2,23 @@
 
 use std::mem;
 
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 
 use super::Group;
 use crate::Machine;
 use crate::store::BOOTSTRAP_INDEX;
+
+/// A replica that may have lost its disk believes no leader before it is so many elections old. The disk may have
+/// acknowledged things to a later leader than the one that speaks first, or after what it says was sent. By then an old
+/// leader has stepped down, for it hears no majority, and no message is on its way for so long.
+const ELECTIONS_UNTIL_BELIEF: u64 = 4;
+
+/// Whether this is a group's very first word: nothing can have been lost then.
+pub(super) fn begins_the_group(message: &Message) -> bool {
+    let committed = message.commit.max(message.get_snapshot().get_metadata().index);
+    let first = message.entries.first().is_some_and(|entry| entry.term == message.term);
+    committed <= BOOTSTRAP_INDEX && message.index == BOOTSTRAP_INDEX && first
+}
 
 /// Whether this replica may vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +34,17 @@ pub(super) enum Seeding {
 }
 
 impl<M: Machine> Group<M> {
+    /// Whether what a leader says may be believed by a replica that knows nothing. What others say always may.
+    pub(super) fn may_believe(&self, message: &Message) -> bool {
+        let begun = match message.get_msg_type() {
+            MessageType::MsgAppend | MessageType::MsgHeartbeat => message.commit > BOOTSTRAP_INDEX,
+            MessageType::MsgSnapshot => true,
+            _ => return true,
+        };
+        let is_founder = !self.raw.store().conf_state().voters.is_empty();
+        (is_founder && !begun) || self.age_ticks > ELECTIONS_UNTIL_BELIEF * self.raw.raft.election_timeout() as u64
+    }
+
     /// An empty replica cannot tell a group's first hour from the loss of its own disk. What it may have acknowledged is
     /// in the log of an older member, so it helps only those to power that have nothing either.
     pub(super) fn may_vote_unseeded(&self, request: &Message) -> bool {

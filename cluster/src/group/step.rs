@@ -3,17 +3,20 @@
 use raft::eraftpb::{Message, MessageType};
 use raft::{ProgressState, StateRole};
 
+use super::seeding::begins_the_group;
 use super::{Group, Seeding};
 use crate::Machine;
 use crate::admit::admit;
 use crate::host::Beats;
-use crate::store::BOOTSTRAP_INDEX;
 
 impl<M: Machine> Group<M> {
     /// A peer's message. False when it is not one that a peer may send.
     pub(crate) fn step(&mut self, mut message: Message, node: u64, beats: &Beats) -> bool {
         if !admit(&message, node) {
             return false;
+        }
+        if self.seeding == Seeding::Unknown && !self.may_believe(&message) {
+            return true;
         }
         self.stir_by(&message, beats);
         let raft = &self.raw.raft;
@@ -38,14 +41,12 @@ impl<M: Machine> Group<M> {
             {
                 return true;
             }
-            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done => return true,
+            MessageType::MsgTimeoutNow if self.seeding != Seeding::Done || self.restoring.is_some() => return true,
             MessageType::MsgAppend | MessageType::MsgSnapshot
                 if self.seeding == Seeding::Unknown && message.term >= raft.term =>
             {
                 let committed = message.commit.max(message.get_snapshot().get_metadata().index);
-                let first = message.entries.first().is_some_and(|entry| entry.term == message.term);
-                let begins = committed <= BOOTSTRAP_INDEX && message.index == BOOTSTRAP_INDEX && first;
-                self.seeding = if begins { Seeding::First } else { Seeding::Until(committed) };
+                self.seeding = if begins_the_group(&message) { Seeding::First } else { Seeding::Until(committed) };
             }
             _ => {}
         }

@@ -228,6 +228,12 @@ impl Disk {
         }
     }
 
+    /// How many changes are not durable now.
+    pub(crate) fn unsynced(&self) -> usize {
+        let files: usize = self.files.iter().map(|file| file.unsynced.len()).sum();
+        files + self.folders.values().map(|folder| folder.unsynced.len()).sum::<usize>()
+    }
+
     /// Writes what a power cut now leaves into an empty folder. `mercy`: 0 = nothing that was not synced survives.
     pub(crate) fn cut(&self, to: &Path, mercy: f64, dice: &mut Rng) -> io::Result<()> {
         fs::create_dir_all(to)?;

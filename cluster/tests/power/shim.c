@@ -3,7 +3,7 @@
  * have left. It changes nothing by itself, but that it syncs nothing: the journal says what would have been synced.
  *
  * With POWER_FAIL="sync:N:ERRNO" or "write:N:ERRNO" the N-th such call and all later ones fail: a disk breaks, or is full.
- * With POWER_LIES the disk forgets every second time what it was asked to sync of a file.
+ * With POWER_LIES=N the disk syncs a file truly only every N-th time that it is asked to.
  * Not here: mmap, dup, O_TMPFILE. Neither store uses them. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -40,7 +40,7 @@ __attribute__((constructor)) static void begin(void) {
     dir = getenv("POWER_DIR");
     if (!path || !dir) { dir = NULL; return; }
     dir_len = strlen(dir);
-    lies = getenv("POWER_LIES") != NULL;
+    lies = getenv("POWER_LIES") ? atoi(getenv("POWER_LIES")) : 0;
     journal = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (journal < 0) _exit(99);
     if (fail && strchr(fail, ':')) {
@@ -166,7 +166,7 @@ static int sync_it(int fd) {
     pthread_mutex_lock(&lock);
     int failed = fails('s');
     if (!failed && S_ISDIR(stat.st_mode)) put_path(FOLDER_SYNCED, 0, ours(path));
-    else if (!failed && !(lies && ++lied % 2)) put(SYNCED, inode_of(fd), 0, "", 0, "", 0);
+    else if (!failed && !(lies && ++lied % lies)) put(SYNCED, inode_of(fd), 0, "", 0, "", 0);
     pthread_mutex_unlock(&lock);
     return failed ? -1 : 0;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster::Membership;
+use cluster::{GroupStatus, Membership, ProposeError};
 
 use super::{Event, SHARD, World};
 
@@ -31,6 +31,7 @@ impl World {
         self.say(|| format!("n{} is wiped", at + 1));
         self.crash(at);
         self.nodes[at].store.wipe();
+        self.nodes[at].has_lost_its_disk = true;
         // A cluster whose members have changed does not tell a new disk whom it was founded by.
         self.nodes[at].is_founder &= !self.changes_members;
         self.events.retain(|_, event| !matches!(event, Event::Deliver { from, .. } if *from == at));
@@ -49,12 +50,18 @@ impl World {
             }
             voters.extend(status.voters);
         }
-        self.leader().is_some()
+        // An old leader that stands still and a lost disk are two failures.
+        let all_run = self.nodes.iter().all(|node| node.paused_until <= self.now);
+        all_run
+            && self.leader().is_some()
             && voters.into_iter().all(|node| status(node as usize - 1).is_some_and(|status| status.seeded))
     }
 
     /// The process stands still: it hears all of it later.
     pub(crate) fn pause(&mut self, at: usize, ms: u64) {
+        if self.nodes.iter().any(|node| node.has_lost_its_disk) {
+            return;
+        }
         self.say(|| format!("n{} stands still for {ms} ms", at + 1));
         self.nodes[at].paused_until = self.now + ms;
         // Asked before it hears what it has missed.
@@ -84,6 +91,23 @@ impl World {
             host.transfer_leadership(SHARD, None);
             self.nodes[at].touched = true;
         }
+    }
+
+    pub(crate) fn hand_over_to(&mut self, at: usize, to: usize) {
+        if let Some(host) = self.nodes[at].host.as_mut() {
+            host.transfer_leadership(SHARD, Some(to as u64 + 1));
+            self.nodes[at].touched = true;
+        }
+    }
+
+    /// A change that is asked of a node.
+    pub(crate) fn change(&mut self, at: usize, steps: &[Membership]) -> Result<(), ProposeError> {
+        self.nodes[at].touched = true;
+        self.nodes[at].host.as_mut().expect("it is up").change_members(SHARD, steps)
+    }
+
+    pub(crate) fn status(&self, at: usize) -> Option<GroupStatus> {
+        self.nodes[at].host.as_ref()?.status(SHARD)
     }
 
     /// Places of the nodes that belong to the group, as the leader has it, and whether a change is under way.

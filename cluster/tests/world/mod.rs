@@ -18,6 +18,12 @@ use crate::linear::register::{RegisterAnswer, RegisterCall};
 
 const SHARD: u32 = 1;
 const TICK_MS: u64 = 20;
+/// How long a leader may go on after another one leads: two elections' time and what the slowest clock adds;
+const STALE_MS: u64 = 800;
+/// and two looks more when it sleeps.
+const STALE_ASLEEP_MS: u64 = 2_000;
+/// The latest that a message arrives, but for those whose receiver stands still.
+const LATE_MS: u64 = 400;
 /// Clients that ask at the same time.
 const CLIENTS: usize = 5;
 
@@ -63,8 +69,12 @@ struct Node {
     number: u64,
     /// It was told the first members.
     is_founder: bool,
+    /// Until it has what the group had committed.
+    has_lost_its_disk: bool,
     tick_ms: u64,
     paused_until: u64,
+    /// It leads, and so does another one of a later term.
+    stale_since: Option<u64>,
     host: Option<Host<Ledger>>,
     store: MemoryStore,
     /// Raised by each crash: what was under way before it never arrives.
@@ -108,6 +118,10 @@ pub(crate) struct World {
     /// cut[from][to]
     cut: Vec<Vec<bool>>,
     pub(crate) loss_percent: u64,
+    /// All disks take so long.
+    pub(crate) flush_ms: Option<u64>,
+    /// All snapshots travel so long.
+    pub(crate) snapshot_ms: Option<u64>,
     /// A third of the messages are damaged.
     pub(crate) garble: bool,
     sabotage: Sabotage,
@@ -127,6 +141,7 @@ pub(crate) struct World {
     pub(crate) pauses: u64,
     pub(crate) changes: u64,
     pub(crate) clients: Clients,
+    pub(crate) messages: u64,
 }
 
 impl World {
@@ -142,8 +157,10 @@ impl World {
             .map(|at| Node {
                 number: at as u64 + 1,
                 is_founder: at < founders,
+                has_lost_its_disk: false,
                 tick_ms: TICK_MS,
                 paused_until: 0,
+                stale_since: None,
                 host: None,
                 store: MemoryStore::default(),
                 life: 0,
@@ -161,6 +178,8 @@ impl World {
             sequence: 0,
             cut: vec![vec![false; size]; size],
             loss_percent: 0,
+            flush_ms: None,
+            snapshot_ms: None,
             garble: false,
             sabotage,
             founders,
@@ -179,6 +198,7 @@ impl World {
             pauses: 0,
             changes: 0,
             clients: Clients::default(),
+            messages: 0,
         };
         (0..size).for_each(|at| world.start(at));
         world
@@ -315,6 +335,11 @@ impl World {
         }
     }
 
+    pub(crate) fn leads(&self, at: usize) -> bool {
+        let status = self.nodes[at].host.as_ref().and_then(|host| host.status(SHARD));
+        status.is_some_and(|status| status.established)
+    }
+
     pub(crate) fn leader(&self) -> Option<usize> {
         let leads = |node: &Node| {
             node.host.as_ref().and_then(|host| host.status(SHARD)).is_some_and(|status| status.established)
@@ -346,10 +371,30 @@ impl World {
                 Event::Synced { node, life } => self.synced(node, life),
             }
         }
+        if self.now.is_multiple_of(10) && !self.garble {
+            self.nobody_is_stale_for_long();
+        }
         for at in 0..self.nodes.len() {
             if self.nodes[at].paused_until <= self.now && std::mem::take(&mut self.nodes[at].touched) {
                 self.drain(at);
             }
+        }
+    }
+
+    /// Whoever runs and leads no more knows it soon, whoever may be cut off from whom: gateways rely on it.
+    fn nobody_is_stale_for_long(&mut self) {
+        let leads = |node: &Node| {
+            let status = node.host.as_ref()?.status(SHARD)?;
+            (status.role == Role::Leader).then_some((status.term, status.established))
+        };
+        let latest = self.nodes.iter().filter_map(leads).filter(|(_, established)| *established).map(|(term, _)| term);
+        let latest = latest.max().unwrap_or(0);
+        let limit = if self.may_sleep { STALE_ASLEEP_MS } else { STALE_MS };
+        for node in &mut self.nodes {
+            let stale = leads(node).is_some_and(|(term, _)| term < latest) && node.paused_until <= self.now;
+            node.stale_since = if stale { node.stale_since.or(Some(self.now)) } else { None };
+            let since = self.now - node.stale_since.unwrap_or(self.now);
+            assert!(since <= limit, "seed {}: n{} has led in an old term for {since} ms", self.seed, node.number);
         }
     }
 
@@ -437,7 +482,9 @@ impl World {
 
     fn drain(&mut self, at: usize) {
         let saving = self.is_saving(at);
-        let Some(host) = &mut self.nodes[at].host else { return };
+        let node = &mut self.nodes[at];
+        let Some(host) = &mut node.host else { return };
+        node.has_lost_its_disk &= host.status(SHARD).is_none_or(|status| !status.seeded);
         let offered = host.counters().snapshots_offered;
         let Drained { write, messages, applied, reads, failed_reads, roles, restored, failures, .. } = host.drain();
         if saving {
@@ -460,8 +507,10 @@ impl World {
                 node.writing.push(done);
             }
             let life = node.life;
-            let slow = self.chance(3);
+            // A lie about the disk is found the sooner the more there is to lose.
+            let slow = self.chance(if self.sabotage == Sabotage::AcknowledgeBeforeDurable { 70 } else { 3 });
             let delay = if slow { self.dice.u64(20..120) } else { self.dice.u64(1..8) };
+            let delay = self.flush_ms.unwrap_or(delay);
             self.schedule(delay, Event::Synced { node: at, life });
         }
         for (to, message) in messages {
@@ -497,6 +546,7 @@ impl World {
     }
 
     fn send(&mut self, from: usize, to: usize, message: &PeerMessage) {
+        self.messages += 1;
         let copies = if self.loss_percent > 0 { 1 + u64::from(self.chance(5)) } else { 1 };
         for _ in 0..copies {
             let large = !message.snapshot.is_empty();
@@ -511,9 +561,9 @@ impl World {
             let late = self.loss_percent > 0 && self.chance(5);
             let delay = if large {
                 // On a way of its own: everything else overtakes it.
-                self.dice.u64(3..150)
+                self.snapshot_ms.unwrap_or_else(|| self.dice.u64(3..150))
             } else if late {
-                self.dice.u64(10..400)
+                self.dice.u64(10..LATE_MS)
             } else {
                 self.dice.u64(1..6)
             };
@@ -551,11 +601,12 @@ impl World {
         for round in 0..20_000 {
             self.step();
             if let Some(leader) = self.leader() {
-                if self.oracle.last_acknowledged() <= goal && round % 50 == 0 {
+                let is_done = self.oracle.last_acknowledged() > goal && self.oracle.reads_since(goal);
+                if !is_done && round % 50 == 0 {
                     self.propose(leader);
                     self.read(leader);
                 }
-                if self.oracle.last_acknowledged() > goal && self.oracle.reads_since(goal) && self.agree() {
+                if is_done && self.agree() {
                     let (members, _) = self.members().expect("a leader");
                     let machines = members.iter().filter_map(|at| self.nodes[*at].host.as_ref()?.machine(SHARD));
                     self.oracle.finish(machines);

@@ -11,10 +11,11 @@ mod door;
 mod files;
 mod guard;
 mod identity;
+pub mod nearby;
 mod verify;
 
 pub use connect::Far;
 pub use door::{Caller, Incoming, Wire};
-pub use files::{Files, Trust, TrustError};
+pub use files::{DoorCounters, Files, Trust, TrustError};
 pub use guard::{Guard, Guarded, Table};
 pub use identity::{Identity, NameError, Role, Roles};

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().role {
         Role::Node(args) => run_async(args.threads, async { node::run(args.try_into()?, stop_signal()).await }),
         Role::Gateway(args) => {
+            node::init_log();
             run_async(args.threads, async { gateway::run((*args).try_into()?, stop_signal()).await })
         }
         Role::Recover(args) => recover::run(&args),

@@ -14,7 +14,7 @@ use tonic::{
     metadata::AsciiMetadataValue,
     transport::{Channel, Endpoint},
 };
-use trust::{Far, Files, Role, Trust};
+use trust::{Far, Files, Role, Trust, nearby};
 
 use crate::{args::Reach, failure::Failure, output::clean_lines};
 
@@ -55,10 +55,10 @@ impl Cluster {
             (Some(_), Some(_)) => {
                 return Err(Failure::Usage("--endpoint and --dev name two clusters; give one of them".to_owned()));
             }
-            (Some(list), None) => (listed(list, "--endpoint")?, certificates(reach)?),
+            (Some(list), None) => certified(reach, listed(list, "--endpoint")?)?,
             (None, Some(dir)) => development(dir)?,
             (None, None) => match env::var("CORDCTL_ENDPOINT") {
-                Ok(list) if !list.trim().is_empty() => (listed(&list, "CORDCTL_ENDPOINT")?, certificates(reach)?),
+                Ok(list) if !list.trim().is_empty() => certified(reach, listed(&list, "CORDCTL_ENDPOINT")?)?,
                 _ => {
                     return Err(Failure::Usage(
                         "which cluster? Give --endpoint HOST:PORT of a node, or --dev DIR of `cordboard dev`, or set \
@@ -250,8 +250,8 @@ struct Process {
     tls: Option<PathBuf>,
 }
 
-/// From the command line, else from the environment: all three or none.
-fn certificates(reach: &Reach) -> Result<Trust, Failure> {
+/// With certificates from the command line, else from the environment, else of a development cluster on this machine.
+fn certified(reach: &Reach, endpoints: Vec<String>) -> Result<(Vec<String>, Trust), Failure> {
     let given = |flag: &Option<PathBuf>, variable: &str| {
         flag.clone().or_else(|| env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from))
     };
@@ -261,10 +261,17 @@ fn certificates(reach: &Reach) -> Result<Trust, Failure> {
         given(&reach.cluster_key, "CORDCTL_CLUSTER_KEY"),
     ];
     match files {
-        [None, None, None] => Ok(Trust::off()),
-        [Some(ca), Some(certificate), Some(key)] => trusting(Files { ca, certificate, key }),
+        [None, None, None] => {
+            let nearby = endpoints.iter().find_map(|endpoint| nearby::find(endpoint));
+            Ok((endpoints, nearby.map_or_else(|| Ok(Trust::off()), |folder| as_developer(&folder))?))
+        }
+        [Some(ca), Some(certificate), Some(key)] => Ok((endpoints, trusting(Files { ca, certificate, key })?)),
         _ => Err(Failure::Usage("--cluster-ca, --cluster-certificate and --cluster-key go together".to_owned())),
     }
+}
+
+fn as_developer(folder: &Path) -> Result<Trust, Failure> {
+    trusting(Files::in_folder(folder, DEV, Role::Admin))
 }
 
 fn trusting(files: Files) -> Result<Trust, Failure> {
@@ -281,7 +288,7 @@ fn development(dir: &Path) -> Result<(Vec<String>, Trust), Failure> {
     let processes: Vec<Process> = serde_json::from_slice(&text)
         .map_err(|error| Failure::Usage(format!("{name} is not what `cordboard dev` writes: {error}")))?;
     let tls = processes.iter().find_map(|process| process.tls.clone());
-    let trust = tls.map_or_else(|| Ok(Trust::off()), |tls| trusting(Files::in_folder(&tls, DEV, Role::Admin)))?;
+    let trust = tls.map_or_else(|| Ok(Trust::off()), |folder| as_developer(&folder))?;
     let nodes: Vec<String> =
         processes.into_iter().filter(|process| process.role == "node").filter_map(|process| process.grpc).collect();
     if nodes.is_empty() {

@@ -15,6 +15,7 @@ use crate::{
     core::{AskToken, ClientKey, Core, Effects, WatcherKey},
     directory::RULES_OF_NODES,
     homes::Homes,
+    limits::{self, Limit},
     machine::ShardMachine,
     members::Members,
     metrics::Metrics,
@@ -124,6 +125,7 @@ impl ShardActor {
                 && stream.try_send(SubmitReply { outcomes }).is_err()
             {
                 // What it was not told it must ask again: without this sender the stream ends.
+                limits::reached(Limit::SubmitReplies);
                 self.clients.remove(&client);
                 self.core.forget_client(client);
             }
@@ -132,6 +134,7 @@ impl ShardActor {
             if let Some(stream) = self.watchers.get(&key)
                 && stream.try_send(reply).is_err()
             {
+                limits::reached(Limit::WatchOrders);
                 self.watchers.remove(&key);
                 self.core.unwatch(key);
             }
@@ -170,6 +173,7 @@ impl ShardActor {
         for ask in effects.asks {
             // More of them than can be asked are left to the shard's own deadline.
             if self.shell.asks.try_send(ask).is_err() {
+                limits::reached(Limit::AsksWaiting);
                 tracing::debug!("a chooser is not asked: too many wait");
             }
         }

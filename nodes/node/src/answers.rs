@@ -25,6 +25,7 @@ use crate::{
     clock::now_us,
     core::Core,
     directory::Directory,
+    limits::{self, Limit},
     machine::ShardMachine,
     members::{Members, id_of},
     owners::Owners,
@@ -94,7 +95,12 @@ impl Answers {
 
     async fn peek<T: Send + 'static>(&self, shard: u32, look: impl FnOnce(&Core) -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        self.owners.of(shard)?.do_send(Look { at: Box::new(move |core| drop(answer.send(look(core)))) });
+        // Whoever asks may ask very often; who waits for nothing here need not be told.
+        let look = Look { at: Box::new(move |core| drop(answer.send(look(core)))) };
+        if self.owners.of(shard)?.try_send(look).is_err() {
+            limits::reached(Limit::Mailbox);
+            return None;
+        }
         answered.await.ok()
     }
 

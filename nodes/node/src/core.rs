@@ -23,6 +23,7 @@ pub(crate) use desk::NOT_FOR_CLIENTS;
 
 use crate::{
     homes::Homes,
+    limits::{self, Limit},
     machine::{Output, Replica, ShardMachine, TenantOutput, standing_asks},
     members::Members,
     tenancy::{Tenants, Tenure},
@@ -364,7 +365,10 @@ impl<M: Replica> Core<M> {
         for tenant in mem::take(&mut self.busy) {
             let Some(desk) = self.desks.get_mut(&tenant).filter(|desk| desk.leads()) else { continue };
             while let Some(proposal) = desk.take_batch(self.now_us) {
-                if self.host.propose(desk.home(), proposal.data).is_err() {
+                if let Err(error) = self.host.propose(desk.home(), proposal.data) {
+                    if error == ProposeError::Busy {
+                        limits::reached(Limit::ProposalsInFlight);
+                    }
                     desk.batch_refused(self.now_us, proposal.commands, &mut self.effects);
                 }
             }
@@ -423,7 +427,7 @@ impl<M: Replica> Core<M> {
             Output::Directory { id, result, audit } => {
                 // Who changed what is nothing that anybody follows.
                 self.effects.directory_changed |= audit.is_none();
-                self.effects.records.extend(audit.map(|record| (shard, index, vec![record])));
+                self.effects.records.extend(audit.map(|record| (shard, index, vec![*record])));
                 self.effects.decided.push((id, result));
             }
             Output::Tenant(mut output) => {

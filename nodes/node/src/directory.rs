@@ -1,7 +1,7 @@
 //! The state of shard 0: the cluster's identity, its documents, its nodes and shards, where tenants live, and who changed
 //! what. Pure: it never does IO, never reads a clock and never parses what a person wrote (that is `documents`).
 
-mod audit;
+pub mod audit;
 mod decided;
 mod nodes;
 mod tenants;

@@ -15,7 +15,7 @@ use actix::{Actor as _, Addr, Arbiter, System};
 use anyhow::Context as _;
 use cluster::{
     Host, HostConfig, LogWriter, PeerMessage, Persisted, Recovered, Store as _, StoreError,
-    peers::{PeerClient, PeerConfig, PeerEvent, PeerService},
+    peers::{PeerClient, PeerConfig, PeerCounters, PeerEvent, PeerService},
     placement::Limits,
 };
 use proto::v1::{
@@ -30,7 +30,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic_health::ServingStatus;
-use trust::{Guard, Role};
+use trust::{DoorCounters, Guard, Role};
 
 use crate::{
     actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
@@ -43,6 +43,7 @@ use crate::{
     follow::Follow,
     homes::Homes,
     http,
+    limits::{self, Limit},
     machine::ShardMachine,
     members::Members,
     metrics::{Metrics, gauge_value},
@@ -144,7 +145,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let mut tasks = JoinSet::new();
     tasks.spawn(follow.run());
     tasks.spawn(steward.run());
-    tasks.spawn(announcer.run(parts.roster.clone(), replicas, refused));
+    tasks.spawn(announcer.run(parts.roster.clone(), replicas, Arc::clone(&parts.peers), refused));
     tasks.spawn(pump.run());
     tasks.spawn(mover.run());
     tasks.spawn(config.trust.clone().watch());
@@ -153,7 +154,13 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         let listener = listen_http(address).await?;
         tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
     }
-    tasks.spawn(watch_counters(Arc::clone(&parts.counters), parts.records.clone(), metrics));
+    tasks.spawn(watch_counters(
+        Arc::clone(&parts.counters),
+        parts.peers.counters(),
+        config.trust.counters(),
+        parts.records.clone(),
+        metrics,
+    ));
     tasks.spawn(watch_flushes(Arc::clone(&parts.counters), flush_us));
 
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -422,12 +429,18 @@ fn deliver_to(owners: Owners) -> impl Fn(u64, Vec<PeerMessage>) + Send + Sync + 
         // Beats are of a whole node, and for all actors.
         let (beats, messages): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.beat.is_some());
         if !beats.is_empty() {
-            owners.all().for_each(|owner| drop(owner.try_send(Step { from, messages: beats.clone() })));
+            owners.all().for_each(|owner| step(owner, Step { from, messages: beats.clone() }));
         }
         for (owner, messages) in owners.split(messages, |message| message.shard) {
-            // A full mailbox drops them: raft sends again.
-            let _ = owner.try_send(Step { from, messages });
+            step(&owner, Step { from, messages });
         }
+    }
+}
+
+/// A full mailbox drops messages of peers: raft sends again.
+fn step(owner: &Addr<ShardActor>, step: Step) {
+    if owner.try_send(step).is_err() {
+        limits::reached(Limit::Mailbox);
     }
 }
 
@@ -481,12 +494,22 @@ async fn watch_flushes(counters: Arc<cluster::WriterCounters>, flush_us: Arc<Ato
     }
 }
 
-async fn watch_counters(counters: Arc<cluster::WriterCounters>, records: Records, metrics: Arc<Metrics>) {
+async fn watch_counters(
+    counters: Arc<cluster::WriterCounters>,
+    peers: Arc<PeerCounters>,
+    door: Arc<DoorCounters>,
+    records: Records,
+    metrics: Arc<Metrics>,
+) {
+    let mut dropped = 0;
     let value = |count: &AtomicU64| gauge_value(count.load(Ordering::Relaxed));
     loop {
         metrics.log_flushes.set(value(&counters.flushes));
         metrics.log_batches.set(value(&counters.batches));
+        let dropped_now = peers.dropped.load(Ordering::Relaxed);
+        limits::count(Limit::PeerQueue, dropped_now - std::mem::replace(&mut dropped, dropped_now));
         metrics.records_buffered.set(gauge_value(records.buffered()));
+        metrics.connections_refused.set(value(&door.refused));
         sleep(Duration::from_secs(1)).await;
     }
 }
@@ -501,9 +524,11 @@ pub(crate) fn random() -> anyhow::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-fn init_log() {
+/// Says on stderr what happens, as far as `CORDBOARD_LOG` wants it.
+pub fn init_log() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("CORDBOARD_LOG").unwrap_or_else(|_| EnvFilter::new("info,raft_engine=warn"));
+    // After every kill the engine warns of a broken batch; `cluster` has looked at the file before, and says what it is.
+    let filter = EnvFilter::try_from_env("CORDBOARD_LOG").unwrap_or_else(|_| EnvFilter::new("info,raft_engine=error"));
     // A second initialisation (several nodes in one test process) is no error.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).try_init();
 }

@@ -107,6 +107,15 @@ pub fn in_own_name<T>(request: &tonic::Request<T>, role: Role, name: &str) -> Re
     Err(tonic::Status::permission_denied(text))
 }
 
+/// Who wants something: the person whom the certificate names; else who they say they are, which is all there is without
+/// certificates, and which a node that passes it on says of whoever asked it.
+#[must_use]
+pub fn who<T>(request: &tonic::Request<T>, said: &str) -> String {
+    let identity = request.extensions().get::<Caller>().and_then(|caller| caller.identity.as_ref());
+    let person = identity.filter(|identity| identity.role.is_user());
+    person.map_or_else(|| said.to_owned(), |identity| identity.name.clone())
+}
+
 /// Whether a node asks, or somebody who says so where nobody has to prove it.
 #[must_use]
 pub fn is_of_a_node<T>(request: &tonic::Request<T>, says_so: bool) -> bool {

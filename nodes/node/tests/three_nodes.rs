@@ -21,6 +21,8 @@ use tonic::transport::Channel;
 mod acts;
 #[path = "three_nodes/choosers.rs"]
 mod choosers;
+#[path = "three_nodes/limits.rs"]
+mod limits;
 #[path = "three_nodes/records.rs"]
 mod records;
 #[path = "three_nodes/tenants.rs"]

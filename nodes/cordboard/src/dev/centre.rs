@@ -1,10 +1,11 @@
 //! The documents a development cluster starts with: the user's file, or a small demo centre.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use proto::v1::{ApplyRequest, GetDocumentsRequest, SourceFile, admin_client::AdminClient, document};
-use tonic::transport::Endpoint;
+use tokio::time::{Instant, sleep};
+use tonic::{Code, transport::Endpoint};
 use trust::{Far, Trust};
 
 use crate::{args::DevArgs, demo};
@@ -14,6 +15,10 @@ const LOOPBACK_TRUNK: &str = "kind: Trunk\nname: loopback\naddresses: [127.0.0.0
 
 /// Larger files are refused before they are read, bytes.
 const FILE_MAX: u64 = 32 << 20;
+
+/// How long it is tried to apply them.
+const APPLY_MAX: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Where the built-in demo agents listen.
 pub(crate) const fn demo_agents_port(sip_port: u16) -> u16 {
@@ -49,6 +54,10 @@ fn read(path: &Path) -> anyhow::Result<SourceFile> {
     Ok(SourceFile { name: path.display().to_string(), text })
 }
 
+fn is_passing(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::Aborted)
+}
+
 /// Hands the documents to the directory, and a trunk for loopback if there is none.
 pub(crate) async fn apply(trust: &Trust, endpoints: &[String], files: Vec<SourceFile>) -> anyhow::Result<()> {
     let endpoint = endpoints.first().context("there is no node")?;
@@ -67,7 +76,15 @@ pub(crate) async fn apply(trust: &Trust, endpoints: &[String], files: Vec<Source
 
 async fn hand_over(admin: &mut AdminClient<tonic::transport::Channel>, files: Vec<SourceFile>) -> anyhow::Result<()> {
     let request = ApplyRequest { files, dry_run: false, by: "cordboard dev".into() };
-    let reply = admin.apply(request).await.context("the documents could not be applied")?.into_inner();
+    let deadline = Instant::now() + APPLY_MAX;
+    let reply = loop {
+        match admin.apply(request.clone()).await {
+            Ok(reply) => break reply.into_inner(),
+            // The leader may change while all start at once. What has been applied after all is unchanged the second time.
+            Err(status) if is_passing(status.code()) && Instant::now() < deadline => sleep(AGAIN).await,
+            Err(status) => return Err(status).context("the documents could not be applied"),
+        }
+    };
     if reply.errors.is_empty() {
         return Ok(());
     }

@@ -3,7 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use trust::{Files, Role, Trust, authority::Authority};
+use trust::{
+    Files, Role, Trust,
+    authority::Authority,
+    nearby::{Remembered, remember},
+};
 
 /// The name of whoever runs `cordboard dev`, and of `cordctl --dev`.
 const USER: &str = "dev";
@@ -32,6 +36,12 @@ impl Certificates {
         }
         let own = Trust::load(made(&folder, USER, Role::Admin)?)?;
         Ok(Self { folder: Some(folder), own })
+    }
+
+    /// Says where they are to whoever only knows an endpoint. A machine that does not let us is no reason to stop.
+    pub(crate) fn tell(&self, endpoints: &[String]) -> Option<Remembered> {
+        let told = remember(endpoints, self.folder.as_deref()?);
+        told.inspect_err(|error| eprintln!("`cordctl --endpoint` will need --cluster-ca and the others: {error}")).ok()
     }
 
     /// Where they are.

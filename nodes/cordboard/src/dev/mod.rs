@@ -37,6 +37,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
 
     let certificates = Certificates::prepare(&dir, args.open)?;
     let mut children = Children::plan(&dir, &args, &certificates)?;
+    let _told = certificates.tell(&children.node_endpoints());
     let outcome = tokio::select! {
         outcome = serve(&dir, &args, centre, (&mut children, &certificates.own)) => outcome,
         () = crate::stop_signal() => Ok(()),

@@ -10,12 +10,30 @@ use super::{admin::AdminService, scope::Scope};
 use crate::translate;
 
 impl AdminService {
-    pub(super) async fn act(&self, scope: &Scope, request: ActOnCallRequest) -> Result<CallDetail, Status> {
+    /// `person` is whom a certificate names; empty without one, when they are who they say.
+    pub(super) async fn act(
+        &self,
+        scope: &Scope,
+        mut request: ActOnCallRequest,
+        person: &str,
+    ) -> Result<CallDetail, Status> {
+        if !person.is_empty() {
+            in_the_name_of(&mut request, person);
+        }
         let (call, kind) = command_of(request)?;
         let request = GetCallRequest { call: translate::hex(call) };
         let (shard, _) = self.call(scope, request.clone()).await?;
         self.change(shard, kind).await?;
         self.call(scope, request).await.map(|(_, call)| call)
+    }
+}
+
+fn in_the_name_of(request: &mut ActOnCallRequest, person: &str) {
+    match &mut request.action {
+        Some(Action::Pull(pull)) => pull.by = person.to_owned(),
+        Some(Action::Change(change)) => change.by = person.to_owned(),
+        Some(Action::CancelCallback(cancel)) => cancel.by = person.to_owned(),
+        _ => {}
     }
 }
 

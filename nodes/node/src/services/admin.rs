@@ -29,6 +29,7 @@ use crate::{
     owners::Owners,
     pump,
     records::Records,
+    roles::who,
     shards::{PASSED_ON, Shards, Unreached, within},
     translate,
 };
@@ -255,7 +256,8 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn drain_gateway(&self, request: Request<DrainGatewayRequest>) -> Result<Response<GatewayInfo>, Status> {
-        self.drain(request.into_inner()).await.map(Response::new)
+        let by = who(&request, &request.get_ref().by);
+        self.drain(DrainGatewayRequest { by, ..request.into_inner() }).await.map(Response::new)
     }
 
     async fn list_queues(&self, request: Request<ListQueuesRequest>) -> Result<Response<QueueList>, Status> {
@@ -344,17 +346,18 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn hang_up_call(&self, request: Request<HangUpCallRequest>) -> Result<Response<CallDetail>, Status> {
-        let scope = Scope::of(&request)?;
+        let (by, scope) = (who(&request, ""), Scope::of(&request)?);
         let request = GetCallRequest { call: request.into_inner().call };
         let (shard, _) = self.call(&scope, request.clone()).await?;
         let call = translate::id_from_hex(&request.call).unwrap_or_default();
-        self.change(shard, command::Kind::ClearCall(ClearCall { call, by: String::new() })).await?;
+        self.change(shard, command::Kind::ClearCall(ClearCall { call, by })).await?;
         self.call(&scope, request).await.map(|(_, call)| Response::new(call))
     }
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyReply>, Status> {
         let passed_on = request.metadata().contains_key(PASSED_ON);
-        let request = request.into_inner();
+        let by = who(&request, &request.get_ref().by);
+        let request = ApplyRequest { by, ..request.into_inner() };
         match self.directory_elsewhere().await? {
             Some(_) if passed_on => Err(Status::unavailable("the directory's leader is changing; apply again")),
             Some(endpoint) => {
@@ -390,8 +393,8 @@ impl admin_server::Admin for AdminService {
     }
 
     async fn act_on_call(&self, request: Request<ActOnCallRequest>) -> Result<Response<CallDetail>, Status> {
-        let scope = Scope::of(&request)?;
-        self.act(&scope, request.into_inner()).await.map(Response::new)
+        let (person, scope) = (who(&request, ""), Scope::of(&request)?);
+        self.act(&scope, request.into_inner(), &person).await.map(Response::new)
     }
 
     async fn get_stats(&self, request: Request<StatsRequest>) -> Result<Response<StatsReply>, Status> {
@@ -456,7 +459,7 @@ fn told(mut reply: Response<ApplyReply>) -> Response<ApplyReply> {
         changes.iter().filter(|change| change.action != "unchanged").take(CHANGES_TOLD_MAX).map(name).collect();
     let outcome = match errors.len() {
         0 => format!("done: version {version}: {}", changed.join(", ")),
-        count => format!("refused: {count} errors"),
+        count => format!("refused, errors: {count}"),
     };
     reply.extensions_mut().insert(Outcome(outcome));
     reply

@@ -22,7 +22,7 @@ use tonic::{
 use tower::{Layer, Service};
 use trust::{Caller, Role};
 
-use super::admin::unreached;
+use super::{admin::unreached, scope::TENANT};
 use crate::shards::{FROM_NODE, PASSED_ON, Shards, too_long};
 
 pub use changes::{Change, changes};
@@ -138,6 +138,7 @@ impl Audit {
             }
         };
         let caller = parts.extensions.get::<Caller>();
+        let tenant = parts.headers.get(TENANT).and_then(|name| name.to_str().ok());
         let line = told.map(|told| {
             let identity = caller.and_then(|caller| caller.identity.as_ref());
             AuditLine {
@@ -145,7 +146,10 @@ impl Audit {
                 who: identity.map_or_else(|| said(told.by), |identity| identity.name.clone()),
                 role: identity.map_or_else(|| "none".to_owned(), |identity| identity.role.to_string()),
                 method: change.method.to_owned(),
-                subject: told.subject,
+                subject: match tenant {
+                    Some(tenant) => format!("tenant {}, {}", changes::cut(tenant), told.subject),
+                    None => told.subject,
+                },
                 from: caller.and_then(|caller| caller.address).map(|at| at.ip().to_string()).unwrap_or_default(),
                 ..AuditLine::default()
             }

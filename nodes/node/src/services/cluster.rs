@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Chann
 use super::admin::{missing, refused, unreached};
 use crate::{
     members::{Members, id_of, number_of},
+    roles::who,
     roster::Roster,
     shards::{Shards, within},
     steward::{Seen, next_shard},
@@ -70,7 +71,8 @@ impl cluster_server::Cluster for ClusterService {
         at_leader!(self, request, get_cluster, |roster, _asked| Ok(Response::new(self.view(&roster))))
     }
 
-    async fn change_node(&self, request: Request<ChangeNodeRequest>) -> Result<Response<ClusterView>, Status> {
+    async fn change_node(&self, mut request: Request<ChangeNodeRequest>) -> Result<Response<ClusterView>, Status> {
+        request.get_mut().by = who(&request, &request.get_ref().by);
         at_leader!(self, request, change_node, |roster, asked| self.change(&roster, asked).await)
     }
 
@@ -91,7 +93,8 @@ impl cluster_server::Cluster for ClusterService {
         at_leader!(self, request, move_lead, |roster, asked| self.lead(&roster, &asked).await)
     }
 
-    async fn raise_rules(&self, request: Request<RaiseRulesRequest>) -> Result<Response<ClusterView>, Status> {
+    async fn raise_rules(&self, mut request: Request<RaiseRulesRequest>) -> Result<Response<ClusterView>, Status> {
+        request.get_mut().by = who(&request, &request.get_ref().by);
         at_leader!(self, request, raise_rules, |roster, asked| self.raise(&roster, asked).await)
     }
 

@@ -22,10 +22,16 @@ use trust::Role;
 use crate::{
     actor::{ForgetClient, Look, STREAM_QUEUE_MAX, ShardActor, Submit, Unwatch, Watch},
     core::NOT_FOR_CLIENTS,
+    limits::{self, Limit},
     owners::Owners,
     roles::{in_own_name, is_of_a_node},
     shards::FROM_NODE,
 };
+
+fn overloaded() -> Status {
+    limits::reached(Limit::Mailbox);
+    Status::unavailable("this node is overloaded; ask again")
+}
 
 /// Commands in one message; a larger one is refused whole.
 pub const SUBMISSIONS_PER_MESSAGE_MAX: usize = 4_096;
@@ -81,6 +87,7 @@ impl shard_server::Shard for ShardService {
                     let submit = Submit { client, replies: replies.clone(), submissions };
                     // A full mailbox: the stream ends, and the gateway asks again, which is the back-pressure.
                     if owner.try_send(submit).is_err() {
+                        limits::reached(Limit::Mailbox);
                         tracing::warn!("a mailbox is full; a Submit stream is closed");
                         break 'stream;
                     }
@@ -100,9 +107,7 @@ impl shard_server::Shard for ShardService {
             return Ok(Response::new(Box::pin(tokio_stream::once(Ok(not_leader)))));
         };
         let key = self.next_key();
-        owner
-            .try_send(Watch { key, request, replies })
-            .map_err(|_| Status::unavailable("this node is overloaded; ask again"))?;
+        owner.try_send(Watch { key, request, replies }).map_err(|_| overloaded())?;
         let watched = Watched { stream: ReceiverStream::new(receiver), key, owner };
         Ok(Response::new(Box::pin(watched)))
     }
@@ -121,7 +126,7 @@ impl shard_server::Shard for ShardService {
                 LocateReply { not_leader: Some(core.leader_of_tenant(shard)), ..LocateReply::default() }
             });
         });
-        owner.try_send(Look { at }).map_err(|_| Status::unavailable("this node is overloaded; ask again"))?;
+        owner.try_send(Look { at }).map_err(|_| overloaded())?;
         Ok(Response::new(answered.await.unwrap_or_else(|_| nobody())))
     }
 
@@ -132,13 +137,13 @@ impl shard_server::Shard for ShardService {
     }
 }
 
-/// Its configuration and its choosers' answers a shard gets from the cluster's own nodes, and that a gateway is to be
+/// Its configuration, its rules and its choosers' answers a shard gets from the cluster's own nodes, and that a gateway is to be
 /// emptied too, unless it says so itself: then it names its life. What only a shard's leader may say is refused by the
 /// leader, whoever asks.
 fn is_for_clients(submission: &Submission) -> bool {
     use command::Kind;
     match &submission.command {
-        Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_)) }) => false,
+        Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_) | Kind::SetRules(_)) }) => false,
         Some(Command { kind: Some(Kind::DrainGateway(drain)) }) => drain.incarnation != 0,
         Some(_) | None => true,
     }

@@ -20,6 +20,7 @@ use tokio::{
     time::timeout,
 };
 use tonic::{Request, Response, Status, metadata::MetadataValue};
+use trust::Role;
 
 use super::query::not_leading;
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
     members::{Members, number_of},
     owners::Owners,
     replicas::Replicas,
+    roles::in_own_name,
     roster::Roster,
     shards::{Shards, within},
     steward::Seen,
@@ -62,6 +64,10 @@ pub(crate) struct StewardService {
 impl steward_server::Steward for StewardService {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let passed_on = request.metadata().contains_key(PASSED_ON);
+        // Whoever passes it on has looked at the certificate of the one it is about.
+        if !passed_on {
+            in_own_name(&request, Role::Node, &request.get_ref().id)?;
+        }
         self.take_in(request.into_inner(), passed_on).await.map(Response::new)
     }
 

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{elsewhere::Elsewhere, scope::Scope};
 use crate::{
+    limits::{self, Limit},
     owners::Owners,
     records::{
         Records,
@@ -48,20 +49,43 @@ impl Streams {
         let scope = Scope::of(&request)?;
         let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
+        self.has_all()?;
         let cursor = self.cursor(&request.cursor)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
             Status::invalid_argument(format!("kinds: {unknown:?} is none; they are {}", Kinds::ALL.join(", ")))
         })?;
         let kinds = kinds.of_tenant(scope.in_records());
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already")))?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            limits::reached(Limit::RecordStreams);
+            Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already"))
+        })?;
         let reader = Reader::new(self.records.clone(), self.shards(), cursor, kinds, request.batch_max);
         let (batches, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let elsewhere = (!of_a_node).then(|| self.elsewhere.clone());
         let feed = Feed { reader, written: self.records.written(), request, elsewhere, batches };
         tokio::spawn(feed.run(place));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    /// Records of shards without a replica here would be missing without a word.
+    fn has_all(&self) -> Result<(), Status> {
+        let here = self.shards();
+        let lacking: Vec<String> = self
+            .owners
+            .homes()
+            .now()
+            .shards()
+            .iter()
+            .filter(|shard| !here.contains(shard))
+            .map(u32::to_string)
+            .collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let lacking = lacking.join(", ");
+        Err(Status::unavailable(format!(
+            "this node has no replica of shard {lacking}; ask a node that has one of each"
+        )))
     }
 
     fn shards(&self) -> Vec<u32> {

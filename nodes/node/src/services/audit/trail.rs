@@ -10,7 +10,10 @@ use super::super::{
     admin::{WAIT, unreached},
     query::not_leading,
 };
-use crate::shards::{Shards, too_long};
+use crate::{
+    directory::audit::is_whole,
+    shards::{Shards, too_long},
+};
 
 /// The service.
 #[derive(Clone)]
@@ -30,9 +33,11 @@ impl AuditTrailService {
 impl audit_trail_server::AuditTrail for AuditTrailService {
     async fn list(&self, request: Request<ListAuditRequest>) -> Result<Response<AuditList>, Status> {
         let about = Some(About::Audit(request.into_inner()));
-        let asked = self.shards.ask(AskRequest { shard: 0, about, ..AskRequest::default() }, WAIT).await;
+        let asked = self.shards.ask(AskRequest { shard: 0, about }, WAIT).await;
         match asked.map_err(|error| unreached(&error))?.about {
-            Some(ask_reply::About::Audit(list)) => Ok(Response::new(list)),
+            Some(ask_reply::About::Audit(list)) => {
+                Ok(Response::new(AuditList { chain_whole: is_whole(&list.lines), ..list }))
+            }
             _ => Err(Status::unimplemented("the directory's leader is of an earlier release")),
         }
     }
