@@ -147,7 +147,7 @@ impl Shared {
             turn += 1;
             let register = turn % REGISTERS + 1;
             let begun = self.now();
-            if turn % 3 == 0 {
+            if turn.is_multiple_of(3) {
                 let value = self.value();
                 let request = ChangeAgentRequest {
                     name: format!("reg{register}"),
