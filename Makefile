@@ -51,7 +51,8 @@ nightly: packages build former ## What takes too long for every change: a day of
 load: packages build ## Figures of docs/performance.md, side by side in one run
 	$(CARGO) run --release --locked -p tests --bin load
 
-load-cluster: packages build ## The replication beside etcd in one run: writes per CPU-second, failover, idle shards, a node's return
+load-cluster: build ## The replication beside etcd in one run: writes per CPU-second, failover, idle shards, a node's return
+	tests/packages.sh etcd
 	$(CARGO) run --release --locked -p tests --bin load-cluster -- $(LOAD)
 
 load-acd: ## How fast the distribution core is, how it grows, what a row and a snapshot cost; the last line is JSON

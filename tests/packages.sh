@@ -2,9 +2,12 @@
 # Installs the Debian packages that the tests use as real peers, where they are missing.
 set -euo pipefail
 missing=()
-# Beside the SIP peers: what the fault suite breaks networks, disks and clocks with, and the store that it is measured beside.
-for pair in sipp:sip-tester baresip:baresip-core promtool:prometheus gcc:gcc ip:iproute2 nft:nftables \
-    fiu-run:fiu-utils faketime:faketime etcd:etcd-server etcdctl:etcd-client; do
+# Beside the SIP peers: what the fault suite breaks networks, disks and clocks with.
+wanted=(sipp:sip-tester baresip:baresip-core promtool:prometheus gcc:gcc ip:iproute2 nft:nftables fiu-run:fiu-utils
+    faketime:faketime)
+# The store that the replication is measured beside.
+[ "${1:-}" = etcd ] && wanted+=(etcd:etcd-server etcdctl:etcd-client)
+for pair in "${wanted[@]}"; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 command -v cargo-nextest >/dev/null || need_nextest=1
