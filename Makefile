@@ -5,7 +5,7 @@ DIR ?= dev
 SEED ?=
 CARGO ?= cargo
 
-.PHONY: help build dev test check fix sim sim-long faults nightly load load-acd load-cluster packages
+.PHONY: help build dev test check fix sim sim-long faults former nightly load load-acd load-cluster packages
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,9 +37,15 @@ sim-long: ## The same with ten bad minutes each, as long as you like: make sim-l
 faults: packages build ## Every fault under load, each proved, then ten by dice: make faults [SEED=42] [FAULTS="--only leader-killed"]
 	$(CARGO) run --release --locked -p tests --bin faults -- $(if $(SEED),--seed $(SEED)) $(FAULTS)
 
-nightly: packages build ## What takes too long for every change: a day of simulated faults, all real ones, an hour of them by dice
+FORMER ?= 98ba4b5
+former: ## The former release as the upgrade under load wants it: make former [FORMER=COMMIT]
+	test -d target/former/$(FORMER) || git worktree add --detach target/former/$(FORMER) $(FORMER)
+	cd target/former/$(FORMER) && CARGO_TARGET_DIR=../build $(CARGO) build --release --locked -p cordboard
+
+nightly: packages build former ## What takes too long for every change: a day of simulated faults, all real ones, an upgrade, an hour of faults by dice
 	$(CARGO) run -q --release --locked -p sim -- --long --seeds $(or $(SEEDS),150)
 	$(CARGO) run --release --locked -p tests --bin faults
+	$(CARGO) run --release --locked -p tests --bin faults -- --former target/former/build/release/cordboard
 	$(CARGO) run --release --locked -p tests --bin faults -- --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 load: packages build ## Figures of docs/performance.md, side by side in one run

@@ -74,6 +74,8 @@ pub(crate) struct Group<M> {
     /// Of the last snapshot made for followers.
     offered_bytes: usize,
     snapshot_ticks: Vec<(u64, u64, u64)>,
+    /// Followers that were sent a snapshot and do not follow like the others yet, and for how long they are silent.
+    catching_up: Vec<(u64, u64)>,
 
     drowsiness: Drowsiness,
     /// Among the voters, for elections.
@@ -145,6 +147,7 @@ impl<M: Machine> Group<M> {
             offer_ticks: 0,
             offered_bytes: 0,
             snapshot_ticks: Vec::new(),
+            catching_up: Vec::new(),
             drowsiness: Drowsiness::default(),
             rank: 0,
             seen,

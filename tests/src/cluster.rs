@@ -265,8 +265,14 @@ impl Cluster {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let (sip, grpc, rtp) = (at(self.ports.one()?), at(self.ports.one()?), self.ports.run(40)?);
         let said = fs::File::create(self.dir.path().join(format!("{id}.log")))?;
+        let tls = self.dir.path().join("tls");
+        let made = Command::new(binary("cordboard")?).args(["certs", "gateway", id, "--dir"]).arg(&tls).output()?;
+        ensure!(made.status.success(), "no certificate for {id}: {}", words(&made));
         let mut command = Command::new(binary("cordboard")?);
         command.args(["gateway", "--id", id, "--nodes", &nodes.join(",")]).args(more);
+        command.arg("--cluster-ca").arg(tls.join("ca.pem"));
+        command.arg("--cluster-certificate").arg(tls.join(format!("{id}.pem")));
+        command.arg("--cluster-key").arg(tls.join(format!("{id}.key")));
         command.args(["--sip", &sip.to_string(), "--grpc", &grpc.to_string()]);
         command.args(["--rtp-first", &rtp.to_string(), "--rtp-last", &(rtp + 39).to_string()]);
         command.env_remove("CORDBOARD_OTLP").env("NO_COLOR", "1").stdin(Stdio::null());

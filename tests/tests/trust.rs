@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::ensure;
+use serde_json::Value;
 use tests::{
     cluster::{Cluster, Plan, binary},
     patience::wait_for,
@@ -127,6 +128,50 @@ fn a_certificate_is_renewed_without_a_restart() -> anyhow::Result<()> {
     cluster.ask_until(&["gateway", "list"], |gateways| gateways[0]["up"] == true)?;
     let same = cluster.rows()?.iter().zip(&pids).filter(|(row, pid)| row.pid == **pid).count();
     ensure!(same == 3, "nobody but n3 was started again");
+    Ok(())
+}
+
+/// Killed when dropped.
+struct Started(std::process::Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_node_joins_with_its_certificate_and_waits_without() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start(Plan::of(DOCUMENTS))?;
+    let tls = cluster.dir().join("tls");
+    made(&tls, &["node", "n4"])?;
+    let seed = cluster.row("n1")?.grpc.to_string();
+    let start = |id: &str, port: u16, with: &[String]| -> anyhow::Result<(Started, std::path::PathBuf)> {
+        let log = cluster.dir().join(format!("{id}-{port}.log"));
+        let said = std::fs::File::create(&log)?;
+        let mut command = Command::new(binary("cordboard")?);
+        command.args(["node", "--id", id, "--join", &seed, "--grpc", &format!("127.0.0.1:{port}"), "--dir"]);
+        command.arg(cluster.dir().join(format!("{id}-{port}"))).args(with).env("CORDBOARD_WITH_PARENT", "1");
+        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        Ok((Started(command.spawn()?), log))
+    };
+    let (stranger, log) = start("n4", cluster.ports.one()?, &[])?;
+    wait_for("the stranger hears why", || {
+        std::fs::read_to_string(&log)
+            .ok()?
+            .contains("does not let it in: this cluster asks for a certificate")
+            .then_some(())
+    })?;
+    drop(stranger);
+    let file = |name: &str| tls.join(name).display().to_string();
+    let with =
+        ["--cluster-ca", &file("ca.pem"), "--cluster-certificate", &file("n4.pem"), "--cluster-key", &file("n4.key")];
+    let (_node, _) = start("n4", cluster.ports.one()?, &with.map(ToOwned::to_owned))?;
+    cluster.ask_until(&["node", "list"], |nodes| {
+        let there = |nodes: &Vec<Value>| nodes.iter().any(|node| node["id"] == "n4" && node["up"] == true);
+        nodes.as_array().or_else(|| nodes["nodes"].as_array()).is_some_and(there)
+    })?;
     Ok(())
 }
 

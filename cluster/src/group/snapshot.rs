@@ -146,16 +146,15 @@ impl<M: Machine> Group<M> {
         write.compact_below = Some(keep_from);
     }
 
-    /// Where the log may begin behind a snapshot. A leader keeps what a follower that catches up needs next, within a limit,
-    /// or a large snapshot would be too old whenever it arrives.
+    /// Where the log may begin behind a snapshot. A leader keeps what a follower needs next that was sent a snapshot, within a
+    /// limit, or a large one would be too old whenever it arrives.
     fn keep_from(&self, config: &HostConfig, index: u64) -> u64 {
         let kept = self.raw.store().tail_start(index, config.entries_kept, config.snapshot_bytes);
         if !self.is_leader() {
             return kept;
         }
-        let own = self.raw.raft.id;
-        let needed = self.raw.raft.prs().iter().filter(|(node, progress)| **node != own && progress.recent_active);
-        let needed = needed.map(|(_, progress)| progress.matched.max(progress.pending_snapshot) + 1).min();
+        let progress = self.catching_up.iter().filter_map(|(node, _)| self.raw.raft.prs().get(*node));
+        let needed = progress.map(|progress| progress.matched.max(progress.pending_snapshot) + 1).min();
         let furthest = self.raw.store().tail_start(index, u64::MAX, config.catch_up_bytes_max);
         needed.map_or(kept, |needed| kept.min(needed.max(furthest)))
     }
@@ -195,6 +194,24 @@ impl<M: Machine> Group<M> {
             }
         }
         self.snapshot_ticks = under_way;
+        self.see_who_catches_up();
+    }
+
+    /// From the snapshot on until they follow like the others, or are silent for long.
+    fn see_who_catches_up(&mut self) {
+        for (node, ..) in &self.snapshot_ticks {
+            if !self.catching_up.iter().any(|(known, _)| known == node) {
+                self.catching_up.push((*node, 0));
+            }
+        }
+        let raft = &self.raw.raft;
+        self.catching_up.retain_mut(|(node, silent_ticks)| {
+            let Some(progress) = raft.prs().get(*node) else { return false };
+            let is_silent = progress.state != ProgressState::Snapshot && !progress.recent_active;
+            *silent_ticks = if is_silent { *silent_ticks + 1 } else { 0 };
+            let follows = progress.state == ProgressState::Replicate && progress.matched >= raft.raft_log.committed;
+            !follows && *silent_ticks <= SNAPSHOT_TICKS_MAX
+        });
     }
 
     /// The transport has delivered a snapshot, or given it up.

@@ -58,3 +58,45 @@ impl Beats {
         self.silence(node, shard) >= self.election_ticks
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ELECTION: u64 = 15;
+
+    #[test]
+    fn a_shard_hears_the_host_that_has_it_whatever_their_number() {
+        let mut beats = Beats::new(ELECTION as usize);
+        assert_eq!(beats.silence(2, 7), ELECTION, "never heard of is silent");
+        // Node 2 has three hosts: shard 7 is on its number 1. Node 3 has one.
+        assert!(beats.hear(2, Beat { host: 1, hosts: 3 }) && beats.hear(3, Beat { host: 0, hosts: 1 }));
+        for _ in 0..ELECTION - 1 {
+            beats.tick();
+        }
+        assert!(!beats.is_silent(2, 7) && beats.is_silent(2, 6) && !beats.is_silent(3, 6) && !beats.any_silent);
+        assert!(beats.hear(2, Beat { host: 1, hosts: 3 }));
+        beats.tick();
+        assert!(!beats.is_silent(2, 7) && beats.is_silent(3, 7) && beats.any_silent);
+        assert_eq!(beats.silence(2, 7), 1);
+    }
+
+    #[test]
+    fn a_node_that_comes_back_with_other_hosts_is_heard_anew() {
+        let mut beats = Beats::new(ELECTION as usize);
+        assert!(beats.hear(2, Beat { host: 0, hosts: 1 }) && !beats.is_silent(2, 3));
+        assert!(beats.hear(2, Beat { host: 0, hosts: 2 }));
+        assert!(beats.is_silent(2, 3) && !beats.is_silent(2, 4), "its host 1 has said nothing yet");
+        beats.forget_others(|node| node != 2);
+        assert!(beats.is_silent(2, 4));
+    }
+
+    #[test]
+    fn what_no_honest_node_says_is_refused() {
+        let mut beats = Beats::new(ELECTION as usize);
+        for (host, hosts) in [(0, 0), (1, 1), (7, 3), (0, HOSTS_MAX + 1)] {
+            assert!(!beats.hear(2, Beat { host, hosts }));
+        }
+        assert!(beats.is_silent(2, 0));
+    }
+}

@@ -39,7 +39,7 @@ pub struct HostConfig {
     pub snapshot_bytes: usize,
     /// Entries kept behind a snapshot for slow followers, as long as they are fewer bytes than `snapshot_bytes`.
     pub entries_kept: u64,
-    /// A leader keeps this many bytes of entries for followers that are catching up and answer.
+    /// A leader keeps this many bytes of entries for followers that catch up after a snapshot.
     pub catch_up_bytes_max: usize,
     /// A larger snapshot goes to the disk in pieces of so many bytes, one per tick, so that no flush waits for all of it.
     pub snapshot_part_bytes: usize,

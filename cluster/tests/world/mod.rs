@@ -120,6 +120,8 @@ pub(crate) struct World {
     pub(crate) loss_percent: u64,
     /// All disks take so long.
     pub(crate) flush_ms: Option<u64>,
+    /// All snapshots travel so long.
+    pub(crate) snapshot_ms: Option<u64>,
     /// A third of the messages are damaged.
     pub(crate) garble: bool,
     sabotage: Sabotage,
@@ -177,6 +179,7 @@ impl World {
             cut: vec![vec![false; size]; size],
             loss_percent: 0,
             flush_ms: None,
+            snapshot_ms: None,
             garble: false,
             sabotage,
             founders,
@@ -438,7 +441,6 @@ impl World {
         }
         if node.paused_until > self.now {
             let delay = node.paused_until - self.now;
-            let delay = self.flush_ms.unwrap_or(delay);
             self.schedule(delay, Event::Synced { node: at, life });
             return;
         }
@@ -508,6 +510,7 @@ impl World {
             // A lie about the disk is found the sooner the more there is to lose.
             let slow = self.chance(if self.sabotage == Sabotage::AcknowledgeBeforeDurable { 70 } else { 3 });
             let delay = if slow { self.dice.u64(20..120) } else { self.dice.u64(1..8) };
+            let delay = self.flush_ms.unwrap_or(delay);
             self.schedule(delay, Event::Synced { node: at, life });
         }
         for (to, message) in messages {
@@ -558,7 +561,7 @@ impl World {
             let late = self.loss_percent > 0 && self.chance(5);
             let delay = if large {
                 // On a way of its own: everything else overtakes it.
-                self.dice.u64(3..150)
+                self.snapshot_ms.unwrap_or_else(|| self.dice.u64(3..150))
             } else if late {
                 self.dice.u64(10..LATE_MS)
             } else {

@@ -27,7 +27,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use crate::{
-    files::{Loaded, Trust},
+    files::{DoorCounters, Loaded, Trust},
     identity::{Identity, Role},
 };
 
@@ -93,6 +93,7 @@ impl Trust {
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
             told: Arc::default(),
+            counters: self.counters(),
         };
         tokio::spawn(door.run(listener));
         ReceiverStream::new(incoming)
@@ -106,6 +107,7 @@ struct Door {
     handshakes: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     told: Arc<Told>,
+    counters: Arc<DoorCounters>,
 }
 
 impl Door {
@@ -133,6 +135,9 @@ impl Door {
                 }
                 continue;
             };
+            if self.handshakes.available_permits() == 0 {
+                self.counters.handshakes_limit.fetch_add(1, Relaxed);
+            }
             let Ok(place) = Arc::clone(&self.handshakes).acquire_owned().await else { return };
             let door = self.clone();
             tokio::spawn(async move {
@@ -141,11 +146,16 @@ impl Door {
                         drop(place);
                         let _ = door.ready.send(Ok(wire)).await;
                     }
-                    Ok(Err(error)) => door.told.refused(address, &error.to_string()),
-                    Err(_) => door.told.refused(address, "the handshake was not done in time"),
+                    Ok(Err(error)) => door.refused(address, &error.to_string()),
+                    Err(_) => door.refused(address, "the handshake was not done in time"),
                 }
             });
         }
+    }
+
+    fn refused(&self, address: SocketAddr, why: &str) {
+        self.counters.refused.fetch_add(1, Relaxed);
+        self.told.refused(address, why);
     }
 
     async fn greet(&self, stream: TcpStream, address: SocketAddr, loaded: &Loaded) -> io::Result<Wire> {
@@ -165,10 +175,17 @@ impl Door {
             Stream::Open(stream)
         };
         let place = match caller.identity {
-            Some(_) => None,
+            Some(_) => {
+                self.counters.known.fetch_add(1, Relaxed);
+                None
+            }
             None => {
-                let place = Arc::clone(&self.strangers).try_acquire_owned();
-                Some(place.map_err(|_| io::Error::other("too many connections without a certificate"))?)
+                let place = Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| {
+                    self.counters.strangers_limit.fetch_add(1, Relaxed);
+                    io::Error::other("too many connections without a certificate")
+                })?;
+                self.counters.strangers.fetch_add(1, Relaxed);
+                Some(place)
             }
         };
         Ok(Wire { stream, caller, _place: place })

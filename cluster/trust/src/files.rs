@@ -4,7 +4,7 @@
 use std::{
     fs::Metadata,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, SystemTime},
 };
 
@@ -88,9 +88,9 @@ pub enum TrustError {
         /// Where.
         path: PathBuf,
         /// Whom it names.
-        now: Identity,
+        now: Box<Identity>,
         /// Who this process is.
-        before: Identity,
+        before: Box<Identity>,
     },
 }
 
@@ -105,6 +105,22 @@ struct Inner {
     files: Files,
     own: Identity,
     loaded: ArcSwap<Loaded>,
+    counters: Arc<DoorCounters>,
+}
+
+/// What came in, for metrics.
+#[derive(Debug, Default)]
+pub struct DoorCounters {
+    /// Handshakes done, with a certificate.
+    pub known: AtomicU64,
+    /// Connections of strangers that were let in.
+    pub strangers: AtomicU64,
+    /// Connections refused: a certificate that is not believed, a handshake that was not done, one stranger too many.
+    pub refused: AtomicU64,
+    /// Of those, one stranger too many.
+    pub strangers_limit: AtomicU64,
+    /// Times that whoever came had to wait for others' handshakes.
+    pub handshakes_limit: AtomicU64,
 }
 
 /// The files, understood.
@@ -127,7 +143,8 @@ impl Trust {
     /// Which file cannot be used, and why.
     pub fn load(files: Files) -> Result<Self, TrustError> {
         let (own, loaded) = load(&files)?;
-        Ok(Self { inner: Some(Arc::new(Inner { files, own, loaded: ArcSwap::from_pointee(loaded) })) })
+        let loaded = ArcSwap::from_pointee(loaded);
+        Ok(Self { inner: Some(Arc::new(Inner { files, own, loaded, counters: Arc::default() })) })
     }
 
     /// From files when there are some.
@@ -150,6 +167,12 @@ impl Trust {
         self.inner.as_ref().map(|inner| &inner.own)
     }
 
+    /// What has come in so far; of nothing where nobody is asked.
+    #[must_use]
+    pub fn counters(&self) -> Arc<DoorCounters> {
+        self.inner.as_ref().map(|inner| Arc::clone(&inner.counters)).unwrap_or_default()
+    }
+
     pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
         self.inner.as_ref().map(|inner| inner.loaded.load_full())
     }
@@ -162,8 +185,8 @@ impl Trust {
         let Some(inner) = &self.inner else { return Ok(()) };
         let (now, loaded) = load(&inner.files)?;
         if now != inner.own {
-            let (path, before) = (inner.files.certificate.clone(), inner.own.clone());
-            return Err(TrustError::Changed { path, now, before });
+            let (path, before) = (inner.files.certificate.clone(), Box::new(inner.own.clone()));
+            return Err(TrustError::Changed { path, now: Box::new(now), before });
         }
         inner.loaded.store(Arc::new(loaded));
         Ok(())

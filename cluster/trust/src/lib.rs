@@ -16,6 +16,6 @@ mod verify;
 
 pub use connect::Far;
 pub use door::{Caller, Incoming, Wire};
-pub use files::{Files, Trust, TrustError};
+pub use files::{DoorCounters, Files, Trust, TrustError};
 pub use guard::{Guard, Guarded, Table};
 pub use identity::{Identity, NameError, Role, Roles};

@@ -1,11 +1,11 @@
 //! Real handshakes over loopback: who gets in as whom, and who does not.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
@@ -266,4 +266,26 @@ async fn who_says_nothing_is_closed_and_keeps_nobody_waiting() {
         let read = timeout(PATIENCE, stream.read(&mut [0])).await.expect("closed in time");
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
+}
+
+#[tokio::test]
+async fn strangers_have_their_limit_and_who_has_a_certificate_gets_in_all_the_same() {
+    let folder = folder();
+    let authority = authority(folder.path(), "east");
+    let server = certificate(&authority, "n1", Role::Node);
+    let address = serve(&server).await;
+    let counters = server.counters();
+    let mut strangers = Vec::new();
+    let full = async {
+        while counters.strangers_limit.load(Relaxed) == 0 {
+            let mut stranger = TcpStream::connect(address).await.expect("connected");
+            stranger.write_all(b"PRI * HTTP/2.0\r\n").await.expect("written");
+            strangers.push(stranger);
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, full).await.expect("there is a limit");
+    assert!(strangers.len() > 250 && counters.strangers.load(Relaxed) >= 250, "{}", strangers.len());
+    assert_eq!(ask(&certificate(&authority, "n2", Role::Node), address, Far::AnyNode).await, Ok(()));
+    assert_eq!(counters.known.load(Relaxed), 1);
 }

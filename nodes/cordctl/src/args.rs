@@ -9,10 +9,12 @@ use crate::{failure::EXIT_CODES, output::Format, times::seconds as span};
 
 mod call;
 mod nodes;
+mod tenants;
 mod told;
 
 pub use call::{Call, Target};
 pub use nodes::{Node, Shard, Upgrade, Wait};
+pub use tenants::{Snapshot, Tenant};
 pub use told::{Audit, Events, RecordKind, Simulate, Stats, Subject};
 
 /// Looks at a Cordboard cluster and changes it.
@@ -48,6 +50,9 @@ pub struct Reach {
     /// Its private key (PEM) [env: CORDCTL_CLUSTER_KEY].
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "dev")]
     pub cluster_key: Option<PathBuf>,
+    /// Only agents, queues, calls and figures of this tenant [default: of all].
+    #[arg(long, global = true, value_name = "NAME")]
+    pub tenant: Option<String>,
     /// Seconds to wait for an answer, over all endpoints together [default: 5, for apply 30].
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<f64>,
@@ -73,6 +78,12 @@ pub enum Command {
     /// The shards, their leaders and replicas.
     #[command(subcommand)]
     Shard(Shard),
+    /// Companies or lines of business, and the shards they live on.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// The whole cluster in a file, for disaster recovery.
+    #[command(subcommand)]
+    Snapshot(Snapshot),
     /// From one release to the next.
     #[command(subcommand)]
     Upgrade(Upgrade),

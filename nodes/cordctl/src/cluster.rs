@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 use tonic::{
     Code, Request, Response, Status,
+    metadata::AsciiMetadataValue,
     transport::{Channel, Endpoint},
 };
 use trust::{Far, Files, Role, Trust, nearby};
@@ -22,6 +23,8 @@ const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(1);
 const ENDPOINTS_MAX: usize = 64;
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Metadata that names the tenant that a question is about.
+const TENANT: &str = "cordboard-tenant";
 /// As whom `cordboard dev` lets us in.
 const DEV: &str = "dev";
 /// A node that says nothing on an idle connection is asked whether it is there.
@@ -34,6 +37,8 @@ pub type Admin = AdminClient<Channel>;
 pub struct Cluster {
     nodes: Vec<Node>,
     timeout: Duration,
+    /// The tenant that questions are about; None = all of them.
+    tenant: Option<AsciiMetadataValue>,
 }
 
 /// One node that can be asked.
@@ -74,7 +79,11 @@ impl Cluster {
             let admin = AdminClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
             Ok(Node { address, admin, channel })
         });
-        Ok(Self { nodes: nodes.collect::<Result<_, Failure>>()?, timeout })
+        let tenant = reach
+            .tenant
+            .as_deref()
+            .map(|name| name.parse().map_err(|_| Failure::Usage(format!("--tenant {name:?} is no name of a tenant"))));
+        Ok(Self { nodes: nodes.collect::<Result<_, Failure>>()?, timeout, tenant: tenant.transpose()? })
     }
 
     /// Asks the nodes in turn until one gives a final answer. Each gets an even share of the time that is left, so
@@ -118,6 +127,9 @@ impl Cluster {
             return Err(Failure::Unreachable { what: what.to_owned(), tried: Vec::new() });
         };
         let mut request = Request::new(question);
+        if let Some(tenant) = &self.tenant {
+            request.metadata_mut().insert(TENANT, tenant.clone());
+        }
         request.set_timeout(left);
         let why = match timeout(left, Box::pin(rpc(admin, request))).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
@@ -130,6 +142,15 @@ impl Cluster {
             "  It may have been done or not: look before you ask for it again.".to_owned(),
         ];
         Err(Failure::Unreachable { what: what.to_owned(), tried })
+    }
+
+    /// Like [`Self::open`], of another service than the admins', for as long as it takes.
+    pub async fn open_service<Q, R, F>(&mut self, what: &str, question: Q, rpc: F) -> Result<R, Failure>
+    where
+        Q: Clone,
+        F: AsyncFn(&mut Channel, Request<Q>) -> Result<Response<R>, Status>,
+    {
+        self.ask_in_turn(what, question, false, |node| &mut node.channel, rpc).await
     }
 
     /// How long an answer may take.
@@ -156,6 +177,9 @@ impl Cluster {
             let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(count - index).unwrap_or(1);
             let node = &mut self.nodes[index];
             let mut request = Request::new(question.clone());
+            if let Some(tenant) = &self.tenant {
+                request.metadata_mut().insert(TENANT, tenant.clone());
+            }
             if bounded {
                 request.set_timeout(share);
             }

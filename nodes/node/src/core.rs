@@ -427,7 +427,7 @@ impl<M: Replica> Core<M> {
             Output::Directory { id, result, audit } => {
                 // Who changed what is nothing that anybody follows.
                 self.effects.directory_changed |= audit.is_none();
-                self.effects.records.extend(audit.map(|record| (shard, index, vec![record])));
+                self.effects.records.extend(audit.map(|record| (shard, index, vec![*record])));
                 self.effects.decided.push((id, result));
             }
             Output::Tenant(mut output) => {

@@ -2,7 +2,7 @@
 //! the shard itself says when a tenant does not live there any more.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -37,6 +37,12 @@ impl Homes {
 pub struct HomesNow(Arc<BTreeMap<u32, u32>>);
 
 impl HomesNow {
+    /// The shards on which tenants live that the directory names, in order.
+    #[must_use]
+    pub fn shards(&self) -> BTreeSet<u32> {
+        self.0.values().copied().collect()
+    }
+
     /// See [`Homes::of`].
     #[must_use]
     pub fn of(&self, tenant: u32) -> Option<u32> {

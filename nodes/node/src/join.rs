@@ -4,17 +4,19 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use cluster::{DiskStore, Store as _, StoreError};
+use cluster::{DiskStore, Store as _, StoreError, peers::PeerClient};
 use prost::Message as _;
 use proto::v1::{JoinReply, JoinRequest, Remembered, ShardRow, steward_client::StewardClient};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
+use tonic::Code;
 
 use crate::{
     answers::Start,
     config::NodeConfig,
+    follow::set_peers,
     members::{Members, id_of},
     replicas::{REMEMBERED, Replicas},
     roster::Roster,
@@ -128,8 +130,15 @@ impl Announcer {
             }
             asked.push(endpoint.clone());
             let mut client = StewardClient::new(self.channels.to(&endpoint));
-            let Ok(Ok(reply)) = timeout(ANSWER_MAX, client.join(self.request.clone())).await else { continue };
-            let reply = reply.into_inner();
+            let reply = match timeout(ANSWER_MAX, client.join(self.request.clone())).await {
+                Ok(Ok(reply)) => reply.into_inner(),
+                // A certificate may be renewed while this node waits, so that is no reason to end.
+                Ok(Err(status)) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
+                    why = format!("{endpoint} does not let it in: {}", status.message());
+                    continue;
+                }
+                Ok(Err(_)) | Err(_) => continue,
+            };
             if !reply.refused.is_empty() {
                 return Answer::Refused(Refused(reply.refused));
             }
@@ -150,6 +159,7 @@ impl Announcer {
         self,
         mut roster: watch::Receiver<Arc<Roster>>,
         replicas: Replicas,
+        peers: Arc<PeerClient>,
         refused: mpsc::Sender<Refused>,
     ) {
         let mut said = String::new();
@@ -164,6 +174,8 @@ impl Announcer {
                 match self.ask(true).await {
                     Answer::TakenIn(reply) => {
                         self.members.trust(&reply.nodes);
+                        // Before the directory comes here, whose leader waits for our answers.
+                        set_peers(&peers, &self.members);
                         if let Err(error) = replicas.know(&reply.nodes, &reply.founded).await {
                             tracing::warn!(%error, "the nodes of the cluster are not kept on the disk");
                         }

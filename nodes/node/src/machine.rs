@@ -42,7 +42,7 @@ pub enum Output {
         /// What became of it.
         result: Result<(), Rejection>,
         /// To be written down: who changed what.
-        audit: Option<Record>,
+        audit: Option<Box<Record>>,
     },
     /// Of a shard of tenants.
     Tenant(TenantOutput),
@@ -133,10 +133,9 @@ impl Machine for ShardMachine {
                 let audited = directory.audited();
                 let result = directory.apply(entry);
                 let written = directory.audit().last().filter(|_| directory.audited() > audited).cloned();
-                let audit = written.map(|written| Record {
-                    at_ms: written.at_ms,
-                    kind: Some(record::Kind::Audit(written)),
-                    ..Record::default()
+                let audit = written.map(|written| {
+                    let at_ms = written.at_ms;
+                    Box::new(Record { at_ms, kind: Some(record::Kind::Audit(written)), ..Record::default() })
                 });
                 Output::Directory { id, result, audit }
             }

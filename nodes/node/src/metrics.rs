@@ -110,6 +110,8 @@ pub struct Metrics {
     pub log_batches: Gauge<i64, AtomicI64>,
     /// Records that are not stored yet.
     pub records_buffered: Gauge<i64, AtomicI64>,
+    /// Connections refused: a certificate that is not believed, or one stranger too many.
+    pub connections_refused: Gauge<i64, AtomicI64>,
 }
 
 impl Default for Metrics {
@@ -148,6 +150,10 @@ impl Default for Metrics {
         let log_flushes = gauge("log_flushes", "Flushes of the Raft log since the start");
         let log_batches = gauge("log_batches", "Write batches made durable since the start");
         let records_buffered = gauge("records_buffered", "Records that are not in the outbox yet");
+        let connections_refused = gauge(
+            "connections_refused",
+            "gRPC connections refused since the start: a certificate not believed, too many",
+        );
         Self {
             registry,
             commands_applied,
@@ -161,6 +167,7 @@ impl Default for Metrics {
             log_flushes,
             log_batches,
             records_buffered,
+            connections_refused,
         }
     }
 }

@@ -163,7 +163,7 @@ impl Mover {
         let (tenant, moved) = (row.number, row.r#move);
         let arriving = there.standing() == TenantStanding::Arriving && there.r#move == moved;
         let offset = if arriving { there.arrived } else { 0 };
-        let fetch = FetchTenantRequest { shard: row.shard, tenant, r#move: moved, offset };
+        let fetch = FetchTenantRequest { shard: row.shard, tenant, r#move: moved, offset, living: false };
         let mut pieces = self.shards.fetch_tenant(fetch, WAIT).await?;
         let mut last = there.clone();
         while let Some(piece) = pieces.next().await {

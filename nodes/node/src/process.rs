@@ -20,8 +20,8 @@ use cluster::{
 };
 use proto::v1::{
     Ask, DirectoryView, ShardRow, admin_server::AdminServer, audit_trail_server::AuditTrailServer,
-    cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer, steward_server::StewardServer,
-    tenancy_server::TenancyServer,
+    backup_server::BackupServer, cluster_server::ClusterServer, query_server::QueryServer, shard_server::ShardServer,
+    steward_server::StewardServer, tenancy_server::TenancyServer,
 };
 use tokio::{
     net::TcpListener,
@@ -30,7 +30,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic_health::ServingStatus;
-use trust::{Guard, Role};
+use trust::{DoorCounters, Guard, Role};
 
 use crate::{
     actor::{Durable, HandOver, ShardActor, Shell, SnapshotDone, Step, Unreachable},
@@ -57,6 +57,7 @@ use crate::{
     services::{
         admin::AdminService,
         audit::{Audit, AuditTrailService},
+        backup::BackupService,
         cluster::ClusterService,
         query::QueryService,
         shard::ShardService,
@@ -144,7 +145,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let mut tasks = JoinSet::new();
     tasks.spawn(follow.run());
     tasks.spawn(steward.run());
-    tasks.spawn(announcer.run(parts.roster.clone(), replicas, refused));
+    tasks.spawn(announcer.run(parts.roster.clone(), replicas, Arc::clone(&parts.peers), refused));
     tasks.spawn(pump.run());
     tasks.spawn(mover.run());
     tasks.spawn(config.trust.clone().watch());
@@ -153,7 +154,13 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         let listener = listen_http(address).await?;
         tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
     }
-    tasks.spawn(watch_counters(Arc::clone(&parts.counters), parts.peers.counters(), parts.records.clone(), metrics));
+    tasks.spawn(watch_counters(
+        Arc::clone(&parts.counters),
+        parts.peers.counters(),
+        config.trust.counters(),
+        parts.records.clone(),
+        metrics,
+    ));
     tasks.spawn(watch_flushes(Arc::clone(&parts.counters), flush_us));
 
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -182,6 +189,11 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         )
         .add_service(QueryServer::new(QueryService::new(answers)).max_encoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(AuditTrailServer::new(AuditTrailService::new(ways.clone())))
+        .add_service(
+            BackupServer::new(BackupService { shards: ways.clone() })
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
         .add_service(TenancyServer::new(tenancies).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(
             AdminServer::new(AdminService::new(ways, parts.records.clone(), owners.clone(), members.clone(), own))
@@ -485,6 +497,7 @@ async fn watch_flushes(counters: Arc<cluster::WriterCounters>, flush_us: Arc<Ato
 async fn watch_counters(
     counters: Arc<cluster::WriterCounters>,
     peers: Arc<PeerCounters>,
+    door: Arc<DoorCounters>,
     records: Records,
     metrics: Arc<Metrics>,
 ) {
@@ -496,6 +509,7 @@ async fn watch_counters(
         let dropped_now = peers.dropped.load(Ordering::Relaxed);
         limits::count(Limit::PeerQueue, dropped_now - std::mem::replace(&mut dropped, dropped_now));
         metrics.records_buffered.set(gauge_value(records.buffered()));
+        metrics.connections_refused.set(value(&door.refused));
         sleep(Duration::from_secs(1)).await;
     }
 }

@@ -7,13 +7,14 @@ use futures::future::join_all;
 
 use proto::v1::{
     AskRequest, CommandId, Configure, DirectoryDocuments, DirectoryEntry, DirectoryView, Document, Found,
-    GetDocumentsRequest, RejectionCode, TenantRow, TotalsRequest, ask_reply, ask_request, command, directory_entry,
-    document,
+    GetDocumentsRequest, RejectionCode, SetRules, TenantRow, Totals, TotalsRequest, ask_reply, ask_request, command,
+    directory_entry, document,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     actor::ProposeDirectory,
+    directory::RULES_OF_NODES,
     directory::document_tenant,
     moves,
     owners::Owners,
@@ -42,8 +43,8 @@ pub(crate) struct Pump {
     pub tenant_shards: u32,
     /// and its rules.
     pub rules: u32,
-    /// What this leader has delivered: by tenant the version. Begins empty.
-    pub delivered: BTreeMap<u32, u64>,
+    /// What this leader has delivered: by tenant the version, and the rules. Begins empty.
+    pub delivered: BTreeMap<u32, (u64, u32)>,
 }
 
 impl Pump {
@@ -96,13 +97,13 @@ impl Pump {
             self.found().await;
             return Ok(false);
         }
-        let due: Vec<TenantRow> = present.tenants.iter().filter(|row| !self.has(row)).cloned().collect();
+        let due: Vec<TenantRow> = present.tenants.iter().filter(|row| !self.has(row, present.rules)).cloned().collect();
         let mut all = true;
         for some in due.chunks(TENANTS_AT_ONCE) {
-            let configured = join_all(some.iter().map(|row| self.configure(&present, row))).await;
+            let configured = join_all(some.iter().map(|row| configure(&self.shards, &present, row))).await;
             for (row, configured) in some.iter().zip(configured) {
                 match configured {
-                    Ok(true) => drop(self.delivered.insert(row.number, row.documents)),
+                    Ok(true) => drop(self.delivered.insert(row.number, (row.documents, present.rules))),
                     Ok(false) => all = false,
                     Err(error) => {
                         tracing::debug!(tenant = row.name, %error, "the configuration is not delivered yet");
@@ -114,33 +115,9 @@ impl Pump {
         Ok(all)
     }
 
-    fn has(&self, row: &TenantRow) -> bool {
-        self.delivered.get(&row.number).is_some_and(|version| *version >= row.documents)
-    }
-
-    /// True when the tenant has its documents.
-    async fn configure(&self, present: &DirectoryDocuments, row: &TenantRow) -> Result<bool, Unreached> {
-        let (tenant, version) = (row.number, row.documents);
-        moves::begin(&self.shards, row).await?;
-        if config_version(&self.shards, tenant, WAIT).await? >= version {
-            return Ok(true);
-        }
-        // Zones are everybody's, and so are trunks, of which a tenant knows the names.
-        let own = |document: &&Document| match document.kind {
-            Some(document::Kind::Zone(_) | document::Kind::Trunk(_)) => true,
-            _ => document_tenant(document) == row.name,
-        };
-        let documents = present.documents.iter().filter(own).cloned().collect();
-        let configure = Configure { version, documents };
-        match self.shards.submit(tenant, command::Kind::Configure(configure), WAIT).await? {
-            Ok(()) => tracing::info!(tenant = row.name, version, "configured"),
-            Err(rejection) if rejection.code() == RejectionCode::Stale => return Ok(false),
-            Err(rejection) => {
-                // The documents were validated; a tenant that still refuses says why, and the others go on.
-                tracing::error!(tenant = row.name, detail = rejection.detail, "the tenant refuses its configuration");
-            }
-        }
-        Ok(true)
+    fn has(&self, row: &TenantRow, rules: u32) -> bool {
+        let delivered = self.delivered.get(&row.number);
+        delivered.is_some_and(|(version, of_rules)| *version >= row.documents && *of_rules >= rules)
     }
 
     async fn found(&self) {
@@ -161,6 +138,50 @@ impl Pump {
             outcome => tracing::debug!(?outcome, "somebody else founds the cluster"),
         }
     }
+}
+
+/// True when the tenant has its documents, and follows the cluster's rules.
+///
+/// # Errors
+/// No leader answered in time.
+pub(crate) async fn configure(
+    shards: &Shards,
+    present: &DirectoryDocuments,
+    row: &TenantRow,
+) -> Result<bool, Unreached> {
+    let (tenant, version) = (row.number, row.documents);
+    moves::begin(shards, row).await?;
+    let known = totals(shards, tenant, WAIT).await?;
+    // The cluster's rules are raised when every node can follow them, and then they hold for every tenant.
+    if present.rules >= RULES_OF_NODES && known.rules < present.rules {
+        let set = SetRules { version: present.rules };
+        match shards.submit(tenant, command::Kind::SetRules(set), WAIT).await? {
+            Ok(()) => tracing::info!(tenant = row.name, rules = present.rules, "follows later rules"),
+            Err(rejection) => {
+                tracing::error!(tenant = row.name, detail = rejection.detail, "the tenant refuses its rules");
+                return Ok(false);
+            }
+        }
+    }
+    if known.config_version >= version {
+        return Ok(true);
+    }
+    // Zones are everybody's, and so are trunks, of which a tenant knows the names.
+    let own = |document: &&Document| match document.kind {
+        Some(document::Kind::Zone(_) | document::Kind::Trunk(_)) => true,
+        _ => document_tenant(document) == row.name,
+    };
+    let documents = present.documents.iter().filter(own).cloned().collect();
+    let configure = Configure { version, documents };
+    match shards.submit(tenant, command::Kind::Configure(configure), WAIT).await? {
+        Ok(()) => tracing::info!(tenant = row.name, version, "configured"),
+        Err(rejection) if rejection.code() == RejectionCode::Stale => return Ok(false),
+        Err(rejection) => {
+            // The documents were validated; a tenant that still refuses says why, and the others go on.
+            tracing::error!(tenant = row.name, detail = rejection.detail, "the tenant refuses its configuration");
+        }
+    }
+    Ok(true)
 }
 
 /// Proposes a change of the directory on this node; None when it does not lead shard 0 (any more).
@@ -201,10 +222,14 @@ pub(crate) async fn present(shards: &Shards, wait: Duration) -> Result<Option<Di
 /// # Errors
 /// No leader answered in time.
 pub(crate) async fn config_version(shards: &Shards, tenant: u32, wait: Duration) -> Result<u64, Unreached> {
+    totals(shards, tenant, wait).await.map(|totals| totals.config_version)
+}
+
+async fn totals(shards: &Shards, tenant: u32, wait: Duration) -> Result<Totals, Unreached> {
     let about = ask_request::About::Totals(TotalsRequest {});
     let reply = shards.ask(AskRequest { shard: tenant, about: Some(about) }, wait).await?;
     Ok(match reply.about {
-        Some(ask_reply::About::Totals(totals)) => totals.config_version,
-        _ => 0,
+        Some(ask_reply::About::Totals(totals)) => totals,
+        _ => Totals::default(),
     })
 }

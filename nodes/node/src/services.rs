@@ -3,6 +3,7 @@
 mod acts;
 pub mod admin;
 pub mod audit;
+pub(crate) mod backup;
 pub(crate) mod cluster;
 mod drain;
 mod elsewhere;

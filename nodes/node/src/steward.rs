@@ -122,6 +122,7 @@ impl Steward {
             let term = self.shards.answers().term_of(0).await;
             let picture = self.look(&roster).await;
             let steps = if roster.knows_nodes() { plan(&picture, &self.limits) } else { Vec::new() };
+            tracing::debug!(?picture, "the steward looks");
             let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
             self.seen.with(|state| (state.picture, state.next) = (picture.clone(), words.clone()));
             self.seen.looks.send_modify(|looks| *looks += 1);

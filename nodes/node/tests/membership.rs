@@ -49,14 +49,7 @@ struct World {
 impl World {
     /// The first `count` nodes found a cluster; there is room for more.
     async fn found(count: usize, config: NodeConfig) -> Self {
-        // All are held until each has its number, so that no two are the same.
-        let held: Vec<_> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let endpoints: Vec<_> = held.iter().map(|held| held.local_addr().expect("bound").to_string()).collect();
-        drop(held);
-        let dir = tempfile::tempdir().expect("a directory");
-        let config = NodeConfig { silence_ms: 1_000, ..config };
-        let mut world = Self { nodes: (0..8).map(|_| None).collect(), endpoints, dir, config };
-        world.config.peers = (1..=count).map(|number| format!("n{number}={}", world.at(number))).collect();
+        let mut world = Self::prepare(count, config);
         (1..=count).for_each(|number| world.start(number));
         let shards = world.config.tenant_shards + 1;
         until("the cluster is founded", async || {
@@ -65,6 +58,19 @@ impl World {
             (status.shards_led == shards && !status.cluster.is_empty()).then_some(())
         })
         .await;
+        world
+    }
+
+    /// Nobody runs yet; the first `count` are going to found a cluster.
+    fn prepare(count: usize, config: NodeConfig) -> Self {
+        // All are held until each has its number, so that no two are the same.
+        let held: Vec<_> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let endpoints: Vec<_> = held.iter().map(|held| held.local_addr().expect("bound").to_string()).collect();
+        drop(held);
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = NodeConfig { silence_ms: 1_000, ..config };
+        let mut world = Self { nodes: (0..8).map(|_| None).collect(), endpoints, dir, config };
+        world.config.peers = (1..=count).map(|number| format!("n{number}={}", world.at(number))).collect();
         world
     }
 

@@ -41,7 +41,12 @@ struct Node {
 impl Node {
     /// The only one of its cluster, when it is founded.
     async fn start() -> Self {
-        let node = Self::start_of(1).await;
+        Self::start_under(acd::RULES).await
+    }
+
+    /// The same, founded with these rules.
+    async fn start_under(rules: u32) -> Self {
+        let node = Self::start_of(1, rules).await;
         let admin = node.certificate("root", Role::Admin);
         let up = async {
             loop {
@@ -58,14 +63,14 @@ impl Node {
     }
 
     /// One of so many, of which no other runs; when it can be connected to.
-    async fn start_of(nodes: u64) -> Self {
+    async fn start_of(nodes: u64, rules: u32) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let authority = Authority::begin(&dir.path().join("tls"), "cordboard").expect("an authority");
         let trust = Trust::load(authority.issue("n1", Role::Node, 2).expect("issued")).expect("loaded");
         let held = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = held.local_addr().expect("bound").to_string();
         drop(held);
-        let mut config = NodeConfig { trust, ..config(dir.path(), &address) };
+        let mut config = NodeConfig { trust, rules, ..config(dir.path(), &address) };
         config.peers.extend((2..=nodes).map(|number| format!("n{number}=127.0.0.1:{number}")));
         let (stop, stopped) = oneshot::channel();
         let ended = tokio::task::spawn_blocking(move || {

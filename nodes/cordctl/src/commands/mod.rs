@@ -14,9 +14,11 @@ mod node;
 mod queue;
 mod shard;
 mod simulate;
+mod snapshot;
 mod stats;
 mod status;
 mod stream;
+mod tenant;
 mod top;
 mod upgrade;
 
@@ -34,6 +36,9 @@ use crate::{
 /// Applying takes longer than looking.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A whole cluster takes longer still.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Does one command; the text is for stdout.
 pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
     let output = Output::new(args.output);
@@ -41,11 +46,16 @@ pub(crate) async fn dispatch(args: Args) -> Result<String, Failure> {
     if let (Command::Apply { .. }, None) = (&args.command, reach.timeout) {
         reach.timeout = Some(APPLY_TIMEOUT.as_secs_f64());
     }
+    if let (Command::Snapshot(_), None) = (&args.command, reach.timeout) {
+        reach.timeout = Some(SNAPSHOT_TIMEOUT.as_secs_f64());
+    }
     let cluster = || Cluster::find(&reach);
     match args.command {
         Command::Status => status::show(&mut cluster()?, output).await,
         Command::Node(asked) => node::run(asked, &mut cluster()?, output).await,
         Command::Shard(asked) => shard::run(asked, &mut cluster()?, output).await,
+        Command::Tenant(asked) => tenant::run(asked, &mut cluster()?, output).await,
+        Command::Snapshot(asked) => snapshot::run(asked, cluster, output).await,
         Command::Upgrade(asked) => upgrade::run(&asked, &mut cluster()?, output).await,
         Command::Gateway(asked) => gateway::run(&asked, &mut cluster()?, output).await,
         Command::Queue(command) => queue::run(command, &mut cluster()?, output).await,

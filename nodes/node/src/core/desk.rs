@@ -469,18 +469,19 @@ impl Desk {
     }
 }
 
-/// Leases, the clock and the rules are the leader's own business.
+/// Leases and the clock are the leader's own business. Rules come from the directory, and never ones that would stop us.
 const fn may_be_submitted(command: &Command) -> bool {
-    !matches!(
-        command.kind,
-        None | Some(
+    match &command.kind {
+        None
+        | Some(
             command::Kind::AttachGateway(_)
-                | command::Kind::LoseGateway(_)
-                | command::Kind::TakeLead(_)
-                | command::Kind::AdvanceClock(_)
-                | command::Kind::SetRules(_)
-        )
-    )
+            | command::Kind::LoseGateway(_)
+            | command::Kind::TakeLead(_)
+            | command::Kind::AdvanceClock(_),
+        ) => false,
+        Some(command::Kind::SetRules(set)) => set.version <= acd::RULES,
+        Some(_) => true,
+    }
 }
 
 const fn wire((sender, number): Id) -> CommandId {

@@ -345,7 +345,6 @@ fn the_first_leader_of_an_empty_shard_sets_the_rules_once() {
 fn what_only_the_leader_says_is_refused_to_everybody_else() {
     let mut trio = centre(limits(), 1);
     let kinds = [
-        command::Kind::SetRules(SetRules { version: acd::RULES }),
         command::Kind::SetRules(SetRules { version: acd::RULES + 1 }),
         command::Kind::TakeLead(TakeLead {}),
         command::Kind::AdvanceClock(AdvanceClock {}),

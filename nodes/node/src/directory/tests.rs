@@ -1,5 +1,6 @@
 use proto::v1::{
-    Announce, Centre, CommandId, CreateShard, NodeRow, NodeWish, Number, Queue, SetNode, Trunk, TrunkHost,
+    Announce, Centre, CommandId, CreateShard, MoveStep, MoveTenant, NodeRow, NodeWish, Number, Queue, SetNode, Trunk,
+    TrunkHost,
 };
 
 use super::*;
@@ -194,4 +195,87 @@ fn a_shard_begins_once_and_its_first_voters_become_history() {
     apply(&mut directory, create(2, &[1, 2, 3])).expect_err("never again");
     assert_eq!(directory.identity().expect("founded").shards, [1, 2]);
     assert_eq!(Directory::restore(&directory.save()).expect("restored"), directory);
+}
+
+fn tenant(name: &str, placement: &str) -> Document {
+    let tenant = proto::v1::Tenant { name: name.into(), placement: placement.into() };
+    Document { kind: Some(document::Kind::TenantItself(tenant)), ..Document::default() }
+}
+
+fn of(tenant: &str, document: Document) -> Document {
+    Document { tenant: tenant.into(), ..document }
+}
+
+/// Founded with so many shards, under rules that know tenants.
+fn with_shards(shards: u32) -> Directory {
+    let mut directory = Directory::default();
+    let found = Found { cluster: "c".into(), shards: (1..=shards).collect(), rules: 4, ..Found::default() };
+    let kind = Some(directory_entry::Kind::Found(found));
+    directory.apply(DirectoryEntry { at_ms: 1, id: None, kind }).expect("founded");
+    directory
+}
+
+fn step(directory: &mut Directory, number: u32, moved: u64, step: MoveStep, to: u32) -> Result<(), RejectionCode> {
+    let step = MoveTenant { tenant: number, to, r#move: moved, step: step.into(), ..MoveTenant::default() };
+    let kind = Some(directory_entry::Kind::MoveTenant(step));
+    directory.apply(DirectoryEntry { at_ms: 3, id: None, kind }).map_err(|rejection| rejection.code())
+}
+
+fn home(directory: &Directory, name: &str) -> (u32, u32) {
+    let row = directory.tenants().find(|row| row.name == name).expect("it is known");
+    (row.number, row.shard)
+}
+
+#[test]
+fn tenants_are_placed_on_the_emptiest_shards_and_their_numbers_stay() {
+    let mut directory = with_shards(3);
+    assert_eq!(home(&directory, "main"), (1, 1));
+    let version = directory.version();
+    directory.apply(put(version, vec![tenant("a", ""), tenant("solo", "own"), tenant("b", "")])).expect("put");
+    // The first two are born with their shards; with solo nobody lives, so b goes beside the others.
+    assert_eq!((home(&directory, "a"), home(&directory, "solo")), ((2, 2), (3, 3)));
+    assert_eq!(home(&directory, "b"), (1 << 16, 1));
+    let documents = vec![of("a", number("5000")), of("b", number("6000")), number("7000")];
+    directory.apply(put(version + 1, documents)).expect("put");
+    let view = directory.view(&[]).expect("founded");
+    let routes: Vec<_> = view.numbers.iter().map(|route| (route.number.as_str(), route.shard)).collect();
+    assert_eq!(routes, [("5000", 2), ("6000", 1 << 16), ("7000", 1)]);
+    let places: Vec<_> = view.shards.iter().map(|place| place.shard).collect();
+    assert_eq!(places, [1, 2, 3, 1 << 16], "a gateway watches tenants, wherever they live");
+    let touched: Vec<_> = directory.tenants().map(|row| row.documents).collect();
+    assert_eq!(touched, [version + 2, version + 2, version + 1, version + 2], "solo is not configured again");
+    assert_eq!(Directory::restore(&directory.save()).expect("restored"), directory);
+}
+
+#[test]
+fn of_a_move_either_its_arrival_or_its_failure_is_decided() {
+    use MoveStep::{Arrived, Begin, Done, Failed};
+    let mut directory = with_shards(3);
+    assert_eq!(step(&mut directory, 1, 0, Begin, 9), Err(RejectionCode::WrongState), "there is no such shard");
+    assert_eq!(step(&mut directory, 1, 0, Begin, 1), Err(RejectionCode::WrongState), "it lives there");
+    step(&mut directory, 1, 0, Begin, 2).expect("begun");
+    assert_eq!(step(&mut directory, 1, 0, Begin, 3), Err(RejectionCode::WrongState), "it moves already");
+    assert_eq!(home(&directory, "main"), (1, 1), "until it has arrived it lives where it was");
+    step(&mut directory, 1, 1, Arrived, 0).expect("arrived");
+    step(&mut directory, 1, 1, Arrived, 0).expect("said again");
+    assert_eq!(step(&mut directory, 1, 1, Failed, 0), Err(RejectionCode::WrongState), "too late to fail");
+    assert_eq!(home(&directory, "main"), (1, 2));
+    assert_eq!(step(&mut directory, 1, 0, Begin, 3), Err(RejectionCode::WrongState), "not before the last one is done");
+    step(&mut directory, 1, 1, Done, 0).expect("done");
+    step(&mut directory, 1, 0, Begin, 3).expect("begun");
+    assert_eq!(step(&mut directory, 1, 1, Arrived, 0), Err(RejectionCode::Stale), "that was the first one");
+    step(&mut directory, 1, 2, Failed, 0).expect("failed");
+    assert_eq!(step(&mut directory, 1, 2, Arrived, 0), Err(RejectionCode::WrongState), "it has failed");
+    step(&mut directory, 1, 2, Done, 0).expect("done");
+    assert_eq!(home(&directory, "main"), (1, 2));
+    assert_eq!(Directory::restore(&directory.save()).expect("restored"), directory);
+}
+
+#[test]
+fn nobody_moves_beside_one_who_wants_to_be_alone() {
+    let mut directory = with_shards(3);
+    let version = directory.version();
+    directory.apply(put(version, vec![tenant("solo", "own")])).expect("put");
+    let (_, alone) = home(&directory, "solo");
+    assert_eq!(step(&mut directory, 1, 0, MoveStep::Begin, alone), Err(RejectionCode::WrongState));
 }

@@ -137,13 +137,13 @@ impl shard_server::Shard for ShardService {
     }
 }
 
-/// Its configuration and its choosers' answers a shard gets from the cluster's own nodes, and that a gateway is to be
+/// Its configuration, its rules and its choosers' answers a shard gets from the cluster's own nodes, and that a gateway is to be
 /// emptied too, unless it says so itself: then it names its life. What only a shard's leader may say is refused by the
 /// leader, whoever asks.
 fn is_for_clients(submission: &Submission) -> bool {
     use command::Kind;
     match &submission.command {
-        Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_)) }) => false,
+        Some(Command { kind: Some(Kind::Configure(_) | Kind::ChooseAgents(_) | Kind::SetRules(_)) }) => false,
         Some(Command { kind: Some(Kind::DrainGateway(drain)) }) => drain.incarnation != 0,
         Some(_) | None => true,
     }

@@ -49,6 +49,7 @@ impl Streams {
         let scope = Scope::of(&request)?;
         let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
+        self.has_all()?;
         let cursor = self.cursor(&request.cursor)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
             Status::invalid_argument(format!("kinds: {unknown:?} is none; they are {}", Kinds::ALL.join(", ")))
@@ -64,6 +65,27 @@ impl Streams {
         let feed = Feed { reader, written: self.records.written(), request, elsewhere, batches };
         tokio::spawn(feed.run(place));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    /// Records of shards without a replica here would be missing without a word.
+    fn has_all(&self) -> Result<(), Status> {
+        let here = self.shards();
+        let lacking: Vec<String> = self
+            .owners
+            .homes()
+            .now()
+            .shards()
+            .iter()
+            .filter(|shard| !here.contains(shard))
+            .map(u32::to_string)
+            .collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let lacking = lacking.join(", ");
+        Err(Status::unavailable(format!(
+            "this node has no replica of shard {lacking}; ask a node that has one of each"
+        )))
     }
 
     fn shards(&self) -> Vec<u32> {

@@ -71,24 +71,27 @@ impl Tenancies {
         Ok(TenancyReply { standing: standing.into(), r#move, arrived })
     }
 
-    /// The state of a tenant that is sealed here by this move, from an offset on.
+    /// The state of a tenant that is sealed here by this move, or lives here, from an offset on.
     ///
     /// # Errors
     /// Who leads the shard instead.
     pub async fn fetch(&self, request: FetchTenantRequest) -> Result<Pieces, NotLeader> {
-        let FetchTenantRequest { shard, tenant, r#move: moved, offset } = request;
-        let sealed = self.answers.at_core(shard, move |core| {
+        let FetchTenantRequest { shard, tenant, r#move: moved, offset, living } = request;
+        let state = self.answers.at_core(shard, move |core| {
             let tenants = core.tenants(shard)?;
+            if living {
+                // A copy, which shares what it can: written beside whatever the shard does next.
+                return tenants.living(tenant).cloned().map(Arc::new);
+            }
             tenants.sealed(tenant).filter(|_| tenants.standing(tenant).1 == moved)
         });
-        let Some(sealed) = sealed.await? else {
-            let status = Status::failed_precondition("the tenant is not sealed here by this move");
+        let Some(state) = state.await? else {
+            let status = Status::failed_precondition("the tenant does not stand here as it was asked for");
             return Ok(Box::pin(stream::iter([Err(status)])));
         };
-        // Nothing of it changes any more, so it is written beside whatever the shard does.
         let saved = tokio::task::spawn_blocking(move || {
-            let calls = sealed.calls(&acd::view::CallFilter { queue: None, ended: false, limit: usize::MAX }).len();
-            (sealed.save(), calls as u64)
+            let calls = state.calls(&acd::view::CallFilter { queue: None, ended: false, limit: usize::MAX }).len();
+            (state.save(), calls as u64)
         });
         let (bytes, calls) = saved.await.map_err(|_| NotLeader::default())?;
         Ok(Box::pin(in_pieces(bytes, calls, offset)))

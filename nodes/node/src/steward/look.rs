@@ -122,7 +122,8 @@ fn picture_of(replicas: Vec<(u64, &ReplicaInfo)>) -> Shard {
         ..Shard::default()
     };
     if shard.leader.is_some() {
-        let near = |matched: u64| matched + BEHIND_MAX >= replica.last;
+        // One that has said nothing yet has nothing.
+        let near = |matched: u64| matched > 0 && matched + BEHIND_MAX >= replica.last;
         let others = || replica.progress.iter().filter(|other| other.active);
         shard.heard = others().map(|other| other.node).chain([*number]).collect();
         shard.caught_up =
@@ -171,6 +172,8 @@ mod tests {
         let shard = picture_of(vec![(1, &leader)]);
         assert_eq!(shard.caught_up.into_iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(shard.heard.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        let new = ReplicaInfo { last: 5, progress: vec![Progress { node: 2, matched: 0, active: true }], ..leader };
+        assert_eq!(picture_of(vec![(1, &new)]).caught_up.into_iter().collect::<Vec<_>>(), [1], "in a short log, too");
     }
 
     #[test]

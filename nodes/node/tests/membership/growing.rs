@@ -137,3 +137,15 @@ async fn what_would_leave_too_few_is_refused() {
     assert_eq!(unknown.code(), tonic::Code::NotFound);
     world.stop_all().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_there_before_the_cluster_joins_all_the_same() {
+    let mut world = World::prepare(3, NodeConfig::default());
+    world.join(4, &[1, 2]);
+    until("it waits", async || world.describe(4).await).await;
+    (1..=3).for_each(|number| world.start(number));
+    world.see("n4 is there", |view| (state_of(view, "n4") == "active" && is_calm(view)).then_some(())).await;
+    world.wish(1, "n2", NodeWish::Drained, false).await.expect("three are left");
+    world.see("n4 has what n2 had", |view| (voters(view, 1) == [1, 3, 4] && is_calm(view)).then_some(())).await;
+    world.stop_all().await;
+}

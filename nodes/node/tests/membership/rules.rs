@@ -1,4 +1,4 @@
-use proto::v1::RaiseRulesRequest;
+use proto::v1::{AskRequest, RaiseRulesRequest, TotalsRequest, ask_reply, ask_request};
 
 use super::*;
 
@@ -33,5 +33,17 @@ async fn nodes_change_only_after_the_upgrade_is_finished() {
             (known && view.nodes.len() == 4 && is_calm(view)).then_some(())
         })
         .await;
+    until("the tenant follows them, too", async || {
+        for number in 1..=3 {
+            let mut query = QueryClient::connect(format!("http://{}", world.at(number))).await.ok()?;
+            let about = Some(ask_request::About::Totals(TotalsRequest {}));
+            let Ok(reply) = query.ask(AskRequest { shard: 1, about }).await else { continue };
+            if let Some(ask_reply::About::Totals(totals)) = reply.into_inner().about {
+                return (totals.rules == 4).then_some(());
+            }
+        }
+        None
+    })
+    .await;
     world.stop_all().await;
 }

@@ -83,7 +83,7 @@ async fn changes_are_written_down_with_who_wanted_them_and_what_came_of_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_record_there_is_no_change() {
     // One of three nodes: it serves, and the directory has no leader.
-    let node = Node::start_of(3).await;
+    let node = Node::start_of(3, acd::RULES).await;
     let mut root = node.admin("root", Role::Admin).await;
     let refusal = loop {
         match root.apply(apply("kind: Queue\nname: support\n", false)).await {
@@ -94,5 +94,17 @@ async fn without_a_record_there_is_no_change() {
     };
     assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
     assert!(refusal.message().starts_with("nothing was changed"), "{refusal:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_earlier_rules_changes_are_made_and_nothing_is_written_that_they_do_not_know() {
+    let node = Node::start_under(3).await;
+    let mut root = node.admin("root", Role::Admin).await;
+    let reply = root.apply(apply("kind: Queue\nname: support\n", false)).await.expect("applied").into_inner();
+    assert!(reply.errors.is_empty() && reply.version > 1, "{reply:?}");
+    let otto = node.connect(&node.certificate("otto", Role::Auditor)).await.expect("connected");
+    let list = AuditTrailClient::new(otto).list(ListAuditRequest::default()).await.expect("listed").into_inner();
+    assert!(list.lines.is_empty(), "{list:?}");
     node.stop().await;
 }

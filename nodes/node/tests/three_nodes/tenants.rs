@@ -1,8 +1,8 @@
 //! Tenants on their shards: placed, asked about by name, and moved while their calls go on.
 
 use proto::v1::{
-    ClusterView, GetClusterRequest, ListQueuesRequest, MoveTenantRequest, StreamRecordsRequest, TenantRow,
-    cluster_client::ClusterClient,
+    ClusterView, GetAgentRequest, GetClusterRequest, ListQueuesRequest, MoveTenantRequest, SaveRequest,
+    StreamRecordsRequest, TenantRow, backup_client::BackupClient, backup_piece, cluster_client::ClusterClient,
 };
 
 use super::*;
@@ -245,5 +245,71 @@ async fn tenants_are_placed_apart_and_asked_about_by_name() {
     assert!(calls.iter().all(|record| record.tenant == "acme"), "{calls:?}");
     for index in all {
         cluster.stop(index).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_one_cluster_is_restored_into_an_empty_one() {
+    let mut cluster = start_two_shards().await;
+    apply(&cluster, CENTRE).await;
+    apply(&cluster, ACME).await;
+    let change = ChangeAgentRequest {
+        name: "anna".into(),
+        change: AgentChange::NotReady.into(),
+        reason: "lunch".into(),
+        seconds: 0,
+    };
+    cluster.admin(0).await.expect("up").change_agent(change).await.expect("changed");
+    let (mut gateway, _) = attach_anywhere(&cluster, &[0, 1, 2], 0).await;
+    gateway.accepted(offer(1)).await;
+    let pieces = until("somebody saves it", async || {
+        for index in 0..3 {
+            let endpoint = format!("http://{}", cluster.nodes[index].endpoint);
+            let mut client = BackupClient::connect(endpoint).await.ok()?;
+            if let Ok(stream) = client.save(SaveRequest {}).await {
+                let pieces: Result<Vec<_>, _> = stream.into_inner().collect().await;
+                return pieces.ok();
+            }
+        }
+        None
+    })
+    .await;
+    let parts = pieces.iter().filter(|piece| matches!(piece.kind, Some(backup_piece::Kind::Part(_)))).count();
+    assert_eq!(parts, 4, "the directory and three tenants");
+    let restore = async |cluster: &Cluster| {
+        let mut last = None;
+        for index in 0..3 {
+            let endpoint = format!("http://{}", cluster.nodes[index].endpoint);
+            let mut client = BackupClient::connect(endpoint).await.expect("up");
+            match client.restore(tokio_stream::iter(pieces.clone())).await {
+                Ok(reply) => return Ok(reply.into_inner()),
+                Err(status) if status.code() == tonic::Code::Unavailable => last = Some(status),
+                Err(status) => return Err(status),
+            }
+        }
+        Err(last.expect("three nodes were asked"))
+    };
+    let refused = restore(&cluster).await.expect_err("it has documents");
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused:?}");
+    for index in 0..3 {
+        cluster.stop(index).await;
+    }
+
+    let mut other = start_two_shards().await;
+    let reply = restore(&other).await.expect("restored");
+    assert_eq!(reply.tenants.len(), 3);
+    let mut admin = other.admin(1).await.expect("up");
+    let anna = admin.get_agent(GetAgentRequest { name: "anna".into() }).await.expect("found").into_inner();
+    assert_eq!((anna.state.as_str(), anna.reason.as_str()), ("not-ready", "lunch"));
+    let call = admin.get_call(GetCallRequest { call: format!("{:016x}", 1) }).await.expect("found").into_inner();
+    assert_eq!(call.info.map(|info| info.number), Some("5000".to_owned()));
+    let documents = admin.get_documents(GetDocumentsRequest::default()).await.expect("got").into_inner();
+    assert!(documents.yaml.contains("placement: own"), "{}", documents.yaml);
+    // And it goes on as a cluster does.
+    apply(&other, "kind: Queue\nname: sales\n").await;
+    let refused = restore(&other).await.expect_err("it has documents now");
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
+    for index in 0..3 {
+        other.stop(index).await;
     }
 }

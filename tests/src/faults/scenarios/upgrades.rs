@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use crate::faults::story::{Proof, Story};
+use crate::{
+    faults::story::{Proof, Story},
+    patience::wait_for,
+};
 
 /// Each node is stopped and started with the other binary, but for the last one; then the first goes back to the former.
 ///
@@ -69,7 +72,11 @@ fn change(story: &mut Story, id: &str, binary: &Path) -> anyhow::Result<()> {
     let status = machine.terminate()?;
     ensure!(status.success(), "{id} ended with {status}");
     machine.binary = binary.to_owned();
-    story.site.start_machine(id)
+    story.site.start_machine(id)?;
+    // At first it is the program that leads it into its network.
+    wait_for(&format!("{id} is of {}", binary.display()), || {
+        running(story, id).ok().filter(|file| file == binary).map(drop)
+    })
 }
 
 /// The file of which a machine's process is, as the kernel says it.

@@ -54,15 +54,15 @@ pub fn changes(path: &str) -> Option<Change> {
     Some(Change { method, read })
 }
 
-fn told<M: Message + Default>(bytes: &[u8], tell: fn(M) -> Option<Told>) -> Result<Option<Told>, DecodeError> {
-    M::decode(bytes).map(tell)
+fn told<M: Message + Default>(bytes: &[u8], tell: fn(&M) -> Option<Told>) -> Result<Option<Told>, DecodeError> {
+    M::decode(bytes).map(|message| tell(&message))
 }
 
 fn about(subject: impl Into<String>, by: &str) -> Option<Told> {
     Some(Told { subject: cut(&subject.into()), by: cut(by) })
 }
 
-fn change_agent(change: ChangeAgentRequest) -> Option<Told> {
+fn change_agent(change: &ChangeAgentRequest) -> Option<Told> {
     let what = match change.change() {
         AgentChange::LogIn => "log in",
         AgentChange::LogOut => "log out",
@@ -74,19 +74,19 @@ fn change_agent(change: ChangeAgentRequest) -> Option<Told> {
     about(format!("agent {}: {what}", cut(&change.name)), "")
 }
 
-fn hang_up_call(request: HangUpCallRequest) -> Option<Told> {
+fn hang_up_call(request: &HangUpCallRequest) -> Option<Told> {
     // What a person typed: only what is a call's id is told.
     let call = crate::translate::id_from_hex(&request.call).unwrap_or_default();
     about(format!("call {call:016x}"), "")
 }
 
 /// Where a call is transferred to may be anybody's number: it is not told.
-fn act_on_call(request: ActOnCallRequest) -> Option<Told> {
+fn act_on_call(request: &ActOnCallRequest) -> Option<Told> {
     let on = |call: u64, agent: &str, what: &str| match agent {
         "" => format!("call {call:016x}: {what}"),
         agent => format!("call {call:016x}, agent {}: {what}", cut(agent)),
     };
-    match request.action {
+    match &request.action {
         Some(Action::Pull(pull)) => about(on(pull.call, &pull.agent, "pull"), &pull.by),
         Some(Action::Change(change)) => about(on(change.call, "", "change"), &change.by),
         Some(Action::Transfer(transfer)) => about(on(transfer.call, &transfer.agent, "transfer"), ""),
@@ -101,17 +101,17 @@ fn act_on_call(request: ActOnCallRequest) -> Option<Told> {
     }
 }
 
-fn apply(request: ApplyRequest) -> Option<Told> {
+fn apply(request: &ApplyRequest) -> Option<Told> {
     let names: Vec<&str> = request.files.iter().map(|file| file.name.as_str()).collect();
     if request.dry_run { None } else { about(format!("documents of {}", names.join(", ")), &request.by) }
 }
 
-fn drain_gateway(request: DrainGatewayRequest) -> Option<Told> {
+fn drain_gateway(request: &DrainGatewayRequest) -> Option<Told> {
     let what = if request.undo { "undo drain" } else { "drain" };
     about(format!("gateway {}: {what}", cut(&request.id)), &request.by)
 }
 
-fn change_node(request: ChangeNodeRequest) -> Option<Told> {
+fn change_node(request: &ChangeNodeRequest) -> Option<Told> {
     let what = match request.wish() {
         NodeWish::Unspecified => "undo drain",
         NodeWish::Added => "add",
@@ -123,20 +123,20 @@ fn change_node(request: ChangeNodeRequest) -> Option<Told> {
     about(format!("node {}: {what}", cut(&request.id)), &request.by)
 }
 
-fn add_shards(request: AddShardsRequest) -> Option<Told> {
+fn add_shards(request: &AddShardsRequest) -> Option<Told> {
     about(format!("{} more shards", request.count), &request.by)
 }
 
-fn move_lead(request: MoveLeadRequest) -> Option<Told> {
+fn move_lead(request: &MoveLeadRequest) -> Option<Told> {
     about(format!("shard {}: lead to {}", request.shard, cut(&request.to)), &request.by)
 }
 
-fn raise_rules(request: RaiseRulesRequest) -> Option<Told> {
+fn raise_rules(request: &RaiseRulesRequest) -> Option<Told> {
     let version = if request.version == 0 { "the latest".to_owned() } else { request.version.to_string() };
     if request.dry_run { None } else { about(format!("rules {version}"), &request.by) }
 }
 
-fn move_tenant(request: MoveTenantRequest) -> Option<Told> {
+fn move_tenant(request: &MoveTenantRequest) -> Option<Told> {
     let to = match (request.own, request.to) {
         (true, _) => "a shard of its own".to_owned(),
         (false, 0) => "a shard by plan".to_owned(),
@@ -145,7 +145,7 @@ fn move_tenant(request: MoveTenantRequest) -> Option<Told> {
     about(format!("tenant {}: to {to}", cut(&request.tenant)), &request.by)
 }
 
-fn save(_: SaveRequest) -> Option<Told> {
+fn save(_: &SaveRequest) -> Option<Told> {
     about("the whole cluster", "")
 }
 

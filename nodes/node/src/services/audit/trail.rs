@@ -33,7 +33,7 @@ impl AuditTrailService {
 impl audit_trail_server::AuditTrail for AuditTrailService {
     async fn list(&self, request: Request<ListAuditRequest>) -> Result<Response<AuditList>, Status> {
         let about = Some(About::Audit(request.into_inner()));
-        let asked = self.shards.ask(AskRequest { shard: 0, about, ..AskRequest::default() }, WAIT).await;
+        let asked = self.shards.ask(AskRequest { shard: 0, about }, WAIT).await;
         match asked.map_err(|error| unreached(&error))?.about {
             Some(ask_reply::About::Audit(list)) => {
                 Ok(Response::new(AuditList { chain_whole: is_whole(&list.lines), ..list }))
