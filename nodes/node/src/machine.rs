@@ -34,7 +34,6 @@ impl Replica for ShardMachine {
 
 /// What applying one entry brought.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub enum Output {
     /// Of shard 0: the command's number (its sender is not kept: it is proposed by the leader that waits for it).
     Directory {

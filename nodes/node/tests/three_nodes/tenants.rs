@@ -159,7 +159,7 @@ async fn whoever_leads_the_directory_goes_on_with_a_move() {
         gateway.accepted(offer(call)).await;
     }
     let before = line(&cluster, 0).await;
-    let mut up = vec![0, 1, 2];
+    let mut up = [0, 1, 2];
     let mut to = 2;
     for _ in 0..2 {
         begin_move(&cluster, up[0], "main", to).await;
