@@ -226,33 +226,49 @@ impl ClusterService {
         }
     }
 
+    /// Asks until it is so: a hand-over that came to nothing within an election's time is given up by its leader, and the
+    /// leader that was seen last may lead no more.
     async fn lead(&self, roster: &Roster, asked: &MoveLeadRequest) -> Result<Response<ClusterView>, Status> {
-        let view = self.view(roster);
-        let shard = view.shards.iter().find(|shard| shard.shard == asked.shard);
-        let shard = shard.ok_or_else(|| missing("shard", &asked.shard.to_string(), "shard list"))?;
-        let to = number_of(&asked.to).filter(|to| shard.voters.contains(to));
-        let to = to.ok_or_else(|| {
-            let voters: Vec<_> = shard.voters.iter().map(|voter| id_of(*voter)).collect();
-            Status::failed_precondition(format!(
-                "{} does not vote in shard {}; {} do",
-                asked.to,
-                asked.shard,
-                voters.join(", ")
-            ))
-        })?;
-        let leader = self.members.get(shard.leader);
-        let leader = leader.ok_or_else(|| Status::unavailable(format!("shard {} has no leader", asked.shard)))?;
-        if shard.leader != to {
-            let mut client = StewardClient::new(self.shards.channels().to(&leader.endpoint));
-            let what = Some(What::Transfer(TransferLead { to }));
-            let directory_term = self.shards.answers().term_of(0).await;
-            let request = SteerRequest { shard: asked.shard, what, directory_term };
-            let reply = within(WAIT, client.steer(request)).await?;
-            if !reply.refused.is_empty() {
-                return Err(Status::failed_precondition(reply.refused));
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let view = self.view(roster);
+            let shard = view.shards.iter().find(|shard| shard.shard == asked.shard);
+            let shard = shard.ok_or_else(|| missing("shard", &asked.shard.to_string(), "shard list"))?;
+            let to = number_of(&asked.to).filter(|to| shard.voters.contains(to));
+            let to = to.ok_or_else(|| {
+                let voters: Vec<_> = shard.voters.iter().map(|voter| id_of(*voter)).collect();
+                Status::failed_precondition(format!(
+                    "{} does not vote in shard {}; {} do",
+                    asked.to,
+                    asked.shard,
+                    voters.join(", ")
+                ))
+            })?;
+            if shard.leader == to {
+                return self.now().await;
+            }
+            if Instant::now() > deadline {
+                return Err(Status::unavailable(format!(
+                    "{} does not lead shard {} yet; ask again",
+                    asked.to, asked.shard
+                )));
+            }
+            if let Some(leader) = self.members.get(shard.leader) {
+                let mut client = StewardClient::new(self.shards.channels().to(&leader.endpoint));
+                let what = Some(What::Transfer(TransferLead { to }));
+                let directory_term = self.shards.answers().term_of(0).await;
+                let request = SteerRequest { shard: asked.shard, what, directory_term };
+                let reply = within(WAIT, client.steer(request)).await?;
+                if !reply.refused.is_empty() {
+                    return Err(Status::failed_precondition(reply.refused));
+                }
+            }
+            sleep(AGAIN).await;
+            if !self.seen.afresh().await {
+                // The directory's own lead has moved.
+                return self.now().await;
             }
         }
-        self.now().await
     }
 
     async fn raise(&self, roster: &Roster, asked: RaiseRulesRequest) -> Result<Response<ClusterView>, Status> {
