@@ -147,7 +147,7 @@ fn start(
     runtime.spawn(async move {
         let _ = tonic::transport::Server::builder().add_service(service.into_server()).serve(address).await;
     });
-    let peers = addresses.iter().map(|(node, address)| (*node, format!("http://{address}"))).collect();
+    let peers = addresses.iter().map(|(node, address)| (*node, vec![format!("http://{address}")])).collect();
     let config = PeerConfig { cluster: "idle".into(), node: number, peers, seal: 0 };
     let events = inboxes.clone();
     let client = PeerClient::start(&config, runtime.handle(), move |event| match event {

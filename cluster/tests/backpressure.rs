@@ -31,7 +31,7 @@ fn what_waits_for_a_follower_that_is_stopped_is_bounded() {
     let address = stopped.local_addr().expect("an address");
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-    let peers = BTreeMap::from([(2, format!("http://{address}"))]);
+    let peers = BTreeMap::from([(2, vec![format!("http://{address}")])]);
     let config = PeerConfig { cluster: "ours".into(), node: 1, peers, seal: 0 };
     let client = PeerClient::start(&config, runtime.handle(), |_| ()).expect("an endpoint");
     let before = held();

@@ -157,7 +157,7 @@ fn start(folder: &Path, number: u64, addresses: &BTreeMap<u64, SocketAddr>, done
     runtime.spawn(async move {
         let _ = tonic::transport::Server::builder().add_service(service.into_server()).serve(address).await;
     });
-    let peers = addresses.iter().map(|(node, address)| (*node, format!("http://{address}"))).collect();
+    let peers = addresses.iter().map(|(node, address)| (*node, vec![format!("http://{address}")])).collect();
     let config = PeerConfig { cluster: "loopback".into(), node: number, peers, seal: 0 };
     let away = inbox.clone();
     let client = PeerClient::start(&config, runtime.handle(), move |event| {

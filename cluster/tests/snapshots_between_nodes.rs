@@ -44,7 +44,7 @@ fn receiver(runtime: &Runtime) -> (SocketAddr, Got, impl Fn() -> u64) {
 /// Node 1, which sends to node 2.
 fn sender(runtime: &Runtime, to: SocketAddr) -> (PeerClient, Receiver<PeerEvent>) {
     let (told, events) = channel();
-    let peers = BTreeMap::from([(2, format!("http://{to}"))]);
+    let peers = BTreeMap::from([(2, vec![format!("http://{to}")])]);
     let config = PeerConfig { cluster: "ours".into(), node: 1, peers, seal: 7 };
     let client = PeerClient::start(&config, runtime.handle(), events_to(told)).expect("an endpoint");
     (client, events)
@@ -268,6 +268,22 @@ fn an_earlier_release_is_sent_it_in_one_message() {
 }
 
 #[test]
+fn a_peer_is_looked_for_wherever_it_may_be() {
+    let runtime = runtime();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let (there, got, _) = receiver(&runtime);
+    let (client, _events) = sender(&runtime, nobody);
+    client.set_peers(BTreeMap::from([(2, vec![format!("http://{nobody}"), format!("http://{there}")])])).expect("both");
+    let deadline = std::time::Instant::now() + WITHIN;
+    // What was queued while nobody listened is dropped: raft says it again.
+    while got.try_recv().is_err() {
+        assert!(std::time::Instant::now() < deadline, "it is at the second place");
+        client.send(vec![(2, small(1))]);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn peers_change_while_it_runs() {
     let runtime = runtime();
     let (first, got_first, _) = receiver(&runtime);
@@ -275,10 +291,10 @@ fn peers_change_while_it_runs() {
     let (client, _events) = sender(&runtime, first);
     client.send(vec![(2, small(1))]);
     assert_eq!(got_first.recv_timeout(WITHIN).expect("a message").1.shard, 1);
-    client.set_peers(BTreeMap::from([(2, format!("http://{second}"))])).expect("an endpoint");
+    client.set_peers(BTreeMap::from([(2, vec![format!("http://{second}")])])).expect("an endpoint");
     client.send(vec![(2, small(2))]);
     assert_eq!(got_second.recv_timeout(WITHIN).expect("a message").1.shard, 2);
-    client.set_peers(BTreeMap::from([(2, "not a uri \u{7f}".to_owned())])).expect_err("it is refused");
+    client.set_peers(BTreeMap::from([(2, vec!["not a uri \u{7f}".to_owned()])])).expect_err("it is refused");
     client.set_peers(BTreeMap::new()).expect("nobody");
     client.send(vec![(2, small(3))]);
     assert_eq!(client.counters().dropped.load(std::sync::atomic::Ordering::Relaxed), 1);

@@ -40,8 +40,8 @@ pub struct PeerConfig {
     pub cluster: String,
     /// This node's number.
     pub node: u64,
-    /// The other nodes' endpoints, as `http://host:port`. This node itself is ignored.
-    pub peers: BTreeMap<u64, String>,
+    /// Where the other nodes may be, as `http://host:port`, likeliest first. This node itself is ignored.
+    pub peers: BTreeMap<u64, Vec<String>>,
     /// Of this node's disk; 0 = none. Peers that know another one of this node refuse what it says.
     pub seal: u64,
 }
@@ -76,10 +76,27 @@ pub enum PeerEvent {
 pub(super) type Told = Arc<dyn Fn(PeerEvent) + Send + Sync>;
 
 struct Lane {
-    uri: String,
-    endpoint: Endpoint,
+    uris: Vec<String>,
+    places: Arc<Places>,
     queue: Queue,
     task: JoinHandle<()>,
+}
+
+/// Where a peer may be: the next place is tried when a connection fails.
+struct Places {
+    endpoints: Vec<Endpoint>,
+    tried: AtomicUsize,
+}
+
+impl Places {
+    /// None for a peer that is nowhere.
+    fn present(&self) -> Option<&Endpoint> {
+        self.endpoints.get(self.tried.load(Relaxed) % self.endpoints.len().max(1))
+    }
+
+    fn try_next(&self) {
+        self.tried.fetch_add(1, Relaxed);
+    }
 }
 
 /// What waits for one peer.
@@ -179,18 +196,20 @@ impl PeerClient {
     ///
     /// # Errors
     /// When an endpoint is not a URI; nothing is changed then.
-    pub fn set_peers(&self, mut peers: BTreeMap<u64, String>) -> Result<(), tonic::transport::Error> {
+    pub fn set_peers(&self, mut peers: BTreeMap<u64, Vec<String>>) -> Result<(), tonic::transport::Error> {
         peers.remove(&self.config.node);
-        let endpoints = peers.values().map(|uri| endpoint(uri)).collect::<Result<Vec<_>, _>>()?;
+        let all = |uris: &Vec<String>| uris.iter().map(|uri| endpoint(uri)).collect::<Result<Vec<_>, _>>();
+        let endpoints = peers.values().map(all).collect::<Result<Vec<_>, _>>()?;
         let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
-        lanes.retain(|node, lane| peers.get(node) == Some(&lane.uri));
-        for ((node, uri), endpoint) in peers.into_iter().zip(endpoints) {
-            lanes.entry(node).or_insert_with(|| self.open(node, uri, endpoint));
+        lanes.retain(|node, lane| peers.get(node) == Some(&lane.uris));
+        for ((node, uris), endpoints) in peers.into_iter().zip(endpoints) {
+            lanes.entry(node).or_insert_with(|| self.open(node, uris, endpoints));
         }
         Ok(())
     }
 
-    fn open(&self, to: u64, uri: String, endpoint: Endpoint) -> Lane {
+    fn open(&self, to: u64, uris: Vec<String>, endpoints: Vec<Endpoint>) -> Lane {
+        let places = Arc::new(Places { endpoints, tried: AtomicUsize::new(0) });
         let (queue, bursts) = channel(QUEUE_BURSTS_MAX);
         let queue = Queue { bursts: queue, bytes: Arc::default() };
         let link = Link {
@@ -198,7 +217,7 @@ impl PeerClient {
             from: self.config.node,
             seal: self.config.seal,
             to,
-            endpoint: endpoint.clone(),
+            places: Arc::clone(&places),
             trust: self.trust.clone(),
             bursts,
             queued: Arc::clone(&queue.bytes),
@@ -206,7 +225,7 @@ impl PeerClient {
             told: Arc::clone(&self.told),
             counters: Arc::clone(&self.counters),
         };
-        Lane { uri, endpoint, queue, task: self.runtime.spawn(link.run()) }
+        Lane { uris, places, queue, task: self.runtime.spawn(link.run()) }
     }
 
     /// Queues everything of one drain; never waits. From any thread.
@@ -233,7 +252,8 @@ impl PeerClient {
     }
 
     fn send_snapshot(&self, lanes: &BTreeMap<u64, Lane>, to: u64, message: PeerMessage) {
-        let Some(lane) = lanes.get(&to) else {
+        let Some((lane, endpoint)) = lanes.get(&to).and_then(|lane| Some((lane, lane.places.present()?.clone())))
+        else {
             (self.told)(PeerEvent::SnapshotDone { shard: message.shard, to, ok: false });
             return;
         };
@@ -244,7 +264,7 @@ impl PeerClient {
             from: self.config.node,
             to,
             seal: self.config.seal,
-            endpoint: lane.endpoint.clone(),
+            endpoint,
             trust: self.trust.clone(),
             counters: Arc::clone(&self.counters),
         };
@@ -268,7 +288,7 @@ struct Link {
     from: u64,
     seal: u64,
     to: u64,
-    endpoint: Endpoint,
+    places: Arc<Places>,
     trust: Trust,
     bursts: Receiver<Vec<PeerMessage>>,
     /// Bytes in the queue.
@@ -283,7 +303,8 @@ impl Link {
     async fn run(mut self) {
         let mut backoff = BACKOFF_FIRST;
         loop {
-            match connect(&self.endpoint, &self.trust, self.to).await {
+            let Some(endpoint) = self.places.present() else { return };
+            match connect(endpoint, &self.trust, self.to).await {
                 Ok(channel) => {
                     self.counters.connects.fetch_add(1, Relaxed);
                     backoff = BACKOFF_FIRST;
@@ -293,6 +314,7 @@ impl Link {
                 }
                 Err(error) => tracing::debug!(to = self.to, %error, "peer does not answer"),
             }
+            self.places.try_next();
             (self.told)(PeerEvent::Unreachable(self.to));
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);

@@ -1,7 +1,7 @@
 //! Carries what the directory says of nodes to where this node needs it: the transport and the disk. Decides
 //! nothing.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use cluster::peers::PeerClient;
 use proto::v1::NodeWish;
@@ -52,11 +52,15 @@ impl Follow {
     }
 }
 
+/// Where nodes may be, as the transport wants it.
+pub(crate) fn uris(members: &Members) -> BTreeMap<u64, Vec<String>> {
+    let uri = |endpoint: String| format!("http://{endpoint}");
+    members.places().into_iter().map(|(number, places)| (number, places.into_iter().map(uri).collect())).collect()
+}
+
 /// Where the other nodes are from now on.
 pub(crate) fn set_peers(peers: &PeerClient, members: &Members) {
-    let all = members.all().into_iter();
-    let uris = all.map(|(number, member)| (number, format!("http://{}", member.endpoint))).collect();
-    if let Err(error) = peers.set_peers(uris) {
+    if let Err(error) = peers.set_peers(uris(members)) {
         tracing::warn!(%error, "a node has an endpoint that cannot be reached");
     }
 }

@@ -29,6 +29,8 @@ struct Entry {
     /// Its endpoint was given at our start. The directory on our disk may be older than that: until the node has said where
     /// it is anew, the command line is believed.
     given: Option<Given>,
+    /// Where it was said to be at our start: tried too, for as long as we run.
+    at_start: Option<String>,
 }
 
 /// What the directory on our disk said of the node at our start: seal and life, once it was looked at.
@@ -65,7 +67,8 @@ impl Members {
                 return Err(MembersError::Peer(peer.clone()));
             }
             let member = Member { id: id.to_owned(), endpoint: endpoint.to_owned(), seal: 0 };
-            let entry = Entry { member, given: Some(Given::default()) };
+            let at_start = Some(member.endpoint.clone());
+            let entry = Entry { member, given: Some(Given::default()), at_start };
             if members.insert(known_number(id)?, entry).is_some() {
                 return Err(MembersError::Twice(id.to_owned()));
             }
@@ -100,14 +103,15 @@ impl Members {
                 continue;
             }
             let said = (row.seal, row.life);
-            if let Some(Entry { member, given: Some(given) }) = members.get_mut(&row.number)
+            if let Some(Entry { member, given: Some(given), .. }) = members.get_mut(&row.number)
                 && !current
                 && *given.0.get_or_insert(said) == said
             {
                 member.seal = row.seal;
             } else if !row.endpoint.is_empty() {
                 let member = Member { id: row.id.clone(), endpoint: row.endpoint.clone(), seal: row.seal };
-                members.insert(row.number, Entry { member, given: None });
+                let at_start = members.remove(&row.number).and_then(|entry| entry.at_start);
+                members.insert(row.number, Entry { member, given: None, at_start });
             }
         }
     }
@@ -116,7 +120,19 @@ impl Members {
     pub fn set_own(&self, number: u64, endpoint: &str) {
         let member = Member { id: id_of(number), endpoint: endpoint.to_owned(), seal: 0 };
         let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        members.insert(number, Entry { member, given: Some(Given::default()) });
+        members.insert(number, Entry { member, given: Some(Given::default()), at_start: None });
+    }
+
+    /// Where each node may be, likeliest first. A log that is read again at our start tells of former lives, and when all
+    /// nodes have moved at once, only what we were started with leads to the others.
+    #[must_use]
+    pub fn places(&self) -> BTreeMap<u64, Vec<String>> {
+        let places = |entry: &Entry| {
+            let mut places = vec![entry.member.endpoint.clone()];
+            places.extend(entry.at_start.clone().filter(|endpoint| *endpoint != entry.member.endpoint));
+            places
+        };
+        self.read(|members| members.iter().map(|(number, entry)| (*number, places(entry))).collect())
     }
 
     /// A node by number.
@@ -179,6 +195,25 @@ mod tests {
         assert_eq!(wrong(&["n01=a:1"]), Some(MembersError::Id("n01".into())));
         assert_eq!(wrong(&["n1"]), Some(MembersError::Peer("n1".into())));
         assert_eq!(wrong(&["n1=a:1", "n1=b:2"]), Some(MembersError::Twice("n1".into())));
+    }
+
+    #[test]
+    fn where_a_node_was_said_to_be_at_our_start_is_tried_for_ever() {
+        let members = Members::parse(&["n2=new:2".into()]).expect("a peer");
+        let row = |life, endpoint: &str| NodeRow {
+            number: 2,
+            id: id_of(2),
+            endpoint: endpoint.into(),
+            seal: 7,
+            life,
+            ..NodeRow::default()
+        };
+        // Two lives of before our start, as the log tells of them when it is read again.
+        members.learn(&[row(1, "older:2")]);
+        members.learn(&[row(2, "old:2")]);
+        assert_eq!(members.places()[&2], ["old:2", "new:2"]);
+        members.learn(&[row(3, "new:2")]);
+        assert_eq!(members.places()[&2], ["new:2"]);
     }
 
     #[test]

@@ -303,16 +303,7 @@ fn start_actors(
     let writer = LogWriter::start(RecordsFirst::new(store, records.clone()), durable, |error| stop_at_once(&error))?;
     let event_to = Arc::clone(&addresses);
     let peers = PeerClient::start_with(
-        &PeerConfig {
-            cluster: config.cluster.clone(),
-            node: own,
-            peers: members
-                .all()
-                .into_iter()
-                .map(|(number, member)| (number, format!("http://{}", member.endpoint)))
-                .collect(),
-            seal,
-        },
+        &PeerConfig { cluster: config.cluster.clone(), node: own, peers: crate::follow::uris(members), seal },
         config.trust.clone(),
         &tokio::runtime::Handle::current(),
         move |event| {
