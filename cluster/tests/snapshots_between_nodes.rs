@@ -75,6 +75,23 @@ fn done(events: &Receiver<PeerEvent>) -> PeerEvent {
     }
 }
 
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(WITHIN, waiting).await.is_ok(), "{what}");
+}
+
+fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + WITHIN;
+    while !so() {
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_large_one_arrives_whole_and_no_message_waits_behind_it() {
     let runtime = runtime();
@@ -107,15 +124,11 @@ fn one_that_is_not_wanted_any_more_ends_and_leaves_nothing() {
     let (address, got, bytes) = receiver(&runtime);
     let (client, events) = sender(&runtime, address);
     client.send(vec![(2, snapshot(SHARD, 100 << 20))]);
-    while bytes() == 0 {
-        std::thread::yield_now();
-    }
+    wait_until("some of it is there", || bytes() > 0);
     client.abort_snapshots(SHARD + 1);
     client.abort_snapshots(SHARD);
     assert_eq!(done(&events), PeerEvent::SnapshotDone { shard: SHARD, to: 2, ok: false });
-    while bytes() > 0 {
-        std::thread::yield_now();
-    }
+    wait_until("nothing of it is left", || bytes() == 0);
     client.send(vec![(2, small(9))]);
     assert_eq!(got.recv_timeout(WITHIN).expect("a message").1.shard, 9, "nothing of the snapshot came");
 }
@@ -126,9 +139,7 @@ fn a_later_one_takes_the_place_of_an_earlier_one_of_the_same_shard() {
     let (address, got, bytes) = receiver(&runtime);
     let (client, events) = sender(&runtime, address);
     client.send(vec![(2, snapshot(SHARD, 100 << 20))]);
-    while bytes() == 0 {
-        std::thread::yield_now();
-    }
+    wait_until("some of it is there", || bytes() > 0);
     client.send(vec![(2, snapshot(SHARD, 1_000))]);
     assert_eq!(done(&events), PeerEvent::SnapshotDone { shard: SHARD, to: 2, ok: true });
     assert_eq!(got.recv_timeout(WITHIN).expect("the later one").1.snapshot.len(), 1_000);
@@ -222,15 +233,11 @@ fn no_more_are_taken_at_a_time_than_there_is_room_for() {
             let stream = tokio_stream::wrappers::ReceiverStream::new(out);
             open.push((pieces_in, tokio::spawn(async move { stub.send_snapshot(stream).await })));
         }
-        while bytes() < 30 * SNAPSHOTS_IN_MAX as u64 {
-            tokio::task::yield_now().await;
-        }
+        until("all of them have begun", || bytes() >= 30 * SNAPSHOTS_IN_MAX as u64).await;
         let one_more = stub.clone().send_snapshot(tokio_stream::iter(pieces(|_, _| {}))).await;
         assert_eq!(one_more.expect_err("it is refused").code(), tonic::Code::ResourceExhausted);
         open.clear();
-        while bytes() > 0 {
-            tokio::task::yield_now().await;
-        }
+        until("nothing of them is left", || bytes() == 0).await;
         stub.clone().send_snapshot(tokio_stream::iter(pieces(|_, _| {}))).await.expect("there is room again");
     });
 }

@@ -1,10 +1,7 @@
 //! `make load-cluster`: the replication's figures beside etcd's, in one run. Loopback only, bounded in count and time. Judges
 //! nothing: its last line is one JSON document.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{io::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use tests::load::cluster::{self, PIECES, Plan};
@@ -38,10 +35,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(unknown) = plan.only.iter().find(|name| !PIECES.contains(&name.as_str())) {
         bail!("there is no piece {unknown}\n{USAGE}");
     }
-    if plan.cordboard == Path::new("") {
-        plan.cordboard = std::env::current_exe()?.with_file_name("cordboard");
-    }
-    anyhow::ensure!(plan.cordboard.is_file(), "{} is not built: run `make build`", plan.cordboard.display());
+    plan.cordboard = tests::load::binary_to_measure(&plan.cordboard)?;
     let report = cluster::run(&plan, &mut |line| {
         let _ = writeln!(std::io::stderr(), "{line}");
     });

@@ -1,10 +1,7 @@
 //! `make load`: the figures of docs/performance.md, side by side in one run, against the binaries beside this one.
 //! Bounded in count and time, loopback only. Judges nothing: it prints a table, and one JSON document as its last line.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{io::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use tests::load::{self, Plan};
@@ -37,10 +34,7 @@ fn main() -> anyhow::Result<()> {
             _ => bail!("unknown argument {argument}\n{USAGE}"),
         }
     }
-    if plan.cordboard == Path::new("") {
-        plan.cordboard = std::env::current_exe()?.with_file_name("cordboard");
-    }
-    anyhow::ensure!(plan.cordboard.is_file(), "{} is not built: run `make build`", plan.cordboard.display());
+    plan.cordboard = tests::load::binary_to_measure(&plan.cordboard)?;
     let report = load::run(&plan, &mut |line| {
         let _ = writeln!(std::io::stderr(), "{line}");
     })?;

@@ -13,7 +13,7 @@ mod sipp;
 mod site;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -50,6 +50,19 @@ impl Default for Plan {
             served: 600,
         }
     }
+}
+
+/// The `cordboard` to measure: the one that was named, or else the one beside this program.
+///
+/// # Errors
+/// It is not there.
+pub fn binary_to_measure(named: &Path) -> anyhow::Result<PathBuf> {
+    let binary = match named.as_os_str().is_empty() {
+        true => std::env::current_exe()?.with_file_name("cordboard"),
+        false => named.to_owned(),
+    };
+    anyhow::ensure!(binary.is_file(), "{} is not built: run `make build`", binary.display());
+    Ok(binary)
 }
 
 /// Runs the scenarios one after the other.
