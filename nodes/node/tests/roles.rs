@@ -1,6 +1,6 @@
 //! Who gets in: every method that the protos know, called with every role over real TLS, against one real node.
 
-use std::{collections::BTreeSet, net::TcpListener, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use node::{NodeConfig, roles};
 use prost::Message as _;
@@ -9,9 +9,9 @@ use proto::v1::{
     FollowRequest, GetStatusRequest, PeerBatch, WatchRequest, admin_client::AdminClient, peer_client::PeerClient,
     shard_client::ShardClient,
 };
+use running::{PATIENCE, Running, places};
 use tokio::{
-    sync::oneshot,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tonic::{
@@ -25,15 +25,15 @@ use trust::{Far, Role, Trust, authority::Authority};
 
 #[path = "roles/audit.rs"]
 mod audit;
+#[allow(dead_code, reason = "none of these nodes is refused")]
+mod running;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Who is let in may wait for an answer for ever; who is not is told at once.
 const LET_IN: Duration = Duration::from_secs(2);
 
 struct Node {
     endpoint: Endpoint,
-    stop: Option<oneshot::Sender<()>>,
-    ended: JoinHandle<()>,
+    running: Running,
     authority: Authority,
     dir: tempfile::TempDir,
 }
@@ -67,21 +67,12 @@ impl Node {
         let dir = tempfile::tempdir().expect("a directory");
         let authority = Authority::begin(&dir.path().join("tls"), "cordboard").expect("an authority");
         let trust = Trust::load(authority.issue("n1", Role::Node, 2).expect("issued")).expect("loaded");
-        let held = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = held.local_addr().expect("bound").to_string();
-        drop(held);
+        let address = places(1).remove(0);
         let mut config = NodeConfig { trust, rules, ..config(dir.path(), &address) };
         config.peers.extend((2..=nodes).map(|number| format!("n{number}=127.0.0.1:{number}")));
-        let (stop, stopped) = oneshot::channel();
-        let ended = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-            let runtime = runtime.expect("a runtime");
-            let stopped = async { drop(stopped.await) };
-            runtime.block_on(node::run(config, stopped)).expect("the node runs");
-            runtime.shutdown_timeout(LET_IN);
-        });
+        let running = Running::start(config);
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URI");
-        let node = Self { endpoint, stop: Some(stop), ended, authority, dir };
+        let node = Self { endpoint, running, authority, dir };
         let admin = node.certificate("root", Role::Admin);
         let up = async {
             while node.connect(&admin).await.is_err() {
@@ -103,9 +94,8 @@ impl Node {
         trust.connect(&self.endpoint, Far::AnyNode).await.map_err(|error| Status::unavailable(error.to_string()))
     }
 
-    async fn stop(mut self) {
-        drop(self.stop.take());
-        timeout(PATIENCE, self.ended).await.expect("the node stops in time").expect("it does not panic");
+    async fn stop(self) {
+        self.running.stop().await;
         drop(self.dir);
     }
 }
