@@ -131,6 +131,75 @@ fn every_method_has_a_row_and_every_row_a_method() {
     assert!(idle.is_empty(), "there is no such method: {idle:?}");
 }
 
+/// The rows of docs/security.md by their beginning, and the methods that do what each says.
+const DOCUMENTED: [(&str, &[&str]); 7] = [
+    (
+        "state of the cluster",
+        &["Admin/GetStatus", "Admin/ListNodes", "Admin/ListShards", "Admin/ListGateways", "Cluster/GetCluster"],
+    ),
+    (
+        "queues, agents, calls, counts",
+        &[
+            "Admin/ListQueues",
+            "Admin/GetQueue",
+            "Admin/ListAgents",
+            "Admin/GetAgent",
+            "Admin/ListCalls",
+            "Admin/GetCall",
+            "Admin/ExplainCall",
+            "Admin/GetStats",
+        ],
+    ),
+    ("change agents and calls", &["Admin/ChangeAgent", "Admin/HangUpCall", "Admin/ActOnCall"]),
+    ("records", &["Admin/StreamRecords"]),
+    (
+        "read and apply documents",
+        &[
+            "Admin/Apply",
+            "Admin/GetDocuments",
+            "Admin/DrainGateway",
+            "Cluster/ChangeNode",
+            "Cluster/AddShards",
+            "Cluster/MoveLead",
+            "Cluster/RaiseRules",
+            "Cluster/MoveTenant",
+        ],
+    ),
+    ("save and restore the whole cluster", &["Backup/Save", "Backup/Restore"]),
+    ("audit", &["AuditTrail/List"]),
+];
+
+#[test]
+fn people_may_do_what_the_document_says_and_machines_speak_among_themselves() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/security.md");
+    let document = std::fs::read_to_string(document).expect("docs/security.md");
+    let people = [Role::Viewer, Role::Supervisor, Role::Operator, Role::Admin, Role::Auditor];
+    assert!(document.contains("| | viewer | supervisor | operator | admin | auditor |"), "its columns are others");
+    let mut wrong = Vec::new();
+    for (what, methods) in DOCUMENTED {
+        let row = document.lines().find(|line| line.starts_with(&format!("| {what}"))).expect(what);
+        let may: Vec<bool> = row.split('|').skip(2).take(5).map(|cell| cell.trim() == "yes").collect();
+        for method in methods {
+            let roles = roles::of(&format!("/cordboard.v1.{method}")).expect(method);
+            wrong.extend(
+                people.iter().zip(&may).filter(|(role, may)| roles.has(**role) != **may).map(|(r, _)| (*r, *method)),
+            );
+            wrong.extend(
+                [Role::Gateway, Role::Stranger].into_iter().filter(|role| roles.has(*role)).map(|r| (r, *method)),
+            );
+        }
+    }
+    let documented: BTreeSet<&str> = DOCUMENTED.iter().flat_map(|(_, methods)| methods.iter().copied()).collect();
+    for (method, roles) in
+        roles::TABLE.iter().filter(|(method, _)| !method.starts_with('/') && !documented.contains(method))
+    {
+        let gateways = method.starts_with("Shard/");
+        let others = people.into_iter().chain([Role::Stranger]).chain((!gateways).then_some(Role::Gateway));
+        wrong.extend(others.filter(|role| roles.has(*role)).map(|role| (role, *method)));
+    }
+    assert!(wrong.is_empty(), "roles.rs and docs/security.md do not say the same of {wrong:?}");
+}
+
 /// What a guard says to this caller, if it says something: no guard refuses late.
 async fn refused(mut channel: Channel, path: &str) -> Option<Status> {
     // One message without a field: not compressed, no bytes.
