@@ -1,14 +1,19 @@
 //! The actix actor that owns a core's shards: translate, call the core, carry out. It decides nothing.
 
+mod messages;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
-use cluster::{LogHandle, Membership, PeerMessage, Persisted, Recovered, peers::PeerClient};
-use proto::v1::{
-    Batch, CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
-    WatchRequest,
-};
+use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
+use cluster::{LogHandle, peers::PeerClient};
+use proto::v1::{CommandId, DirectoryView, Record, SubmitReply, WatchReply};
 use tokio::sync::{mpsc, oneshot, watch};
+
+pub use messages::{
+    Ask, ChangeMembers, CloseReplica, Decided, Drain, Durable, ForgetClient, HandOver, Look, OpenReplica,
+    ProposeDirectory, ProposeTenancy, Proposed, Question, SnapshotDone, Step, Submit, TransferLead, Unreachable,
+    Unwatch, Wake, Watch,
+};
 
 use crate::{
     clock::now_us,
@@ -76,14 +81,6 @@ pub struct ShardActor {
     drain_due: bool,
     wake: Option<(u64, SpawnHandle)>,
 }
-
-/// What became of a change of the directory, or who leads.
-type Decided = Result<Result<(), Rejection>, NotLeader>;
-
-/// Told that an entry was applied, or who leads.
-type Proposed = oneshot::Sender<Result<(), NotLeader>>;
-
-type Question = Box<dyn FnOnce(Result<&Core, NotLeader>) + Send>;
 
 impl ShardActor {
     /// An actor over a core; it starts to tick once it runs.
@@ -262,97 +259,6 @@ impl Actor for ShardActor {
     }
 }
 
-macro_rules! message {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
-        $(#[$doc])*
-        pub struct $name { $($(#[$field_doc])* pub $field: $type),* }
-        impl Message for $name {
-            type Result = ();
-        }
-    };
-}
-
-message! { /// The burst is over.
-Drain {} }
-message! { /// A batch window has closed.
-Wake {} }
-message! { /// From peers.
-Step { /// The node.
-    from: u64, /// Raft messages.
-    messages: Vec<PeerMessage> } }
-message! { /// From the log writer.
-Durable { /// What.
-    done: Persisted } }
-message! { /// From the transport.
-Unreachable { /// Node number.
-    node: u64 } }
-message! { /// From the transport: what became of a snapshot.
-SnapshotDone { /// The shard.
-    shard: u32, /// The node it was for.
-    to: u64, /// Whether it is there.
-    ok: bool } }
-message! { /// Commands of one Submit stream.
-Submit { /// The stream.
-    client: ClientKey, /// Where its outcomes go.
-    replies: mpsc::Sender<SubmitReply>, /// The commands.
-    submissions: Vec<Submission> } }
-message! { /// A Submit stream has ended.
-ForgetClient { /// The stream.
-    client: ClientKey } }
-message! { /// A Watch stream has begun.
-Watch { /// The stream.
-    key: WatcherKey, /// Who watches what.
-    request: WatchRequest, /// Where orders go.
-    replies: mpsc::Sender<WatchReply> } }
-message! { /// A Watch stream has ended.
-Unwatch { /// The stream.
-    key: WatcherKey } }
-message! { /// A change of the directory.
-ProposeDirectory { /// What.
-    entry: DirectoryEntry, /// What became of it, or who leads.
-    done: oneshot::Sender<Result<Result<(), Rejection>, NotLeader>> } }
-message! { /// A change of where a tenant lives.
-ProposeTenancy { /// The shard.
-    shard: u32, /// What.
-    batch: Batch, /// It was applied, or who leads; dropped when neither comes to be known.
-    done: oneshot::Sender<Result<(), NotLeader>> } }
-message! { /// A look at this node's replicas, right or not.
-Look { /// Called on the actor's thread; must be quick.
-    at: Box<dyn FnOnce(&Core) + Send> } }
-message! { /// A replica begins.
-OpenReplica { /// Of what.
-    shard: u32, /// What the disk has of it.
-    recovered: Recovered, /// Whether it could.
-    done: oneshot::Sender<Result<(), String>> } }
-message! { /// A replica goes.
-CloseReplica { /// Of what.
-    shard: u32, /// Resolves when nothing of it will be written any more.
-    done: oneshot::Sender<()> } }
-message! { /// The members of a shard that is led here change.
-ChangeMembers { /// Of what.
-    shard: u32, /// How.
-    steps: Vec<Membership>, /// Whether that was taken.
-    done: oneshot::Sender<Result<(), String>> } }
-message! { /// Another voter leads.
-TransferLead { /// What.
-    shard: u32, /// The node.
-    to: u64 } }
-message! { /// Hand every led shard over.
-HandOver { /// Resolves when nothing is led here any more, or after a while.
-    done: oneshot::Sender<()> } }
-
-/// A question that only a shard's leader may answer.
-pub struct Ask {
-    /// The shard.
-    pub shard: u32,
-    /// Called on the actor's thread after a read index, or with who leads instead; must be quick.
-    pub question: Question,
-}
-
-impl Message for Ask {
-    type Result = ();
-}
-
 macro_rules! on {
     ($message:ty, |$actor:ident, $taken:ident| $body:expr) => {
         impl Handler<$message> for ShardActor {
@@ -428,9 +334,7 @@ impl ShardActor {
             Err(not_leader) => drop(done.send(Err(not_leader))),
         }
     }
-}
 
-impl ShardActor {
     fn propose_tenancy(&mut self, propose: ProposeTenancy) {
         let ProposeTenancy { shard, batch, done } = propose;
         let tenant = batch.tenant;

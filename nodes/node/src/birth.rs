@@ -9,9 +9,9 @@ use prost::Message as _;
 use crate::{
     answers::Start,
     config::NodeConfig,
+    disk_failure::stop_at_once,
     join::{self, Announcer, Answer, Begin},
     members::{Member, Members, MembersError, number_of},
-    process::{random, stop_at_once},
     records::Records,
     replicas::REMEMBERED,
     shards::Channels,
@@ -104,4 +104,11 @@ fn open_disk(config: &NodeConfig, identity: &Identity) -> anyhow::Result<(DiskSt
     let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits::default()).with_context(|| opened(dir))?;
     let store = DiskStore::open(dir, identity, DiskConfig::default()).with_context(|| opened(dir))?;
     Ok((store, outbox))
+}
+
+/// What only this start of this node has.
+pub(crate) fn random() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
+    Ok(u64::from_le_bytes(bytes))
 }

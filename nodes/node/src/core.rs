@@ -3,23 +3,24 @@
 //! [`Effects`]. It never looks inside a call.
 
 mod desk;
+mod effects;
 mod replicas;
+mod replies;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
 };
 
-use cluster::{Applied, Host, PeerMessage, Persisted, ProposeError, RoleChange, WriteBatch};
+use cluster::{Applied, Host, PeerMessage, Persisted, ProposeError, RoleChange};
 use prost::Message as _;
-use proto::v1::{
-    Ask, Batch, DirectoryEntry, NotLeader, Order, Outcome, Record, RejectionCode, Submission, Unavailable, WatchReply,
-    WatchRequest, outcome,
-};
+use proto::v1::{Batch, DirectoryEntry, NotLeader, Submission, Unavailable, WatchRequest, outcome};
 
 use desk::Desk;
 pub use desk::Limits;
 pub(crate) use desk::NOT_FOR_CLIENTS;
+pub use effects::{AskToken, ClientKey, Effects, SpanFact, WatcherKey};
+use replies::{not_led_here, outcome_of};
 
 use crate::{
     homes::Homes,
@@ -28,71 +29,6 @@ use crate::{
     members::Members,
     tenancy::{Stay, Tenants},
 };
-
-/// Names one Submit stream, for as long as it is open.
-pub type ClientKey = u64;
-/// Names one Watch stream.
-pub type WatcherKey = u64;
-/// Names one question that waits for a read index.
-pub type AskToken = u64;
-
-/// What the shell has to do after a burst of inputs, each list in order.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// To the log writer.
-    pub write: Option<WriteBatch>,
-    /// To peers.
-    pub messages: Vec<(u64, PeerMessage)>,
-    /// To Submit streams.
-    pub outcomes: BTreeMap<ClientKey, Vec<Outcome>>,
-    /// To Watch streams.
-    pub watch: Vec<(WatcherKey, WatchReply)>,
-    /// Watch streams to close after the above.
-    pub unwatch: Vec<WatcherKey>,
-    /// Questions that may be answered from the machine now.
-    pub answerable: Vec<(u32, AskToken)>,
-    /// Questions that this node must not answer.
-    pub unanswerable: Vec<(u32, AskToken)>,
-    /// To be written down: shard, log index, records.
-    pub records: Vec<(u32, u64, Vec<Record>)>,
-    /// Shards whose machine was replaced by a leader's snapshot, and its index: this node has no records of the entries
-    /// that it took in.
-    pub restored: Vec<(u32, u64)>,
-    /// Questions to choosers, of tenants on shards that this node leads.
-    pub asks: Vec<(u32, Ask)>,
-    /// Directory entries of this node that are decided: id and result.
-    pub decided: Vec<(u64, Result<(), proto::v1::Rejection>)>,
-    /// Shard 0 has changed.
-    pub directory_changed: bool,
-    /// Shards whose leadership this node has gained.
-    pub gained: Vec<u32>,
-    /// Shard and tenant of entries about where a tenant lives.
-    pub tenancies: Vec<(u32, u32)>,
-    /// Spans of traced commands.
-    pub spans: Vec<SpanFact>,
-    /// Commands applied by this replica, for metrics.
-    pub commands_applied: u64,
-    /// Shards that this node follows: what is on its way as their leader is of no use.
-    pub followed: Vec<u32>,
-    /// There is more to do at once.
-    pub again: bool,
-}
-
-/// A piece of a call's trace, told after the fact. Times are Unix microseconds; the core has no clock, so the shell
-/// moves the end of `apply` to when the burst was over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpanFact {
-    /// What happened: `commit` or `apply`.
-    pub name: &'static str,
-    /// W3C parent.
-    pub traceparent: String,
-    /// Tenant.
-    pub shard: u32,
-    /// When it began.
-    pub from_us: u64,
-    /// When it was over.
-    pub to_us: u64,
-}
 
 /// All shards of one actor. Its machines are [`ShardMachine`]s, or, in the simulator, such in a coat that watches them.
 pub struct Core<M: Replica = ShardMachine> {
@@ -213,7 +149,7 @@ impl<M: Replica> Core<M> {
             }
             Some(_) | None => {
                 let not_leader = self.leader_of_tenant(tenant);
-                self.effects.watch.push((key, desk::watch_reply(not_leader)));
+                self.effects.watch.push((key, not_led_here(not_leader)));
                 self.effects.unwatch.push(key);
             }
         }
@@ -404,8 +340,6 @@ impl<M: Replica> Core<M> {
     fn role_changed(&mut self, role: &RoleChange) {
         if !role.is_leader {
             self.effects.followed.push(role.shard);
-        }
-        if !role.is_leader {
             self.lose(role.shard);
         }
     }
@@ -480,26 +414,6 @@ fn not_leader<M: Replica>(host: &Host<M>, members: &Members, shard: u32) -> NotL
     leader
         .and_then(|number| members.get(number))
         .map_or_else(NotLeader::default, |member| NotLeader { leader: member.id, endpoint: member.endpoint })
-}
-
-fn outcome_of(id: Option<proto::v1::CommandId>, shard: u32, result: outcome::Result) -> Outcome {
-    Outcome { id, shard, result: Some(result) }
-}
-
-fn rejected(id: Option<proto::v1::CommandId>, shard: u32, code: RejectionCode, detail: &str) -> Outcome {
-    let rejection = proto::v1::Rejection { code: code.into(), detail: detail.to_owned() };
-    outcome_of(id, shard, outcome::Result::Rejection(rejection))
-}
-
-/// Orders in one message to a gateway; more go into the next.
-pub(crate) const ORDERS_PER_MESSAGE: usize = 1_000;
-
-fn in_messages(orders: Vec<Order>) -> impl Iterator<Item = WatchReply> {
-    let mut orders = orders.into_iter().peekable();
-    std::iter::from_fn(move || {
-        orders.peek()?;
-        Some(desk::orders_reply(orders.by_ref().take(ORDERS_PER_MESSAGE).collect()))
-    })
 }
 
 #[cfg(test)]

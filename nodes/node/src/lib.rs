@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod directory;
+mod disk_failure;
 mod follow;
 pub mod homes;
 mod http;
@@ -37,5 +38,6 @@ pub mod translate;
 
 pub use cluster::{Identity, RecoveredShard, is_disk_panic, recover};
 pub use config::NodeConfig;
+pub use disk_failure::{DISK_FAILED, is_disk_failure};
 pub use join::{EXIT_REFUSED, Refused, is_refusal};
-pub use process::{DISK_FAILED, init_log, is_disk_failure, run};
+pub use process::{init_log, run};

@@ -2,12 +2,15 @@
 
 mod acts;
 pub mod admin;
+mod apply;
+mod asking;
 pub mod audit;
 pub(crate) mod backup;
 pub(crate) mod cluster;
 mod drain;
 mod elsewhere;
 pub mod query;
+mod refusals;
 pub mod scope;
 pub mod shard;
 mod stats;

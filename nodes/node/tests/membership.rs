@@ -1,17 +1,14 @@
 //! Clusters that change: nodes join, go, come back and are refused; with real disks and real gRPC in one process.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use node::NodeConfig;
 use proto::v1::{
     ChangeNodeRequest, ClusterView, DescribeRequest, GetClusterRequest, GetStatusRequest, NodeDescription, NodeWish,
     admin_client::AdminClient, cluster_client::ClusterClient, query_client::QueryClient,
 };
-use tokio::{
-    sync::oneshot,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use running::{PATIENCE, Running, places, until};
+use tokio::time::{sleep, timeout};
 use tonic::{Status, transport::Channel};
 
 #[path = "membership/disks.rs"]
@@ -20,25 +17,9 @@ mod disks;
 mod growing;
 #[path = "membership/rules.rs"]
 mod rules;
+mod running;
 #[path = "membership/sleeping.rs"]
 mod sleeping;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Running {
-    stop: Option<oneshot::Sender<()>>,
-    ended: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Running {
-    /// Waits until it has ended by itself, and says why it did.
-    async fn refusal(self) -> String {
-        let ended = timeout(PATIENCE, self.ended).await.expect("it ends in time").expect("it does not panic");
-        let error = ended.expect_err("it must not run");
-        assert!(node::is_refusal(&error), "{error:#}");
-        format!("{error:#}")
-    }
-}
 
 /// Nodes by number, those that run and those that do not.
 struct World {
@@ -65,13 +46,9 @@ impl World {
 
     /// Nobody runs yet; the first `count` are going to found a cluster.
     fn prepare(count: usize, config: NodeConfig) -> Self {
-        // All are held until each has its number, so that no two are the same.
-        let held: Vec<_> = (0..8).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let endpoints: Vec<_> = held.iter().map(|held| held.local_addr().expect("bound").to_string()).collect();
-        drop(held);
         let dir = tempfile::tempdir().expect("a directory");
         let config = NodeConfig { silence_ms: 1_000, ..config };
-        let mut world = Self { nodes: (0..8).map(|_| None).collect(), endpoints, dir, config };
+        let mut world = Self { nodes: (0..8).map(|_| None).collect(), endpoints: places(8), dir, config };
         world.config.peers = (1..=count).map(|number| format!("n{number}={}", world.at(number))).collect();
         world
     }
@@ -104,16 +81,11 @@ impl World {
         let grpc = if config.peers.is_empty() { self.at(number).to_owned() } else { String::new() };
         let config = NodeConfig { id: format!("n{number}"), dir: self.disk(number), grpc, ..config };
         assert!(self.nodes[number - 1].is_none(), "n{number} runs");
-        self.nodes[number - 1] = Some(run(config));
+        self.nodes[number - 1] = Some(Running::start(config));
     }
 
     async fn stop(&mut self, number: usize) {
-        let mut node = self.nodes[number - 1].take().expect("it runs");
-        if let Some(stop) = node.stop.take() {
-            let _ = stop.send(());
-        }
-        let ended = timeout(PATIENCE, node.ended).await.expect("the node stops in time").expect("it does not panic");
-        ended.expect("it stops well");
+        self.nodes[number - 1].take().expect("it runs").stop().await;
     }
 
     async fn stop_all(&mut self) {
@@ -159,34 +131,6 @@ impl World {
         let mut client = self.cluster(asked).await.expect("up");
         client.change_node(request).await.map(tonic::Response::into_inner)
     }
-}
-
-fn run(config: NodeConfig) -> Running {
-    let (stop, stopped) = oneshot::channel();
-    // A runtime of its own, as a process has: connections end with it.
-    let ended = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let run = node::run(config, async {
-            let _ = stopped.await;
-        });
-        let ended = runtime.block_on(run);
-        runtime.shutdown_timeout(Duration::from_secs(2));
-        ended
-    });
-    Running { stop: Some(stop), ended }
-}
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = timeout(PATIENCE, async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    found.await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 fn voters(view: &ClusterView, shard: u32) -> Vec<u64> {

@@ -1,6 +1,6 @@
 //! Who gets in: every method that the protos know, called with every role over real TLS, against one real node.
 
-use std::{collections::BTreeSet, net::TcpListener, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use node::{NodeConfig, roles};
 use prost::Message as _;
@@ -9,9 +9,9 @@ use proto::v1::{
     FollowRequest, GetStatusRequest, PeerBatch, WatchRequest, admin_client::AdminClient, peer_client::PeerClient,
     shard_client::ShardClient,
 };
+use running::{PATIENCE, Running, places};
 use tokio::{
-    sync::oneshot,
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tonic::{
@@ -25,15 +25,15 @@ use trust::{Far, Role, Trust, authority::Authority};
 
 #[path = "roles/audit.rs"]
 mod audit;
+#[allow(dead_code, reason = "none of these nodes is refused")]
+mod running;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Who is let in may wait for an answer for ever; who is not is told at once.
 const LET_IN: Duration = Duration::from_secs(2);
 
 struct Node {
     endpoint: Endpoint,
-    stop: Option<oneshot::Sender<()>>,
-    ended: JoinHandle<()>,
+    running: Running,
     authority: Authority,
     dir: tempfile::TempDir,
 }
@@ -67,21 +67,12 @@ impl Node {
         let dir = tempfile::tempdir().expect("a directory");
         let authority = Authority::begin(&dir.path().join("tls"), "cordboard").expect("an authority");
         let trust = Trust::load(authority.issue("n1", Role::Node, 2).expect("issued")).expect("loaded");
-        let held = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = held.local_addr().expect("bound").to_string();
-        drop(held);
+        let address = places(1).remove(0);
         let mut config = NodeConfig { trust, rules, ..config(dir.path(), &address) };
         config.peers.extend((2..=nodes).map(|number| format!("n{number}=127.0.0.1:{number}")));
-        let (stop, stopped) = oneshot::channel();
-        let ended = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-            let runtime = runtime.expect("a runtime");
-            let stopped = async { drop(stopped.await) };
-            runtime.block_on(node::run(config, stopped)).expect("the node runs");
-            runtime.shutdown_timeout(LET_IN);
-        });
+        let running = Running::start(config);
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("a URI");
-        let node = Self { endpoint, stop: Some(stop), ended, authority, dir };
+        let node = Self { endpoint, running, authority, dir };
         let admin = node.certificate("root", Role::Admin);
         let up = async {
             while node.connect(&admin).await.is_err() {
@@ -103,9 +94,8 @@ impl Node {
         trust.connect(&self.endpoint, Far::AnyNode).await.map_err(|error| Status::unavailable(error.to_string()))
     }
 
-    async fn stop(mut self) {
-        drop(self.stop.take());
-        timeout(PATIENCE, self.ended).await.expect("the node stops in time").expect("it does not panic");
+    async fn stop(self) {
+        self.running.stop().await;
         drop(self.dir);
     }
 }
@@ -139,6 +129,75 @@ fn every_method_has_a_row_and_every_row_a_method() {
         methods.iter().map(|path| path.strip_prefix("/cordboard.v1.").unwrap_or(path)).collect();
     let idle: Vec<_> = roles::TABLE.iter().filter(|(method, _)| !known.contains(method)).collect();
     assert!(idle.is_empty(), "there is no such method: {idle:?}");
+}
+
+/// The rows of docs/security.md by their beginning, and the methods that do what each says.
+const DOCUMENTED: [(&str, &[&str]); 7] = [
+    (
+        "state of the cluster",
+        &["Admin/GetStatus", "Admin/ListNodes", "Admin/ListShards", "Admin/ListGateways", "Cluster/GetCluster"],
+    ),
+    (
+        "queues, agents, calls, counts",
+        &[
+            "Admin/ListQueues",
+            "Admin/GetQueue",
+            "Admin/ListAgents",
+            "Admin/GetAgent",
+            "Admin/ListCalls",
+            "Admin/GetCall",
+            "Admin/ExplainCall",
+            "Admin/GetStats",
+        ],
+    ),
+    ("change agents and calls", &["Admin/ChangeAgent", "Admin/HangUpCall", "Admin/ActOnCall"]),
+    ("records", &["Admin/StreamRecords"]),
+    (
+        "read and apply documents",
+        &[
+            "Admin/Apply",
+            "Admin/GetDocuments",
+            "Admin/DrainGateway",
+            "Cluster/ChangeNode",
+            "Cluster/AddShards",
+            "Cluster/MoveLead",
+            "Cluster/RaiseRules",
+            "Cluster/MoveTenant",
+        ],
+    ),
+    ("save and restore the whole cluster", &["Backup/Save", "Backup/Restore"]),
+    ("audit", &["AuditTrail/List"]),
+];
+
+#[test]
+fn people_may_do_what_the_document_says_and_machines_speak_among_themselves() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/security.md");
+    let document = std::fs::read_to_string(document).expect("docs/security.md");
+    let people = [Role::Viewer, Role::Supervisor, Role::Operator, Role::Admin, Role::Auditor];
+    assert!(document.contains("| | viewer | supervisor | operator | admin | auditor |"), "its columns are others");
+    let mut wrong = Vec::new();
+    for (what, methods) in DOCUMENTED {
+        let row = document.lines().find(|line| line.starts_with(&format!("| {what}"))).expect(what);
+        let may: Vec<bool> = row.split('|').skip(2).take(5).map(|cell| cell.trim() == "yes").collect();
+        for method in methods {
+            let roles = roles::of(&format!("/cordboard.v1.{method}")).expect(method);
+            wrong.extend(
+                people.iter().zip(&may).filter(|(role, may)| roles.has(**role) != **may).map(|(r, _)| (*r, *method)),
+            );
+            wrong.extend(
+                [Role::Gateway, Role::Stranger].into_iter().filter(|role| roles.has(*role)).map(|r| (r, *method)),
+            );
+        }
+    }
+    let documented: BTreeSet<&str> = DOCUMENTED.iter().flat_map(|(_, methods)| methods.iter().copied()).collect();
+    for (method, roles) in
+        roles::TABLE.iter().filter(|(method, _)| !method.starts_with('/') && !documented.contains(method))
+    {
+        let gateways = method.starts_with("Shard/");
+        let others = people.into_iter().chain([Role::Stranger]).chain((!gateways).then_some(Role::Gateway));
+        wrong.extend(others.filter(|role| roles.has(*role)).map(|role| (role, *method)));
+    }
+    assert!(wrong.is_empty(), "roles.rs and docs/security.md do not say the same of {wrong:?}");
 }
 
 /// What a guard says to this caller, if it says something: no guard refuses late.

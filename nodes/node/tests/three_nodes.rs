@@ -1,6 +1,6 @@
 //! Three nodes with real disks and real gRPC in one process, spoken to as a gateway and an admin would.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use node::NodeConfig;
 use proto::v1::{
@@ -9,11 +9,8 @@ use proto::v1::{
     Order, SourceFile, Submission, SubmitRequest, WatchRequest, admin_client::AdminClient, ask_reply, ask_request,
     command, document, order, outcome, query_client::QueryClient, record, shard_client::ShardClient, watch_reply,
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use running::{PATIENCE, Running, places, until};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::transport::Channel;
 
@@ -25,10 +22,10 @@ mod choosers;
 mod limits;
 #[path = "three_nodes/records.rs"]
 mod records;
+#[allow(dead_code, reason = "none of these nodes is refused")]
+mod running;
 #[path = "three_nodes/tenants.rs"]
 mod tenants;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const CENTRE: &str = "
 kind: Number
@@ -46,14 +43,13 @@ queues: [{ name: support }]
 start: ready
 ";
 
-struct Running {
+struct Member {
     endpoint: String,
-    stop: Option<oneshot::Sender<()>>,
-    ended: JoinHandle<()>,
+    running: Option<Running>,
 }
 
 struct Cluster {
-    nodes: Vec<Running>,
+    nodes: Vec<Member>,
     peers: Vec<String>,
     dir: tempfile::TempDir,
     config: NodeConfig,
@@ -66,13 +62,10 @@ impl Cluster {
 
     /// With the settings of `config`.
     async fn start_as(config: NodeConfig) -> Self {
-        // All three are held until each has its number, so that no two are the same.
-        let listeners: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let endpoints: Vec<_> = listeners.iter().map(|held| held.local_addr().expect("bound").to_string()).collect();
-        drop(listeners);
+        let endpoints = places(3);
         let peers: Vec<_> = (1..).zip(&endpoints).map(|(number, at)| format!("n{number}={at}")).collect();
         let dir = tempfile::tempdir().expect("a directory");
-        let nodes = (0..3).map(|index| start(&config, index, &peers, dir.path(), &endpoints[index])).collect();
+        let nodes = (0..3).map(|index| start(&config, index, &peers, dir.path(), endpoints[index].clone())).collect();
         let led = config.tenant_shards + 1;
         let cluster = Self { nodes, peers, dir, config };
         until("shards have leaders", async || {
@@ -104,46 +97,19 @@ impl Cluster {
     }
 
     async fn stop(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        if let Some(stop) = node.stop.take() {
-            let _ = stop.send(());
-        }
-        timeout(PATIENCE, &mut node.ended).await.expect("the node stops in time").expect("it does not panic");
+        self.nodes[index].running.take().expect("it runs").stop().await;
     }
 
     fn restart(&mut self, index: usize) {
         let endpoint = self.nodes[index].endpoint.clone();
-        self.nodes[index] = start(&self.config, index, &self.peers, self.dir.path(), &endpoint);
+        self.nodes[index] = start(&self.config, index, &self.peers, self.dir.path(), endpoint);
     }
 }
 
-fn start(config: &NodeConfig, index: usize, peers: &[String], dir: &Path, endpoint: &str) -> Running {
+fn start(config: &NodeConfig, index: usize, peers: &[String], dir: &Path, endpoint: String) -> Member {
     let id = format!("n{}", index + 1);
     let config = NodeConfig { dir: dir.join(&id), id, peers: peers.to_vec(), ..config.clone() };
-    let (stop, stopped) = oneshot::channel();
-    // A runtime of its own, as a process has: connections end with it.
-    let ended = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let run = node::run(config, async {
-            let _ = stopped.await;
-        });
-        runtime.block_on(run).expect("the node runs");
-        runtime.shutdown_timeout(Duration::from_secs(2));
-    });
-    Running { endpoint: endpoint.to_owned(), stop: Some(stop), ended }
-}
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = timeout(PATIENCE, async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    found.await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    Member { endpoint, running: Some(Running::start(config)) }
 }
 
 /// A gateway as the shard sees it.

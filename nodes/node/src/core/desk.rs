@@ -1,17 +1,25 @@
-//! What the leader of a tenant's shard keeps beside the tenant's state: commands in flight, watching gateways, leases that run.
-//! All of it may be lost at any time: senders ask again, gateways watch again.
+//! What the leader of a tenant's shard keeps beside the tenant's state: who waits for which outcome, what is on its way into
+//! the log (`batches.rs`), who watches and whose lease runs (`watchers.rs`). All of it may be lost at any time: senders ask
+//! again, gateways watch again.
 
-use std::collections::{BTreeMap, VecDeque};
+mod batches;
+mod watchers;
+
+use std::collections::BTreeMap;
 
 use prost::Message as _;
 use proto::v1::{
-    AttachGateway, Batch, Command, CommandId, InSync, KeepAlive, Logged, LoseGateway, NotLeader, Order, Orders,
-    Outcome, RejectionCode, SetRules, Submission, TakeLead, TraceContext, Unavailable, WatchReply, WatchRequest,
-    command, outcome, watch_reply as reply,
+    Batch, Command, CommandId, Logged, NotLeader, Outcome, RejectionCode, SetRules, Submission, TakeLead, TraceContext,
+    Unavailable, WatchRequest, command, outcome,
 };
 
-use super::{ClientKey, Effects, SpanFact, WatcherKey, in_messages, outcome_of, rejected};
-use crate::machine::{TenantOutput, gateways, standing_orders};
+use super::{
+    ClientKey, Effects, SpanFact, WatcherKey,
+    replies::{outcome_of, rejected},
+};
+use crate::machine::TenantOutput;
+use batches::Batches;
+use watchers::Watchers;
 
 /// Bounds and times of a desk.
 #[derive(Debug, Clone, Copy)]
@@ -56,9 +64,6 @@ impl Default for Limits {
     }
 }
 
-/// Bytes of a gateway's name and address together; what is longer is not put into the log to be refused there.
-const GATEWAY_BYTES_MAX: usize = 1_024;
-
 /// Why a command of the cluster's own is refused.
 pub(crate) const NOT_FOR_CLIENTS: &str = "not for clients";
 
@@ -82,27 +87,11 @@ enum Asker {
     Nobody,
 }
 
-/// A command that is not proposed yet.
-#[derive(Debug)]
-struct Waiting {
-    logged: Logged,
-    bytes: usize,
-}
-
 /// A log entry to propose, and the commands in it.
 #[derive(Debug)]
 pub(super) struct Proposal {
     pub(super) data: Vec<u8>,
     pub(super) commands: Vec<Id>,
-}
-
-#[derive(Debug)]
-struct Watcher {
-    gateway: String,
-    incarnation: u64,
-    /// Orders are told only after the attachment is applied.
-    attached: bool,
-    told_us: u64,
 }
 
 #[derive(Debug)]
@@ -114,15 +103,9 @@ pub(super) struct Desk {
     lead: bool,
     sender: u64,
     number: u64,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
-    in_flight: usize,
-    proposed_us: u64,
-    clock_due: bool,
     pending: BTreeMap<Id, Pending>,
-    watchers: BTreeMap<WatcherKey, Watcher>,
-    /// Gateways without a watcher: when they count as lost.
-    lapses: BTreeMap<(String, u64), u64>,
+    batches: Batches,
+    watchers: Watchers,
 }
 
 impl Desk {
@@ -134,14 +117,9 @@ impl Desk {
             lead: false,
             sender,
             number: 0,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            in_flight: 0,
-            proposed_us: 0,
-            clock_due: false,
             pending: BTreeMap::new(),
-            watchers: BTreeMap::new(),
-            lapses: BTreeMap::new(),
+            batches: Batches::new(limits),
+            watchers: Watchers::new(limits),
         }
     }
 
@@ -156,10 +134,7 @@ impl Desk {
     /// Every gateway that the shard knows gets time to find the new leader.
     pub(super) fn take_lead(&mut self, now_us: u64, home: u32, shard: &acd::Shard) {
         (self.lead, self.home) = (true, home);
-        self.lapses = gateways(shard)
-            .into_iter()
-            .map(|gateway| (gateway, now_us.saturating_add(self.limits.find_leader_us.max(self.limits.lease_us))))
-            .collect();
+        self.watchers.wait_for_all(now_us, shard);
         // Before anything else moves the tenant's clock over the time without a leader.
         self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
         // A tenant that nobody has configured has nothing that other rules could change under. Later ones come from the
@@ -172,7 +147,7 @@ impl Desk {
 
     /// Whether something waits to be proposed.
     pub(super) fn is_busy(&self) -> bool {
-        self.clock_due || !self.waiting.is_empty()
+        self.batches.is_busy()
     }
 
     /// What was proposed may or may not be committed by the next leader; senders ask again with the same ids.
@@ -187,10 +162,7 @@ impl Desk {
                 effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.tenant, result));
             }
         }
-        for key in std::mem::take(&mut self.watchers).into_keys() {
-            effects.watch.push((key, watch_reply(next.clone())));
-            effects.unwatch.push(key);
-        }
+        self.watchers.close_all(next, effects);
         *self = Self { number: self.number, ..Self::new(self.tenant, self.sender, self.limits) };
     }
 
@@ -229,9 +201,7 @@ impl Desk {
         let id = logged.id.as_ref().map_or((0, 0), |id| (id.sender, id.number));
         let trace = logged.trace.clone();
         self.pending.insert(id, Pending { asker, since_us: now_us, trace, in_flight: false });
-        let bytes = logged.encoded_len();
-        self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting { logged, bytes });
+        self.batches.push(logged);
     }
 
     fn enqueue_own(&mut self, now_us: u64, asker: Asker, kind: command::Kind) {
@@ -249,81 +219,30 @@ impl Desk {
     }
 
     pub(super) fn watch(&mut self, now_us: u64, key: WatcherKey, request: WatchRequest, effects: &mut Effects) {
-        let WatchRequest { gateway, incarnation, sip, .. } = request;
-        let named = gateway.len() + sip.len() <= GATEWAY_BYTES_MAX;
-        if !named || self.watchers.len() >= self.limits.watchers_max {
-            effects.unwatch.push(key);
-            return;
+        match self.watchers.open(now_us, key, request) {
+            Some(attach) => self.enqueue_own(now_us, Asker::Attach(key), command::Kind::AttachGateway(attach)),
+            None => effects.unwatch.push(key),
         }
-        self.watchers.insert(key, Watcher { gateway: gateway.clone(), incarnation, attached: false, told_us: now_us });
-        let attach = AttachGateway { gateway, incarnation, sip };
-        self.enqueue_own(now_us, Asker::Attach(key), command::Kind::AttachGateway(attach));
     }
 
     pub(super) fn unwatch(&mut self, now_us: u64, key: WatcherKey) {
-        if let Some(watcher) = self.watchers.remove(&key) {
-            self.lapses.insert((watcher.gateway, watcher.incarnation), now_us.saturating_add(self.limits.lease_us));
-        }
+        self.watchers.end(now_us, key);
     }
 
     /// Deadlines of the shard, leases, keep-alives.
     pub(super) fn tick(&mut self, now_us: u64, shard: &acd::Shard, effects: &mut Effects) {
-        let due = shard.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= now_us);
-        if due && self.waiting.is_empty() && self.in_flight == 0 {
-            self.clock_due = true;
+        if shard.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= now_us) {
+            self.batches.move_the_clock();
         }
-        self.lose_whoever_lapsed(now_us, shard);
-        for (&key, watcher) in &mut self.watchers {
-            if watcher.told_us.saturating_add(self.limits.keep_alive_us) <= now_us {
-                watcher.told_us = now_us;
-                let load = shard.load(&watcher.gateway);
-                let calls = load.map_or(0, |load| load.calls);
-                let draining = load.is_some_and(|load| load.draining);
-                let takers = load.map_or(0, |load| load.takers);
-                let keep_alive = KeepAlive { draining, calls, takers };
-                effects.watch.push((key, WatchReply { kind: Some(reply::Kind::KeepAlive(keep_alive)) }));
-            }
+        for lose in self.watchers.lapsed(now_us, shard) {
+            self.enqueue_own(now_us, Asker::Nobody, command::Kind::LoseGateway(lose));
         }
-    }
-
-    /// A lapse stays until the gateway is lost or attached, for a LoseGateway of ours may not be taken by consensus.
-    fn lose_whoever_lapsed(&mut self, now_us: u64, shard: &acd::Shard) {
-        let due: Vec<_> = self.lapses.iter().filter(|(_, at)| **at <= now_us).map(|(life, _)| life.clone()).collect();
-        if due.is_empty() {
-            return;
-        }
-        let living = gateways(shard);
-        for life in due {
-            let same = |watcher: &&Watcher| watcher.gateway == life.0 && watcher.incarnation == life.1;
-            let watcher = self.watchers.values().filter(same).max_by_key(|watcher| watcher.attached);
-            if !living.contains(&life) || watcher.is_some_and(|watcher| watcher.attached) {
-                self.lapses.remove(&life);
-                continue;
-            }
-            self.lapses.insert(life.clone(), now_us.saturating_add(self.limits.keep_alive_us));
-            // One that is about to attach was here in time.
-            if watcher.is_none() {
-                let (gateway, incarnation) = life;
-                let lose = LoseGateway { gateway, incarnation };
-                self.enqueue_own(now_us, Asker::Nobody, command::Kind::LoseGateway(lose));
-            }
-        }
+        self.watchers.keep_alive(now_us, shard, effects);
     }
 
     /// The next log entry, encoded, if one should be proposed at this time.
     pub(super) fn take_batch(&mut self, now_us: u64) -> Option<Proposal> {
-        if self.in_flight >= self.limits.batches_in_flight_max {
-            return None;
-        }
-        let clock_only = self.waiting.is_empty();
-        if clock_only && !std::mem::take(&mut self.clock_due) {
-            return None;
-        }
-        if !clock_only && self.next_wake().is_some_and(|at| at > now_us) {
-            return None;
-        }
-        let taken: Vec<Logged> = self.waiting.drain(..self.next_batch()).map(|waiting| waiting.logged).collect();
-        self.waiting_bytes = self.waiting.iter().map(|waiting| waiting.bytes).sum();
+        let taken = self.batches.take(now_us)?;
         let commands: Vec<Id> =
             taken.iter().filter_map(|logged| logged.id.as_ref()).map(|id| (id.sender, id.number)).collect();
         for id in &commands {
@@ -331,8 +250,6 @@ impl Desk {
                 pending.in_flight = true;
             }
         }
-        self.in_flight += 1;
-        self.proposed_us = now_us;
         // A shard's own tenant is not named, as no release named it.
         let tenant = if self.tenant == self.home { 0 } else { self.tenant };
         Some(Proposal {
@@ -341,31 +258,14 @@ impl Desk {
         })
     }
 
-    /// How many of the waiting commands go into one entry: bounded in number and in bytes, but one at least.
-    fn next_batch(&self) -> usize {
-        let mut bytes = 0;
-        let fits = |waiting: &&Waiting| {
-            bytes += waiting.bytes;
-            bytes <= self.limits.batch_bytes_max
-        };
-        let count = self.waiting.iter().take(self.limits.batch_commands_max).take_while(fits).count();
-        count.max(1).min(self.waiting.len())
-    }
-
     /// When the waiting commands should go, if there are any and a place is free for them.
     pub(super) fn next_wake(&self) -> Option<u64> {
-        if self.waiting.is_empty() || self.in_flight >= self.limits.batches_in_flight_max {
-            return None;
-        }
-        let full =
-            self.waiting.len() >= self.limits.batch_commands_max || self.waiting_bytes >= self.limits.batch_bytes_max;
-        // The first command after a pause goes at once; the next ones within the window go together.
-        Some(if full { 0 } else { self.proposed_us.saturating_add(self.limits.batch_window_us) })
+        self.batches.next_wake()
     }
 
     /// Consensus did not take the batch (a hand-over is going on): whoever asked must ask again.
     pub(super) fn batch_refused(&mut self, now_us: u64, refused: Vec<Id>, effects: &mut Effects) {
-        self.in_flight -= 1;
+        self.batches.one_is_over();
         for id in refused {
             match self.pending.remove(&id).map(|pending| pending.asker) {
                 Some(Asker::Client(client)) => {
@@ -375,7 +275,7 @@ impl Desk {
                 }
                 // Never attached, it would wait for its orders for ever.
                 Some(Asker::Attach(key)) => {
-                    self.unwatch(now_us, key);
+                    self.watchers.end(now_us, key);
                     effects.unwatch.push(key);
                 }
                 Some(Asker::Nobody) | None => {}
@@ -391,10 +291,9 @@ impl Desk {
         shard: Option<&acd::Shard>,
         effects: &mut Effects,
     ) {
-        // An entry of an earlier leader counts for nobody here.
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.batches.one_is_over();
         if let Some(shard) = shard {
-            self.tell_changes(now_us, output.orders, shard, effects);
+            self.watchers.tell_changes(now_us, output.orders, shard, effects);
         }
         for (id, result) in output.outcomes {
             let Some(pending) = self.pending.remove(&id) else { continue };
@@ -414,58 +313,12 @@ impl Desk {
                     let result = result.map_or_else(outcome::Result::Rejection, outcome::Result::Accepted);
                     effects.outcomes.entry(client).or_default().push(outcome_of(Some(wire(id)), self.tenant, result));
                 }
-                Asker::Attach(key) => self.attached(now_us, key, shard.filter(|_| result.is_ok()), effects),
+                Asker::Attach(key) => {
+                    self.watchers.attached(now_us, key, shard.filter(|_| result.is_ok()), effects);
+                }
                 Asker::Nobody => {}
             }
         }
-    }
-
-    fn tell_changes(&mut self, now_us: u64, orders: Vec<(String, Order)>, shard: &acd::Shard, effects: &mut Effects) {
-        if orders.is_empty() {
-            return;
-        }
-        let mut by_gateway: BTreeMap<String, Vec<Order>> = BTreeMap::new();
-        for (gateway, order) in orders {
-            by_gateway.entry(gateway).or_default().push(order);
-        }
-        for (&key, watcher) in self.watchers.iter_mut().filter(|(_, watcher)| watcher.attached) {
-            // Not those of a life that has just attached: this one would take them for its own.
-            let present = shard.load(&watcher.gateway).is_some_and(|load| load.incarnation == watcher.incarnation);
-            if !present {
-                continue;
-            }
-            if let Some(orders) = by_gateway.remove(&watcher.gateway) {
-                watcher.told_us = now_us;
-                effects.watch.extend(in_messages(orders).map(|message| (key, message)));
-            }
-        }
-    }
-
-    /// `shard` is None when the gateway was refused.
-    fn attached(&mut self, now_us: u64, key: WatcherKey, shard: Option<&acd::Shard>, effects: &mut Effects) {
-        let Some(mut watcher) = self.watchers.remove(&key) else { return };
-        let Some(shard) = shard else {
-            // A newer life of this gateway is attached: this one must not act.
-            effects.unwatch.push(key);
-            return;
-        };
-        // An older stream of the same gateway has been replaced.
-        let older: Vec<_> =
-            self.watchers.iter().filter(|(_, other)| other.gateway == watcher.gateway).map(|(key, _)| *key).collect();
-        for key in older {
-            self.watchers.remove(&key);
-            effects.unwatch.push(key);
-        }
-        self.lapses.retain(|(gateway, _), _| *gateway != watcher.gateway);
-        let orders = standing_orders(shard, &watcher.gateway, watcher.incarnation);
-        effects.watch.extend(in_messages(orders).map(|message| (key, message)));
-        let draining = shard.load(&watcher.gateway).is_some_and(|load| load.draining);
-        let lease_ms = u32::try_from(self.limits.lease_us / 1_000).unwrap_or(u32::MAX);
-        let in_sync = InSync { draining, lease_ms };
-        effects.watch.push((key, WatchReply { kind: Some(reply::Kind::InSync(in_sync)) }));
-        watcher.attached = true;
-        watcher.told_us = now_us;
-        self.watchers.insert(key, watcher);
     }
 }
 
@@ -486,12 +339,4 @@ const fn may_be_submitted(command: &Command) -> bool {
 
 const fn wire((sender, number): Id) -> CommandId {
     CommandId { sender, number }
-}
-
-pub(super) fn watch_reply(not_leader: NotLeader) -> WatchReply {
-    WatchReply { kind: Some(reply::Kind::NotLeader(not_leader)) }
-}
-
-pub(super) fn orders_reply(orders: Vec<Order>) -> WatchReply {
-    WatchReply { kind: Some(reply::Kind::Orders(Orders { orders })) }
 }

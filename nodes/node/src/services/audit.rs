@@ -22,7 +22,7 @@ use tonic::{
 use tower::{Layer, Service};
 use trust::{Caller, Role};
 
-use super::{admin::unreached, scope::TENANT};
+use super::{refusals::unreached, scope::TENANT};
 use crate::shards::{FROM_NODE, PASSED_ON, Shards, too_long};
 
 pub use changes::{Change, changes};

@@ -15,7 +15,7 @@ use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    admin::{refused, unreached},
+    refusals::{refused, unreached},
     tenancy::{PIECE_BYTES, Pieces},
 };
 use crate::{

@@ -15,7 +15,7 @@ use proto::v1::{
 use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status, metadata::MetadataValue, transport::Channel};
 
-use super::admin::{missing, refused, unreached};
+use super::refusals::{missing, refused, unreached};
 use crate::{
     members::{Members, id_of, number_of},
     roles::who,

@@ -6,7 +6,9 @@ use proto::v1::{DrainGateway, DrainGatewayRequest, GatewayInfo, RejectionCode, c
 use tonic::Status;
 
 use super::{
-    admin::{AdminService, WAIT, missing, refused, unreached},
+    admin::AdminService,
+    asking::WAIT,
+    refusals::{missing, refused, unreached},
     scope::Scope,
 };
 

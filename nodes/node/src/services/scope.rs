@@ -3,7 +3,7 @@
 use proto::v1::{AgentList, CallList, QueueList, TenantRow, ask_reply::About};
 use tonic::{Request, Status};
 
-use super::admin::{AdminService, missing};
+use super::{admin::AdminService, refusals::missing};
 use crate::moves::name_in_records;
 
 /// Metadata of an admin's question: the name of the tenant that it is about.

@@ -3,11 +3,7 @@
 use proto::v1::{StatsReply, StatsRequest};
 use tonic::{Request, Response, Status};
 
-use super::{
-    admin::{AdminService, WAIT, unreached},
-    query::not_leading,
-    scope::Scope,
-};
+use super::{admin::AdminService, asking::WAIT, query::not_leading, refusals::unreached, scope::Scope};
 use crate::{
     answers::{NoStats, STATS_ROWS_MAX, checked_stats},
     clock::now_us,

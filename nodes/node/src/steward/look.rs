@@ -26,7 +26,7 @@ impl Steward {
         let members = self.members.all();
         let asked = members.iter().map(|(number, member)| async move {
             let mut query = QueryClient::new(self.shards.channels().to(&member.endpoint))
-                .max_decoding_message_size(super::super::process::MESSAGE_BYTES_MAX);
+                .max_decoding_message_size(crate::process::MESSAGE_BYTES_MAX);
             (*number, within(DESCRIBE_MAX, query.describe(DescribeRequest {})).await.ok())
         });
         let described: BTreeMap<u64, NodeDescription> =

@@ -70,12 +70,12 @@ async fn disks_that_must_not_serve_are_refused_in_words() {
         grpc: grpc.clone(),
         ..world.config.clone()
     };
-    let why = run(other("n3", "second", "cordboard")).refusal().await;
+    let why = Running::start(other("n3", "second", "cordboard")).refusal().await;
     assert!(why.contains("runs already"), "{why}");
-    let why = run(other("n6", "foreign", "another")).refusal().await;
+    let why = Running::start(other("n6", "foreign", "another")).refusal().await;
     assert!(why.contains("this cluster is called"), "{why}");
     // A folder of another node.
-    let why = run(other("n6", "second", "cordboard")).refusal().await;
+    let why = Running::start(other("n6", "second", "cordboard")).refusal().await;
     assert!(why.contains("belongs to node 3"), "{why}");
 
     // An old copy of its disk.

@@ -6,10 +6,7 @@ use proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::super::{
-    admin::{WAIT, unreached},
-    query::not_leading,
-};
+use super::super::{asking::WAIT, query::not_leading, refusals::unreached};
 use crate::{
     directory::audit::is_whole,
     shards::{Shards, too_long},

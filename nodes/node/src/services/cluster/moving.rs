@@ -10,7 +10,7 @@ use super::{ClusterService, under_rules};
 use crate::{
     directory::Directory,
     roster::Roster,
-    services::admin::{missing, refused},
+    services::refusals::{missing, refused},
 };
 
 /// Tenants and the shards that they may live on.
