@@ -51,8 +51,15 @@ impl Delay {
         run(&["ip", "netns", "exec", &site.net.space(id), "sysctl", "-qw", "net.ipv4.conf.eth0.rp_filter=0"])?;
         ip(&["link", "set", DEVICE, "up"])?;
         ip(&["route", "add", "default", "dev", DEVICE, "src", &own, "table", TABLE])?;
-        ip(&["rule", "add", "fwmark", MARK, "lookup", "main", "priority", "100"])?;
-        ip(&["rule", "add", "to", &network, "lookup", TABLE, "priority", "200"])?;
+        let rules = [
+            ["fwmark", MARK, "lookup", "main", "priority", "100"],
+            ["to", &network, "lookup", TABLE, "priority", "200"],
+        ];
+        for rule in rules {
+            // Those of an earlier delay of this machine are still there, and led nowhere meanwhile.
+            let _ = ip(&[&["rule", "del"][..], &rule].concat());
+            ip(&[&["rule", "add"][..], &rule].concat())?;
+        }
         Ok(this)
     }
 

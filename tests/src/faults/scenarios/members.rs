@@ -33,7 +33,8 @@ pub fn members_change(story: &mut Story) -> anyhow::Result<Proof> {
     story.site.ask_until(&["node", "list"], |list| place_of(list, &leader) == "drained")?;
     story.site.ask(&["node", "drain", &leader, "--undo"])?;
 
-    story.site.ask(&["node", "drain", &fresh])?;
+    // Refused until the cluster has seen the other one again.
+    story.site.ask_until(&["node", "drain", &fresh], |_| true)?;
     story.site.ask_until(&["node", "list"], |list| place_of(list, &fresh) == "drained")?;
     story.site.ask_until(&["shard", "list"], |list| {
         let members = replicas(list, 1);

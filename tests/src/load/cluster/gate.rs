@@ -35,6 +35,8 @@ const ATTEMPT_MAX: Duration = Duration::from_millis(300);
 const READY_MAX: Duration = Duration::from_secs(90);
 /// Submissions of one message.
 const MESSAGE_MAX: usize = 1_024;
+/// Connections to each node that lines share, as many as etcd's clients have to its leader.
+const CONNECTIONS: usize = 8;
 
 type Answer = oneshot::Sender<Result<(), String>>;
 
@@ -58,18 +60,26 @@ impl Gate {
         apply(endpoints, &tenants).await?;
         let random = u64::from(std::process::id()) << 24 | u64::from(std::time::UNIX_EPOCH.elapsed()?.subsec_millis());
         let (mut lines, mut tasks) = (Vec::new(), JoinSet::new());
+        let nodes = Nodes::new(endpoints)?;
         for _ in 0..lines_each {
             for &tenant in &tenants {
                 let (asks, asked) = mpsc::unbounded_channel();
                 let sender = random.wrapping_mul(0x9e37_79b9).wrapping_add(lines.len() as u64 + 1);
-                let link = Link { tenant, sender, endpoints: endpoints.to_vec(), place: 0, pending: BTreeMap::new() };
+                let link = Link {
+                    tenant,
+                    sender,
+                    nodes: nodes.clone(),
+                    connection: lines.len() % CONNECTIONS,
+                    place: 0,
+                    pending: BTreeMap::new(),
+                };
                 tasks.spawn(link.run(asked));
                 lines.push(Line { asks });
             }
         }
         let attached = Arc::<AtomicU64>::default();
         for &tenant in &tenants {
-            tasks.spawn(watch(tenant, random, endpoints.to_vec(), Arc::clone(&attached)));
+            tasks.spawn(watch(tenant, random, nodes.clone(), Arc::clone(&attached)));
         }
         let all = tenants.len() as u64;
         timeout(READY_MAX, async {
@@ -136,11 +146,35 @@ fn number(tenant: u32) -> String {
     format!("{}", 500_000 + tenant)
 }
 
+/// Connections to all nodes; those that break are made again when they are used.
+#[derive(Clone)]
+struct Nodes {
+    endpoints: Vec<String>,
+    channels: Vec<Vec<Channel>>,
+}
+
+impl Nodes {
+    fn new(endpoints: &[String]) -> anyhow::Result<Self> {
+        let lazily = |endpoint: &String| {
+            let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))?.tcp_nodelay(true);
+            anyhow::Ok((0..CONNECTIONS).map(|_| endpoint.connect_lazy()).collect())
+        };
+        let channels = endpoints.iter().map(lazily).collect::<Result<_, _>>()?;
+        Ok(Self { endpoints: endpoints.to_vec(), channels })
+    }
+
+    fn client(&self, place: usize, connection: usize) -> ShardClient<Channel> {
+        let channels = &self.channels[place % self.channels.len()];
+        ShardClient::new(channels[connection % channels.len()].clone())
+    }
+}
+
 /// A stream and what is not answered yet.
 struct Link {
     tenant: u32,
     sender: u64,
-    endpoints: Vec<String>,
+    nodes: Nodes,
+    connection: usize,
     place: usize,
     pending: BTreeMap<u64, (command::Kind, Answer)>,
 }
@@ -161,9 +195,8 @@ impl Link {
         asks: &mut mpsc::UnboundedReceiver<(command::Kind, Answer)>,
         next: &mut u64,
     ) -> anyhow::Result<()> {
-        let endpoint = self.endpoints[self.place % self.endpoints.len()].clone();
+        let mut client = self.nodes.client(self.place, self.connection);
         self.place += 1;
-        let mut client = ShardClient::new(timeout(ATTEMPT_MAX, connect(&endpoint)).await??);
         let (requests, receiver) = mpsc::channel(64);
         let mut replies = timeout(ATTEMPT_MAX, client.submit(ReceiverStream::new(receiver))).await??.into_inner();
         let numbers: Vec<u64> = self.pending.keys().copied().collect();
@@ -217,7 +250,7 @@ impl Link {
                 self.answer(number, Err(format!("{:?}: {}", refusal.code(), refusal.detail)));
             }
             Some(outcome::Result::NotLeader(hint)) => {
-                if let Some(place) = self.endpoints.iter().position(|known| *known == hint.endpoint) {
+                if let Some(place) = self.nodes.endpoints.iter().position(|known| *known == hint.endpoint) {
                     self.place = place;
                 }
                 bail!("another node leads");
@@ -236,12 +269,11 @@ impl Link {
 }
 
 /// Holds the lease of a gateway for ever.
-async fn watch(tenant: u32, incarnation: u64, endpoints: Vec<String>, attached: Arc<AtomicU64>) {
+async fn watch(tenant: u32, incarnation: u64, nodes: Nodes, attached: Arc<AtomicU64>) {
     let mut was = false;
-    for endpoint in endpoints.iter().cycle() {
+    for place in 0.. {
         let watched = async {
-            let mut client =
-                ShardClient::new(timeout(ATTEMPT_MAX, connect(endpoint)).await??).max_decoding_message_size(usize::MAX);
+            let mut client = nodes.client(place, tenant as usize).max_decoding_message_size(usize::MAX);
             let request =
                 WatchRequest { shard: tenant, gateway: "load".into(), incarnation, sip: "127.0.0.1:9".into() };
             let mut orders = timeout(ATTEMPT_MAX, client.watch(request)).await??.into_inner();
