@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use crate::{patience::wait_for, ports::Ports};
+use crate::{cluster::Cluster, patience::wait_for, ports::Ports};
 
 /// Where Debian keeps baresip's modules.
 const MODULES: &str = "/usr/lib/baresip/modules";
@@ -134,6 +134,20 @@ impl Softphone {
         let json = format!("{{\"command\":\"{command}\"}}");
         // A netstring: https://cr.yp.to/proto/netstrings.txt
         write!(self.keys, "{}:{json},", json.len())?;
+        Ok(())
+    }
+
+    /// It has registered, and this agent, whose phone it is, takes calls.
+    ///
+    /// # Errors
+    /// It is not so in time.
+    pub fn take_calls_of(&mut self, agent: &str, cluster: &Cluster) -> anyhow::Result<()> {
+        self.wait_for("200 OK (Cordboard) [1 binding]")?;
+        cluster.ask_until(&["agent", "show", agent], |agent| {
+            agent["contacts"].as_array().is_some_and(|contacts| contacts.len() == 1)
+        })?;
+        cluster.cordctl(&["agent", "login", agent])?;
+        cluster.ask(&["agent", "ready", agent])?;
         Ok(())
     }
 

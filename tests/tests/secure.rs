@@ -28,12 +28,7 @@ struct Desk {
 impl Desk {
     /// The softphone has registered and its agent waits for calls.
     fn open(ports: &Ports, cluster: &Cluster, mut phone: Softphone) -> anyhow::Result<Self> {
-        phone.wait_for("200 OK (Cordboard) [1 binding]")?;
-        cluster.ask_until(&["agent", "show", "erik"], |agent| {
-            agent["contacts"].as_array().is_some_and(|contacts| contacts.len() == 1)
-        })?;
-        cluster.cordctl(&["agent", "login", "erik"])?;
-        cluster.ask(&["agent", "ready", "erik"])?;
+        phone.take_calls_of("erik", cluster)?;
         let ear = Rtp::on(ports.socket()?)?;
         let caller = Phone::on(ports.socket()?, ear.address, &[Law::Mu], Rule::Refuse(603))?;
         Ok(Self { caller, ear, phone, talks: 0 })

@@ -22,12 +22,7 @@ fn a_softphone_registers_takes_a_call_and_both_sides_hear() -> anyhow::Result<()
     let ports = Arc::new(Ports::take()?);
     let cluster = Cluster::start_on(ports.clone(), Plan::of(DOCUMENTS))?;
     let mut phone = Softphone::start(&ports, cluster.sip(1), "erik", "erik-secret")?;
-    phone.wait_for("200 OK (Cordboard) [1 binding]")?;
-    cluster.ask_until(&["agent", "show", "erik"], |agent| {
-        agent["contacts"].as_array().is_some_and(|contacts| contacts.len() == 1)
-    })?;
-    cluster.cordctl(&["agent", "login", "erik"])?;
-    cluster.ask(&["agent", "ready", "erik"])?;
+    phone.take_calls_of("erik", &cluster)?;
 
     let sound = Rtp::on(ports.socket()?)?;
     let caller = Phone::on(ports.socket()?, sound.address, &[Law::Mu], Rule::Refuse(603))?;
@@ -77,9 +72,7 @@ fn a_softphone_talks_on_when_its_gateway_is_killed() -> anyhow::Result<()> {
     let ports = Arc::new(Ports::take()?);
     let mut cluster = Cluster::start_on(ports.clone(), Plan { gateways: 2, ..Plan::of(DOCUMENTS) })?;
     let mut phone = Softphone::start(&ports, cluster.sip(1), "erik", "erik-secret")?;
-    phone.wait_for("200 OK (Cordboard) [1 binding]")?;
-    cluster.cordctl(&["agent", "login", "erik"])?;
-    cluster.ask(&["agent", "ready", "erik"])?;
+    phone.take_calls_of("erik", &cluster)?;
     let sound = Rtp::on(ports.socket()?)?;
     let caller = Phone::on(ports.socket()?, sound.address, &[Law::Mu], Rule::Refuse(603))?;
     let call = caller.call(cluster.sip(1), "5000", "1234");

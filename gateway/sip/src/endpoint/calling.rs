@@ -15,7 +15,7 @@ use crate::message::{Method, Response};
 use crate::raw;
 use crate::sdp;
 use crate::tag;
-use crate::timers::{Due, LegTimer};
+use crate::timers::LegTimer;
 use crate::transaction::{ClientState, ClientTx, Purpose, Seed};
 use crate::types::{Direction, Effect, EndCause, Flow, Invite, LegId, Millis, Transport};
 use crate::uri::{Scheme, Uri};
@@ -157,12 +157,7 @@ impl Endpoint {
         let id = tx.leg;
         match (tx.state, response.status) {
             (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 100..=199) => {
-                if let ClientState::Trying { .. } = tx.state {
-                    let until = now.plus(self.core.config.ring_ms_max);
-                    tx.state = ClientState::Proceeding { until };
-                    tx.due = until;
-                    self.core.timers.arm(until, Due::Client(key));
-                }
+                self.core.proceed(key, &mut tx, now.plus(self.core.config.ring_ms_max));
                 let core = &mut self.core;
                 let wanted = self.legs.get_mut(&id).and_then(|leg| {
                     let counts = reliable::acknowledge(core, now, flow, leg, tx.seed.as_deref(), response);

@@ -49,11 +49,7 @@ impl Endpoint {
         match (tx.state, response.status) {
             (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 100..=199) => {
                 let until = now.plus(self.core.config.timers.patience_ms());
-                if let ClientState::Trying { .. } = tx.state {
-                    tx.state = ClientState::Proceeding { until };
-                    tx.due = until;
-                    self.core.timers.arm(until, crate::timers::Due::Client(key));
-                }
+                self.core.proceed(key, &mut tx, until);
                 self.core.clients.insert(key, tx);
             }
             (ClientState::Trying { .. } | ClientState::Proceeding { .. }, 200..=299) => {

@@ -163,6 +163,15 @@ impl Core {
         self.clients.insert(key, tx);
     }
 
+    /// The first word about an INVITE of ours (RFC 3261 17.1.1.2): it is not sent again, and is waited for until then.
+    pub(super) fn proceed(&mut self, key: u64, tx: &mut ClientTx, until: Millis) {
+        if let ClientState::Trying { .. } = tx.state {
+            tx.state = ClientState::Proceeding { until };
+            tx.due = until;
+            self.timers.arm(until, Due::Client(key));
+        }
+    }
+
     /// An INVITE of ours was accepted: timer M.
     pub(super) fn accept(&mut self, now: Millis, key: u64, mut tx: ClientTx) {
         tx.state = ClientState::Accepted;
