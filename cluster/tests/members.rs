@@ -60,6 +60,10 @@ fn a_newcomer_learns_by_snapshot_and_then_votes() {
         assert!(world.counts.snapshots > 0, "seed {seed}: by snapshot");
         assert_eq!(status(&world, 3).learners, [4], "seed {seed}");
         change(&mut world, &[Membership::Vote(4)]);
+        // Also one vote alone: what the old voters and the new ones decide meanwhile they decide both.
+        until(&mut world, "it is a joint change", |world| {
+            world.leader().is_some_and(|leader| status(world, leader).voters_outgoing == [1, 2, 3])
+        });
         let good = |world: &World| members(world) == Some((vec![1, 2, 3, 4], vec![]));
         until(&mut world, "it votes", good);
         until(&mut world, "it knows", |world| status(world, 3).voters == [1, 2, 3, 4]);

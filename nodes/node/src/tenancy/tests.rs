@@ -206,6 +206,11 @@ fn a_move_that_failed_is_undone_and_what_is_late_of_it_begins_nothing() {
     came.iter().for_each(|late| drop(away.apply(late.clone())));
     assert_eq!((away.standing(TENANT), home.standing(TENANT)), ((Standing::Gone, 1), (Standing::Lives, 1)));
     assert_eq!(hash(&home), before);
+    // Nor do all of them, on a shard that heard of the failure first.
+    let mut aside = Tenants::new(AWAY);
+    aside.apply(drop_it(1, false));
+    came.iter().for_each(|late| drop(aside.apply(late.clone())));
+    assert_eq!(aside.standing(TENANT), (Standing::Gone, 1));
     // Of the next one it may be a part.
     move_to(&mut home, &mut away, 2, 300);
     assert_eq!(hash(&away), before);
@@ -251,6 +256,14 @@ fn whoever_lives_here_is_not_overwritten() {
     }
     home.apply(drop_it(9, false));
     assert_eq!((hash(&home), home.standing(TENANT)), (before, (Standing::Lives, 0)));
+    // Nor who is sealed: the move may fail yet, and then this is the only one there is.
+    home.apply(seal(1));
+    for piece in pieces(9, &acd::Shard::new().save(), 300) {
+        assert_eq!(home.apply(piece).stay, Some(Stay::Same));
+    }
+    assert_eq!(home.standing(TENANT), (Standing::Sealed, 1));
+    assert_eq!(home.apply(drop_it(1, true)).stay, Some(Stay::Begins));
+    assert_eq!(hash(&home), before);
 }
 
 #[test]
