@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 use tonic::transport::Channel;
-use trust::Trust;
+use trust::Channels;
 
 use crate::{
     clock::Clock,
@@ -143,7 +143,8 @@ pub(crate) struct LinkConfig {
     pub(crate) shard: u32,
     pub(crate) identity: Identity,
     pub(crate) endpoints: Vec<String>,
-    pub(crate) trust: Trust,
+    /// Shared with other links of the same thread.
+    pub(crate) nodes: Channels,
     pub(crate) pending_max: usize,
     pub(crate) doors: Doors,
     pub(crate) metrics: Arc<Metrics>,

@@ -23,7 +23,7 @@ use super::{
     pending::{Pending, Settled},
     search::Search,
 };
-use crate::{dial::dial, doors::Mail};
+use crate::doors::Mail;
 
 /// A leader that says nothing for this long (it sends a KeepAlive each 300 ms) is looked for elsewhere.
 const SILENCE_MS_MAX: u64 = 1_000;
@@ -115,10 +115,7 @@ struct Submitting {
 impl Line {
     async fn session(&mut self, endpoint: &str, search: &mut Search) -> Ended {
         let patience = Duration::from_millis(search.patience_ms());
-        let channel = match dial(&self.config.trust, endpoint).await {
-            Ok(channel) => channel,
-            Err(error) => return Ended::Failed(error.to_string()),
-        };
+        let channel = self.config.nodes.to(endpoint);
         // Told before the leader looks at its orders: what is accepted from here on may be missing in the set.
         self.config.doors.hand_all(|| Mail::Watching { shard: self.config.shard });
         let mut orders = match timeout(patience, self.watch(channel.clone())).await {

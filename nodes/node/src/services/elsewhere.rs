@@ -9,23 +9,23 @@ use tonic::{Request, Status, metadata::MetadataValue};
 
 use crate::{
     members::{Member, Members},
-    shards::{Channels, FROM_NODE},
+    shards::FROM_NODE,
 };
 
 /// How long another node may take for a batch.
 const BATCH_WAIT: Duration = Duration::from_secs(3);
 
 /// The other nodes.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Elsewhere {
-    channels: Channels,
+    channels: trust::Channels,
     members: Members,
     own: u64,
 }
 
 impl Elsewhere {
     /// All members but `own`.
-    pub(super) fn new(channels: Channels, members: &Members, own: u64) -> Self {
+    pub(super) fn new(channels: trust::Channels, members: &Members, own: u64) -> Self {
         Self { channels, members: members.clone(), own }
     }
 

@@ -217,12 +217,16 @@ mod tests {
         }
     }
 
+    fn nobody_else() -> Elsewhere {
+        Elsewhere::new(crate::shards::channels(trust::Trust::off()), &crate::members::Members::default(), 1)
+    }
+
     #[tokio::test]
     async fn a_consumer_that_waits_is_woken_and_one_that_is_slow_misses_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
         let streams =
-            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), nobody_else());
         let (mut quick, mut slow) = (follow(&streams).expect("open"), follow(&streams).expect("open"));
         for index in 1..=50 {
             put(&records, index);
@@ -242,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
         let streams =
-            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), nobody_else());
         let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| follow(&streams).expect("open")).collect();
         let refused = follow(&streams).err().expect("refused");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
