@@ -6,36 +6,23 @@
 // What it says to its user is what it is there for.
 #![allow(clippy::print_stdout)]
 
+#[path = "../tests/threads/cpu.rs"]
+mod cpu;
+mod nothing;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cluster::{DiskConfig, DiskStore, Host, HostConfig, Identity, Machine, RestoreError, Store as _};
+use cluster::{DiskConfig, DiskStore, Host, HostConfig, Identity, Store as _};
+use nothing::Nothing;
 use raft::eraftpb::Entry;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 
 const ENTRY_BYTES: usize = 256;
 const TOGETHER: [usize; 4] = [1, 16, 64, 256];
 const ZEROS: u64 = 64 << 20;
-
-struct Nothing;
-
-impl Machine for Nothing {
-    type Output = ();
-
-    fn apply(&mut self, _: u64, _: &[u8]) {}
-
-    fn begin_save(&mut self) {}
-
-    fn save_slice(&mut self) -> Option<Vec<u8>> {
-        Some(vec![1])
-    }
-
-    fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
-        Ok(())
-    }
-}
 
 struct Entries;
 
@@ -47,24 +34,15 @@ impl MessageExt for Entries {
     }
 }
 
-/// Processor time of this process so far, its system's part included.
-fn cpu() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    // The kernel counts in hundredths of a second for programs, whatever its own ticks are.
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
-    Duration::from_millis((ticks(11) + ticks(12)) * 10)
-}
-
 /// Does it again and again; prints what one append has cost.
 fn measure(what: &str, together: usize, span: Duration, mut flush: impl FnMut(usize)) {
-    let (began, used) = (Instant::now(), cpu());
+    let (began, used) = (Instant::now(), cpu::used());
     let mut appends = 0;
     while began.elapsed() < span {
         flush(together);
         appends += together as u64;
     }
-    let (took, used) = (began.elapsed(), cpu() - used);
+    let (took, used) = (began.elapsed(), cpu::used() - used);
     let each = used.as_secs_f64() * 1e6 / appends as f64;
     println!(
         "{what:<34} {together:>4} together  {each:>8.2} us CPU each  {:>9.0}/s",

@@ -57,7 +57,7 @@ fn a_newcomer_learns_by_snapshot_and_then_votes() {
             let leader = status(world, world.leader().expect("a leader"));
             leader.progress.iter().any(|progress| progress.node == 4 && progress.matched == leader.last)
         });
-        assert!(world.snapshots > 0, "seed {seed}: by snapshot");
+        assert!(world.counts.snapshots > 0, "seed {seed}: by snapshot");
         assert_eq!(status(&world, 3).learners, [4], "seed {seed}");
         change(&mut world, &[Membership::Vote(4)]);
         let good = |world: &World| members(world) == Some((vec![1, 2, 3, 4], vec![]));
@@ -123,10 +123,10 @@ fn one_that_was_out_and_comes_back_disturbs_nobody() {
         until(&mut world, "it is out", |world| {
             members(world).is_some_and(|(voters, _)| !voters.contains(&(leaver as u64 + 1)))
         });
-        let (elections, term) = (world.elections, status(&world, world.leader().expect("a leader")).term);
+        let (elections, term) = (world.counts.elections, status(&world, world.leader().expect("a leader")).term);
         world.start(leaver);
         world.run(10_000);
-        assert_eq!(world.elections, elections, "seed {seed}: nobody is elected anew");
+        assert_eq!(world.counts.elections, elections, "seed {seed}: nobody is elected anew");
         assert_eq!(status(&world, world.leader().expect("a leader")).term, term, "seed {seed}");
         assert!(!world.leads(leaver), "seed {seed}");
         // Asked in again, it goes on from what it has.
@@ -172,9 +172,9 @@ fn a_leader_that_is_voted_out_by_an_earlier_leaders_change_gives_the_lead_away()
 fn one_that_catches_up_slowly_under_load_needs_one_snapshot() {
     for seed in 0..10 {
         let mut world = begin(seed);
-        let before = world.snapshots;
+        let before = world.counts.snapshots;
         // Many times as many commands come while it travels as are kept for others.
-        world.snapshot_ms = Some(1_000);
+        world.wires.snapshot_ms = Some(1_000);
         change(&mut world, &[Membership::Learn(4)]);
         let leader = world.leader().expect("a leader");
         for _ in 0..4_000 {
@@ -187,7 +187,7 @@ fn one_that_catches_up_slowly_under_load_needs_one_snapshot() {
             let leader = status(world, leader);
             leader.progress.iter().any(|progress| progress.node == 4 && progress.matched == leader.last)
         });
-        assert_eq!(world.snapshots - before, 1, "seed {seed}");
+        assert_eq!(world.counts.snapshots - before, 1, "seed {seed}");
         world.run(2_000);
         let held = status(&world, leader);
         assert!(held.last - held.first < 100, "seed {seed}: what was kept for it is let go: {held:?}");
@@ -209,8 +209,8 @@ fn a_replica_that_is_left_alone_while_it_flushes_a_snapshot_lives_on() {
         }
         world.flush_ms = Some(1_500);
         world.start(follower);
-        let received = world.snapshots;
-        until(&mut world, "it is sent a snapshot", |world| world.snapshots > received);
+        let received = world.counts.snapshots;
+        until(&mut world, "it is sent a snapshot", |world| world.counts.snapshots > received);
         // It asks for votes alone.
         world.crash(leader);
         world.crash((leader + 2) % 3);

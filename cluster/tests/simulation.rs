@@ -23,24 +23,24 @@ fn whatever_breaks_nothing_acknowledged_is_lost() {
     for seed in seeds {
         let world = bad_day(seed, Sabotage::None);
         let did = [
-            world.crashes,
-            world.wipes,
-            world.elections,
-            world.snapshots,
+            world.counts.crashes,
+            world.counts.wipes,
+            world.counts.elections,
+            world.counts.snapshots,
             world.oracle.acknowledged() as u64,
             world.oracle.answered_reads() as u64,
-            world.between.applied,
-            world.between.crashes,
-            world.between.elections,
-            world.between.restored,
-            world.between.offered,
+            world.counts.between.applied,
+            world.counts.between.crashes,
+            world.counts.between.elections,
+            world.counts.between.restored,
+            world.counts.between.offered,
             1,
         ];
         sums.iter_mut().zip(did).for_each(|(sum, did)| *sum += did);
-        let asleep = world.asleep;
+        let asleep = world.counts.asleep;
         let did = [
-            world.pauses,
-            world.changes,
+            world.counts.pauses,
+            world.counts.changes,
             asleep.sleeps,
             asleep.crashes,
             asleep.proposals,
@@ -159,7 +159,7 @@ fn an_unharmed_group_elects_once_and_commits() {
         }
         world.run(5_000);
         assert_eq!(world.oracle.acknowledged(), 100);
-        assert_eq!(world.elections, 1, "seed {seed}");
+        assert_eq!(world.counts.elections, 1, "seed {seed}");
         world.settle();
     }
 }
@@ -200,7 +200,7 @@ fn damaged_messages_are_counted_and_break_nothing() {
     for seed in 0..SEEDS {
         let mut world = World::new(seed, 3, Sabotage::None);
         world.run(1_000);
-        world.garble = true;
+        world.wires.garble = true;
         for _ in 0..200 {
             let at = world.leader().unwrap_or(0);
             world.propose(at);
@@ -215,7 +215,7 @@ fn asleep(seed: u64, size: usize) -> World {
     world.let_sleep();
     world.run(4_000);
     assert!((0..size).all(|at| world.is_asleep(at)), "seed {seed}");
-    assert_eq!(world.elections, 1, "seed {seed}");
+    assert_eq!(world.counts.elections, 1, "seed {seed}");
     world
 }
 
@@ -224,10 +224,10 @@ fn an_idle_group_sleeps_for_minutes_and_wakes_for_a_command_and_for_a_read() {
     for seed in 0..6 {
         let size = [1, 3, 5][(seed % 3) as usize];
         let mut world = asleep(seed, size);
-        let sent = world.messages;
+        let sent = world.counts.messages;
         world.run(60_000);
         assert!((0..size).all(|at| world.is_asleep(at)), "seed {seed}");
-        let per_second = (world.messages - sent) / 60;
+        let per_second = (world.counts.messages - sent) / 60;
         let pairs = (size * (size - 1)) as u64;
         assert!(per_second <= 25 * pairs, "seed {seed}: {per_second} messages per second for {pairs} pairs of nodes");
         let leader = world.leader().expect("it leads asleep");
@@ -240,7 +240,7 @@ fn an_idle_group_sleeps_for_minutes_and_wakes_for_a_command_and_for_a_read() {
         world.read(leader);
         world.run(60);
         assert_eq!(world.oracle.answered_reads(), before + 1, "seed {seed}");
-        assert_eq!(world.elections, 1, "seed {seed}");
+        assert_eq!(world.counts.elections, 1, "seed {seed}");
         world.settle();
     }
 }
@@ -255,7 +255,7 @@ fn a_follower_that_is_asked_in_error_sleeps_on() {
     world.hand_over(follower);
     world.run(5_000);
     assert!((0..3).all(|at| world.is_asleep(at)));
-    assert_eq!(world.elections, 1);
+    assert_eq!(world.counts.elections, 1);
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn a_sleeping_follower_that_dies_costs_no_election_and_is_welcome_again() {
         world.start(follower);
         world.run(5_000);
         assert!((0..3).all(|at| world.is_asleep(at)), "seed {seed}");
-        assert_eq!(world.elections, 1, "seed {seed}");
+        assert_eq!(world.counts.elections, 1, "seed {seed}");
     }
 }
 
@@ -312,7 +312,7 @@ fn bad_day(seed: u64, sabotage: Sabotage) -> World {
         world.run_unevenly();
     }
     world.run(600);
-    world.loss_percent = [0, 2, 10][(seed / 3 % 3) as usize];
+    world.wires.loss_percent = [0, 2, 10][(seed / 3 % 3) as usize];
     let mut quiet_ms = 0;
     for _ in 0..8_000 {
         world.step();

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use cluster::{GroupStatus, Membership, ProposeError};
+use cluster::{Membership, ProposeError};
 
-use super::{Event, SHARD, World};
+use super::{Event, Node, SHARD, World};
 
 impl World {
     pub(crate) fn crash(&mut self, at: usize) {
@@ -12,8 +12,8 @@ impl World {
         let survivors = self.dice.usize(0..=self.nodes[at].store.staged());
         let torn = self.dice.bool();
         let seed = self.seed;
-        self.between.crashes += u64::from(self.is_saving(at));
-        self.asleep.crashes += u64::from(self.is_asleep(at));
+        self.counts.between.crashes += u64::from(self.nodes[at].is_saving());
+        self.counts.asleep.crashes += u64::from(self.is_asleep(at));
         self.count_silences(at);
         let node = &mut self.nodes[at];
         node.host = None;
@@ -31,7 +31,7 @@ impl World {
         }
         self.oracle.forget_reads(at);
         self.clients.give_up(self.now, Some(at));
-        self.crashes += 1;
+        self.counts.crashes += 1;
     }
 
     /// A new disk. What the old one had sent is gone too: no network delays for as long as a disk is replaced.
@@ -42,27 +42,26 @@ impl World {
         self.nodes[at].has_lost_its_disk = true;
         // A cluster whose members have changed does not tell a new disk whom it was founded by.
         self.nodes[at].is_founder &= !self.changes_members;
-        self.events.retain(|_, event| !matches!(event, Event::Deliver { from, .. } if *from == at));
-        self.wipes += 1;
+        self.agenda.forget_messages_of(at);
+        self.counts.wipes += 1;
     }
 
     /// A lost disk is a failure that lasts until the replica is seeded again: one at a time, and never while another is
     /// down, nor while the members change.
     pub(crate) fn may_wipe(&self) -> bool {
-        let status = |at: usize| self.nodes[at].host.as_ref().and_then(|host| host.status(SHARD));
         // Whoever anybody takes for a voter, for the leader that is found may be an old one.
         let mut voters = BTreeSet::new();
-        for status in (0..self.size()).filter_map(status) {
+        for status in self.nodes.iter().filter_map(Node::status) {
             if !status.voters_outgoing.is_empty() {
                 return false;
             }
             voters.extend(status.voters);
         }
         // An old leader that stands still and a lost disk are two failures.
-        let all_run = self.nodes.iter().all(|node| node.paused_until <= self.now);
+        let all_run = self.nodes.iter().all(|node| node.runs(self.now));
         all_run
             && self.leader().is_some()
-            && voters.into_iter().all(|node| status(node as usize - 1).is_some_and(|status| status.seeded))
+            && voters.into_iter().all(|node| self.status(node as usize - 1).is_some_and(|status| status.seeded))
     }
 
     /// The process stands still: it hears all of it later.
@@ -74,13 +73,12 @@ impl World {
         self.nodes[at].paused_until = self.now + ms;
         // Asked before it hears what it has missed.
         (0..3).for_each(|_| self.schedule(ms, Event::Ask { at }));
-        self.pauses += 1;
+        self.counts.pauses += 1;
     }
 
     pub(crate) fn cut(&mut self, from: usize, to: usize, both: bool) {
         self.say(|| format!("n{} to n{} is cut, both ways {both}", from + 1, to + 1));
-        self.cut[from][to] = true;
-        self.cut[to][from] |= both;
+        self.wires.cut(from, to, both);
         if self.chance(50)
             && let Some(host) = &mut self.nodes[from].host
         {
@@ -91,7 +89,7 @@ impl World {
 
     pub(crate) fn heal(&mut self) {
         self.say(|| "all wires are whole".into());
-        self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
+        self.wires.heal();
     }
 
     pub(crate) fn hand_over(&mut self, at: usize) {
@@ -114,30 +112,10 @@ impl World {
         self.nodes[at].host.as_mut().expect("it is up").change_members(SHARD, steps)
     }
 
-    pub(crate) fn status(&self, at: usize) -> Option<GroupStatus> {
-        self.nodes[at].host.as_ref()?.status(SHARD)
-    }
-
-    /// Places of the nodes that belong to the group, as the leader has it, and whether a change is under way.
-    pub(crate) fn members(&self) -> Option<(Vec<usize>, bool)> {
-        let leader = self.leader()?;
-        let status = self.nodes[leader].host.as_ref()?.status(SHARD)?;
-        let mut members: Vec<usize> = status
-            .voters
-            .iter()
-            .chain(&status.voters_outgoing)
-            .chain(&status.learners)
-            .map(|node| *node as usize - 1)
-            .collect();
-        members.sort_unstable();
-        members.dedup();
-        Some((members, !status.voters_outgoing.is_empty()))
-    }
-
     /// One change of members that an operator or the steward could ask for.
     pub(crate) fn change_members(&mut self) {
         let Some(leader) = self.leader() else { return };
-        let status = self.nodes[leader].host.as_ref().and_then(|host| host.status(SHARD)).expect("it leads");
+        let status = self.status(leader).expect("it leads");
         let any = |dice: &mut fastrand::Rng, nodes: &[u64]| {
             if nodes.is_empty() { None } else { Some(nodes[dice.usize(0..nodes.len())]) }
         };
@@ -161,7 +139,7 @@ impl World {
         };
         let host = self.nodes[leader].host.as_mut().expect("it leads");
         if host.change_members(SHARD, &steps).is_ok() {
-            self.changes += 1;
+            self.counts.changes += 1;
             self.nodes[leader].touched = true;
             self.say(|| format!("n{} changes the members: {steps:?}", leader + 1));
         } else if let Some(leaver) = leaver

@@ -126,7 +126,7 @@ pub struct Limits {
     pub limbo_ms: u64,
     /// Commands of one link without an outcome; above it new calls and registrations get 503.
     pub commands_pending_max: usize,
-    /// Datagrams that wait for a lane which does not own the socket.
+    /// What the network brings that waits for one lane: messages for one that does not own the socket, keys, flows that failed.
     pub datagrams_queued_max: usize,
     /// TCP connections, both directions together.
     pub connections_max: usize,

@@ -20,7 +20,7 @@ use crate::{
     clock::Clock,
     config::GatewayConfig,
     directory::{Directory, View},
-    doors::{Doors, Letterbox, Mail},
+    doors::{Doors, Letterbox, Mail, Told},
     link::{Ask, Link, Whereabouts},
     process::Links,
     refuse::{refuse, refuse_for},
@@ -118,10 +118,10 @@ impl Lane {
                     }
                 }
                 () = readable(&self.config.udp, self.reads_udp) => self.read_udp(),
-                Some(mail) = self.letterbox.datagrams.recv() => {
+                Some(mail) = self.letterbox.network.recv() => {
                     self.handle(mail);
                     for _ in 0..BURST_MAX {
-                        let Ok(mail) = self.letterbox.datagrams.try_recv() else { break };
+                        let Ok(mail) = self.letterbox.network.try_recv() else { break };
                         self.handle(mail);
                     }
                 }
@@ -168,8 +168,8 @@ impl Lane {
             Mail::Message { flow, bytes, arrived } => return self.message(now_ms, flow, &bytes, arrived),
             Mail::DirectoryChanged => return self.directory_changed(),
             Mail::Drain => self.stopping = true,
-            Mail::Draining { shard, draining: true } => drop(self.drained_by.insert(shard)),
-            Mail::Draining { shard, draining: false } => drop(self.drained_by.remove(&shard)),
+            Mail::Told { shard, told: Told::Draining(true), .. } => drop(self.drained_by.insert(shard)),
+            Mail::Told { shard, told: Told::Draining(false), .. } => drop(self.drained_by.remove(&shard)),
             Mail::Located { stray, holder } => return self.located(now_ms, &stray, holder),
             _ => {}
         }
@@ -180,11 +180,14 @@ impl Lane {
             Mail::Message { .. } | Mail::DirectoryChanged | Mail::Located { .. } | Mail::Stop => {}
             Mail::FlowFailed(flow) => board.flow_failed(now_ms, flow),
             Mail::Outcome { ticket, verdict } => board.outcome(now_ms, ticket, verdict),
-            Mail::Watching { shard } => board.watching(shard),
-            Mail::Orders { shard, orders } => board.orders(now_ms, shard, orders),
-            Mail::InSync { shard } => board.in_sync(now_ms, shard),
+            Mail::Told { shard, told, place: _kept_until_heard } => match told {
+                Told::Watching => board.watching(shard),
+                Told::Orders(orders) => board.orders(now_ms, shard, orders),
+                Told::InSync => board.in_sync(now_ms, shard),
+                Told::Draining(_) => board.drain(draining),
+            },
             Mail::Media(event) => board.media_event(now_ms, event),
-            Mail::Drain | Mail::Draining { .. } => board.drain(draining),
+            Mail::Drain => board.drain(draining),
             Mail::EndAll => board.end_all(now_ms),
         }
     }
@@ -292,7 +295,8 @@ impl Lane {
     fn read_udp(&mut self) {
         for remote in self.config.udp.failures() {
             let flow = Flow { transport: Transport::Udp, remote, connection: 0 };
-            self.config.doors.hand_all(|| Mail::FlowFailed(flow));
+            let lost = self.config.doors.bring_all(|| Mail::FlowFailed(flow));
+            self.config.board.metrics.datagrams_dropped.inc_by(lost);
         }
         let mut inbox = std::mem::take(&mut self.inbox);
         for _ in 0..BURST_MAX {
@@ -315,7 +319,10 @@ impl Lane {
         };
         if lane == self.config.board.lane {
             self.message(self.config.clock.now_ms(), flow, bytes, arrived);
-        } else if !self.config.doors.hand_message(lane, flow, Bytes::copy_from_slice(bytes), arrived) {
+            return;
+        }
+        let message = Mail::Message { flow, bytes: Bytes::copy_from_slice(bytes), arrived };
+        if !self.config.doors.bring(lane, message) {
             self.config.board.metrics.datagrams_dropped.inc();
         }
     }
@@ -404,10 +411,7 @@ impl Wires for LaneWires {
 
     fn ask(&mut self, shard: u32, ask: Ask) -> bool {
         match self.links.load().get(&shard) {
-            Some(link) => {
-                link.ask(ask);
-                true
-            }
+            Some(link) => link.ask(ask),
             None => false,
         }
     }

@@ -4,6 +4,7 @@
 mod pending;
 mod search;
 mod session;
+mod telling;
 
 use std::sync::{
     Arc,
@@ -26,6 +27,9 @@ use crate::{
     telemetry::{metrics::Metrics, trace::Parent},
 };
 
+/// Commands of a link that have no outcome, those about what ends or goes on included. A leg has one or two at a time, so only a
+/// far end that changes something again and again while nobody leads comes so far; what it then does is not told.
+const HELD_MAX: usize = 262_144;
 /// A leader that does not say so soon where a call is says it to the next repetition of the message.
 const LOCATE_MS_MAX: u64 = 400;
 
@@ -164,8 +168,7 @@ impl Link {
         Ok(link)
     }
 
-    /// Whether new work (a call, a registration) may be asked. What ends or goes on is always taken: it is bounded
-    /// by the legs that exist.
+    /// Whether new work (a call, a registration) may be asked. What ends or goes on is taken up to `HELD_MAX`.
     pub(crate) fn has_room(&self) -> bool {
         self.state.pending.load(Ordering::Relaxed) < self.pending_max
     }
@@ -210,11 +213,16 @@ impl Link {
         self.state.in_sync.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn ask(&self, ask: Ask) {
-        self.state.pending.fetch_add(1, Ordering::Relaxed);
+    /// False when it was not taken: too much is held already.
+    pub(crate) fn ask(&self, ask: Ask) -> bool {
+        if self.state.pending.fetch_add(1, Ordering::Relaxed) >= HELD_MAX {
+            self.state.pending.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
         if self.asks.send(ask).is_err() {
             tracing::debug!("command after the end of its link");
         }
+        true
     }
 
     /// The directory says that the shard's replicas are here.
@@ -226,5 +234,33 @@ impl Link {
             }
             changed
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_answers_is_held_up_to_a_limit() {
+        let (doors, _boxes) = Doors::new(1, 1);
+        let config = LinkConfig {
+            shard: 1,
+            identity: Identity { gateway: "g1".into(), incarnation: 1, sip: String::new() },
+            // Nobody leads anywhere.
+            endpoints: Vec::new(),
+            trust: Trust::off(),
+            pending_max: 2,
+            doors,
+            metrics: Arc::new(Metrics::new()),
+            clock: Clock::start(),
+        };
+        let link = Link::start(config, &tokio::runtime::Handle::current()).expect("a link");
+        let command = v1::Command { kind: None };
+        let ask = Ask { command, urgency: Urgency::Lazy, lane: 0, ticket: None, trace: None };
+        assert!(link.has_room() && link.ask(ask.clone()) && link.ask(ask.clone()));
+        assert!(!link.has_room(), "no new work");
+        let taken = (0..HELD_MAX).filter(|_| link.ask(ask.clone())).count();
+        assert_eq!((taken + 2, link.pending()), (HELD_MAX, HELD_MAX), "but what ends and goes on, up to the limit");
     }
 }

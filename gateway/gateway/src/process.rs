@@ -268,7 +268,7 @@ impl Gateway {
         tasks.spawn(config.trust.clone().watch());
         let own = (config.id, dial::nodes(config.trust.clone()));
         tasks.spawn(follow(own, config.nodes, Arc::clone(&shared.directory), move |view| linker.changed(view)));
-        tasks.spawn(deal_media_events(media_events, doors.clone()));
+        tasks.spawn(deal_media_events(media_events, doors.clone(), Arc::clone(&metrics)));
         if let Some(listener) = http_listener {
             tasks.spawn(http::serve_http(listener, Arc::clone(&shared)));
         }
@@ -458,10 +458,12 @@ fn start_media(config: &GatewayConfig) -> anyhow::Result<(MediaPlane, MediaEvent
     Ok((media, events))
 }
 
-async fn deal_media_events(mut events: MediaEvents, doors: Doors) {
+async fn deal_media_events(mut events: MediaEvents, doors: Doors, metrics: Arc<Metrics>) {
     while let Some(event) = events.recv().await {
         let (media::MediaEvent::Digit { key, .. } | media::MediaEvent::Silent { key, .. }) = event;
-        doors.hand(doors.lane_of(key.call), Mail::Media(event));
+        if !doors.bring(doors.lane_of(key.call), Mail::Media(event)) {
+            metrics.datagrams_dropped.inc();
+        }
     }
 }
 

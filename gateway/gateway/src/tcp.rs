@@ -31,6 +31,8 @@ use crate::{
 const OUTGOING_MAX: usize = 8_192;
 /// Connections that wait to be let in.
 const ARRIVALS_MAX: usize = 64;
+/// Ends of connections that wait to be taken note of; more wait in their own tasks.
+const CLOSINGS_MAX: usize = 64;
 /// Out of files, a listener rests for this long; everybody already here goes on.
 const ACCEPT_PAUSE_MS: u64 = 20;
 
@@ -105,7 +107,7 @@ struct Switch {
     /// For whom a far end's certificate must be.
     names: HashMap<SocketAddr, String>,
     next_connection: u64,
-    closed: mpsc::UnboundedSender<Closed>,
+    closed: mpsc::Sender<Closed>,
 }
 
 /// Starts the connections' task.
@@ -116,7 +118,7 @@ pub(crate) fn serve(listeners: Vec<Listener>, config: TcpConfig) -> TcpPort {
 }
 
 async fn run(listeners: Vec<Listener>, config: TcpConfig, mut messages: mpsc::Receiver<Outgoing>) {
-    let (closed, mut closings) = mpsc::unbounded_channel();
+    let (closed, mut closings) = mpsc::channel(CLOSINGS_MAX);
     let (arrived, mut arrivals) = mpsc::channel(ARRIVALS_MAX);
     // They end with this task.
     let mut doormen = JoinSet::new();
@@ -177,7 +179,7 @@ impl Switch {
         let closed = self.closed.clone();
         tokio::spawn(async move {
             let why = connection.accepted(stream).await;
-            let _ = closed.send(Closed { connection: connection.flow.connection, why });
+            let _ = closed.send(Closed { connection: connection.flow.connection, why }).await;
         });
     }
 
@@ -224,7 +226,7 @@ impl Switch {
             if matches!(why, Close::Unconnected | Close::Handshake) {
                 connection.config.failed(Flow { connection: 0, ..flow });
             }
-            let _ = closed.send(Closed { connection: number, why });
+            let _ = closed.send(Closed { connection: number, why }).await;
         });
         Some(number)
     }
@@ -256,6 +258,7 @@ impl Switch {
 impl TcpConfig {
     /// Any lane may have sent there.
     fn failed(&self, flow: Flow) {
-        self.doors.hand_all(|| Mail::FlowFailed(flow));
+        let lost = self.doors.bring_all(|| Mail::FlowFailed(flow));
+        self.metrics.datagrams_dropped.inc_by(lost);
     }
 }

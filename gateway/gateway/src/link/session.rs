@@ -8,9 +8,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use proto::v1::{
-    Order, SubmitReply, SubmitRequest, WatchReply, WatchRequest, shard_client::ShardClient, watch_reply::Kind as Told,
-};
+use proto::v1::{SubmitReply, SubmitRequest, WatchReply, WatchRequest, shard_client::ShardClient, watch_reply::Kind};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
@@ -22,8 +20,9 @@ use super::{
     Ask, LinkConfig, State, Verdict,
     pending::{Pending, Settled},
     search::Search,
+    telling::Telling,
 };
-use crate::doors::Mail;
+use crate::doors::{Mail, Told};
 
 /// A leader that says nothing for this long (it sends a KeepAlive each 300 ms) is looked for elsewhere.
 const SILENCE_MS_MAX: u64 = 1_000;
@@ -33,6 +32,8 @@ const LEASE_MS: u32 = 3_000;
 const MESSAGES_MAX: usize = 64;
 /// How long to wait when the stream takes no more.
 const FULL_PAUSE_MS: u64 = 2;
+/// Why a session ends that a lane of ours cannot follow.
+const BEHIND: &str = "a lane of this gateway is behind";
 /// Asks taken from the lanes in one go.
 const ASKS_MAX: usize = 512;
 /// The whole set of orders may come as one message.
@@ -62,7 +63,9 @@ pub(super) async fn serve(
 ) {
     let pending = Pending::new(config.shard, sender);
     let mut search = Search::default();
-    let mut line = Line { config, pending, asked, state, taken: Vec::with_capacity(ASKS_MAX), draining: false };
+    let telling = Telling::new(config.shard, config.doors.clone());
+    let taken = Vec::with_capacity(ASKS_MAX);
+    let mut line = Line { config, pending, telling, asked, state, taken, draining: false };
     loop {
         search.set_endpoints(places.borrow_and_update().clone());
         let pause = Duration::from_millis(search.pause_ms());
@@ -98,6 +101,7 @@ pub(super) async fn serve(
 struct Line {
     config: LinkConfig,
     pending: Pending,
+    telling: Telling,
     asked: mpsc::UnboundedReceiver<Ask>,
     state: Arc<State>,
     taken: Vec<Ask>,
@@ -117,7 +121,9 @@ impl Line {
         let patience = Duration::from_millis(search.patience_ms());
         let channel = self.config.nodes.to(endpoint);
         // Told before the leader looks at its orders: what is accepted from here on may be missing in the set.
-        self.config.doors.hand_all(|| Mail::Watching { shard: self.config.shard });
+        if !self.telling.all(|| Told::Watching) {
+            return Ended::Failed(BEHIND.to_owned());
+        }
         let mut orders = match timeout(patience, self.watch(channel.clone())).await {
             Ok(Ok(orders)) => orders,
             Ok(Err(status)) => return Ended::Failed(status.to_string()),
@@ -173,29 +179,29 @@ impl Line {
             Ok(None) => return Some(Ended::NotLeader(String::new())),
             Err(status) => return Some(Ended::Failed(status.to_string())),
         };
-        match reply.kind {
-            Some(Told::Orders(orders)) => {
+        let heard = match reply.kind {
+            Some(Kind::Orders(orders)) => {
                 self.heard();
-                self.deal(orders.orders);
+                self.telling.orders(orders.orders)
             }
-            Some(Told::InSync(told)) => {
+            Some(Kind::InSync(told)) => {
                 search.found();
                 let lease_ms = if told.lease_ms == 0 { LEASE_MS } else { told.lease_ms };
                 self.state.lease_ms.store(u64::from(lease_ms), Ordering::Relaxed);
                 self.state.leader.store(Some(Arc::new(channel.clone())));
-                self.told_draining(told.draining);
                 submitting.get_or_insert_with(|| submit(channel.clone()));
-                self.in_sync();
+                self.told_draining(told.draining) && self.in_sync()
             }
-            Some(Told::NotLeader(not_leader)) => return Some(Ended::NotLeader(not_leader.endpoint)),
-            Some(Told::KeepAlive(told)) => {
+            Some(Kind::NotLeader(not_leader)) => return Some(Ended::NotLeader(not_leader.endpoint)),
+            Some(Kind::KeepAlive(told)) => {
                 self.heard();
                 self.state.takers.store(told.takers, Ordering::Relaxed);
-                self.told_draining(told.draining);
+                self.told_draining(told.draining)
             }
-            None => {}
-        }
-        None
+            None => true,
+        };
+        // As a node does with a gateway that does not read: the next session begins with the whole set.
+        (!heard).then(|| Ended::Failed(BEHIND.to_owned()))
     }
 
     /// The leader has spoken, and knows us.
@@ -206,33 +212,20 @@ impl Line {
     }
 
     /// Whether the shard wants this gateway empty; said with every sign of life, handed on when it changes.
-    fn told_draining(&mut self, draining: bool) {
-        if self.draining != draining {
+    fn told_draining(&mut self, draining: bool) -> bool {
+        if self.draining == draining {
+            return true;
+        }
+        self.state.draining.store(draining, Ordering::Relaxed);
+        tracing::info!(shard = self.config.shard, draining, "what the shard wants of this gateway has changed");
+        let heard = self.telling.all(|| Told::Draining(draining));
+        if heard {
             self.draining = draining;
-            self.state.draining.store(draining, Ordering::Relaxed);
-            let shard = self.config.shard;
-            tracing::info!(shard, draining, "what the shard wants of this gateway has changed");
-            self.config.doors.hand_all(|| Mail::Draining { shard, draining });
         }
+        heard
     }
 
-    /// To each lane the orders of its calls, in the order they were told.
-    fn deal(&self, orders: Vec<Order>) {
-        let (doors, shard) = (&self.config.doors, self.config.shard);
-        if doors.count() == 1 {
-            doors.hand(0, Mail::Orders { shard, orders });
-            return;
-        }
-        let mut dealt: Vec<Vec<Order>> = vec![Vec::new(); doors.count()];
-        for order in orders {
-            dealt[doors.lane_of(order.call)].push(order);
-        }
-        for (lane, orders) in dealt.into_iter().enumerate().filter(|(_, orders)| !orders.is_empty()) {
-            doors.hand(lane, Mail::Orders { shard, orders });
-        }
-    }
-
-    fn in_sync(&mut self) {
+    fn in_sync(&mut self) -> bool {
         let now_ms = self.config.clock.now_ms();
         tracing::info!(shard = self.config.shard, "in sync with the leader");
         self.pending.resend_all(now_ms);
@@ -240,7 +233,7 @@ impl Line {
         self.state.in_sync.store(true, Ordering::Relaxed);
         self.state.heard_ms.store(now_ms, Ordering::Relaxed);
         self.config.metrics.link_sessions.inc();
-        self.config.doors.hand_all(|| Mail::InSync { shard: self.config.shard });
+        self.telling.all(|| Told::InSync)
     }
 
     fn answered(&mut self, reply: Option<Result<SubmitReply, Status>>) -> Option<Ended> {

@@ -404,6 +404,31 @@ async fn a_phone_whose_connection_is_closed_is_registered_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_all_end_at_once_are_all_taken_note_of() {
+    let cluster = Cluster::start(1).await;
+    let gateway = crate::gateway(&cluster).await;
+    let open = async |enough: &dyn Fn(usize) -> bool| {
+        let began = Instant::now();
+        loop {
+            let metrics = get(gateway.http().unwrap(), "/metrics").await;
+            let gauge = "cordboard_gateway_sip_connections{transport=\"tcp\"} ";
+            let open = metrics.lines().find_map(|line| line.strip_prefix(gauge)?.parse().ok());
+            if open.is_some_and(enough) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{open:?} are open");
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let connections = futures::future::join_all((0..200).map(|_| plain(gateway.sip()))).await;
+    open(&|count| count >= 200).await;
+    drop(connections);
+    // The gateway's own question to its listener may be under way.
+    open(&|count| count <= 1).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_connects_and_drips_or_says_nothing_is_closed_and_others_go_on() {
     let (cluster, files) = (Cluster::start(1).await, Files::new());
     let mut config = secure(&cluster, &files);
