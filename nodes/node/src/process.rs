@@ -462,7 +462,7 @@ pub fn is_disk_failure(error: &anyhow::Error) -> bool {
 
 async fn report_health(reporter: tonic_health::server::HealthReporter, answers: Answers) {
     loop {
-        let shards = answers.describe().await.shards;
+        let shards = answers.describe().await.map(|node| node.shards).unwrap_or_default();
         let serving = !shards.is_empty() && shards.iter().all(|shard| !shard.leader.is_empty());
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status("", status).await;
