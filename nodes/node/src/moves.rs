@@ -37,8 +37,6 @@ const WAIT: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(100);
 /// How often to look although the directory says nothing new.
 const LOOK: Duration = Duration::from_secs(1);
-/// A tenant that is sealed and has not arrived by then lives where it was again.
-const ARRIVAL_MAX: Duration = Duration::from_secs(15);
 /// Tenants that move at a time.
 const MOVES_MAX: usize = 4;
 
@@ -50,6 +48,8 @@ pub(crate) struct Mover {
     pub owners: Owners,
     /// Changes of the directory, as this node has applied them.
     pub directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    /// A tenant that is sealed and has not arrived by then lives where it was again.
+    pub arrival_max: Duration,
 }
 
 /// Why a step was not done.
@@ -85,7 +85,7 @@ impl Mover {
                 since.entry((row.number, row.r#move)).or_insert_with(Instant::now);
             }
             let steps = moving.iter().take(MOVES_MAX).map(|row| {
-                let late = since.get(&(row.number, row.r#move)).is_some_and(|begun| begun.elapsed() > ARRIVAL_MAX);
+                let late = since.get(&(row.number, row.r#move)).is_some_and(|begun| begun.elapsed() > self.arrival_max);
                 self.go_on(row, late)
             });
             join_all(steps).await;
@@ -118,7 +118,7 @@ impl Mover {
         } else if row.moving_from != 0 {
             self.finish(row).await
         } else if late {
-            Err(Trouble::Impossible(format!("it did not arrive within {} s", ARRIVAL_MAX.as_secs())))
+            Err(Trouble::Impossible(format!("it did not arrive within {:?}", self.arrival_max)))
         } else {
             self.bring(row).await
         };
@@ -231,7 +231,7 @@ impl Mover {
     async fn undo(&self, row: &TenantRow) -> Result<(), Trouble> {
         let undo = Change::Drop(DropTenant { r#move: row.r#move, undo: true });
         let here = self.change(row.shard, row.number, undo).await?;
-        if here.standing() != TenantStanding::Lives {
+        if here.standing() != TenantStanding::Lives || here.r#move < row.r#move {
             return Err(Trouble::NotNow("it does not live where it was yet".into()));
         }
         let dropped = self.drop_at(row, row.moving_to).await?;

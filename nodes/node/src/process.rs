@@ -116,7 +116,12 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         rules: config.rules,
         delivered: std::collections::BTreeMap::new(),
     };
-    let mover = Mover { shards: ways.clone(), owners: owners.clone(), directory: parts.directory.clone() };
+    let mover = Mover {
+        shards: ways.clone(),
+        owners: owners.clone(),
+        directory: parts.directory.clone(),
+        arrival_max: Duration::from_millis(config.arrival_max_ms),
+    };
     let tenancies = TenancyService::new(Tenancies::new(owners.clone(), answers.clone()));
     let (refused, mut refusals) = mpsc::channel(1);
     let follow = Follow {

@@ -14,6 +14,8 @@ use tokio::{
 };
 use tonic::{Status, transport::Channel};
 
+#[path = "membership/callers.rs"]
+mod callers;
 #[path = "membership/disks.rs"]
 mod disks;
 #[path = "membership/growing.rs"]
