@@ -212,7 +212,8 @@ impl ShardActor {
     fn publish_directory(&self) {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
         if let Some(directory) = directory {
-            self.shell.homes.set(directory.homes());
+            let shards = directory.identity().map(|identity| identity.shards.iter().copied().collect());
+            self.shell.homes.set(directory.homes(), shards.unwrap_or_default());
             self.shell.may_sleep.send_replace(directory.rules() >= RULES_OF_NODES);
             let roster = Roster::of(directory);
             self.shell.members.learn(&roster.nodes);

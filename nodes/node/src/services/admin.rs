@@ -407,7 +407,7 @@ impl admin_server::Admin for AdminService {
         &self,
         request: Request<StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
-        self.streams.open(request)
+        self.streams.open(request).await
     }
 }
 

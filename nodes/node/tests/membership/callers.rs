@@ -4,7 +4,7 @@ use proto::v1::{
     AddShardsRequest, ApplyRequest, Command, CommandId, DropTenant, EndCause, EndLeg, GetQueueRequest, InstallTenant,
     MoveTenantRequest, OfferCall, SealTenant, SourceFile, StreamRecordsRequest,
     Submission, SubmitRequest, TenancyReply, TenancyRequest, TenantRow, TenantStanding, WatchRequest, command, outcome,
-    shard_client::ShardClient, tenancy_client::TenancyClient, tenancy_request::Change, watch_reply,
+    record, shard_client::ShardClient, tenancy_client::TenancyClient, tenancy_request::Change, watch_reply,
 };
 
 use super::*;
@@ -136,6 +136,30 @@ async fn caller_leaves(world: &World, among: &[usize], call: u64) {
     accepted(world, among, 100 + call, command::Kind::EndLeg(end)).await;
 }
 
+/// The calls that one node says were written down from a cursor on, and where it is then.
+async fn written_down(world: &World, number: usize, cursor: &str) -> (Vec<u64>, String) {
+    until("the records are read to their end", async || {
+        let mut admin = AdminClient::connect(format!("http://{}", world.at(number))).await.ok()?;
+        let request = StreamRecordsRequest {
+            cursor: cursor.into(),
+            kinds: vec!["call".into()],
+            ..StreamRecordsRequest::default()
+        };
+        let mut batches = admin.stream_records(request).await.ok()?.into_inner();
+        let (mut calls, mut last) = (Vec::new(), cursor.to_owned());
+        while let Some(batch) = batches.message().await.ok()? {
+            assert!(!batch.pruned, "nothing is missing");
+            calls.extend(batch.records.into_iter().filter_map(|record| match record.kind {
+                Some(record::Kind::Call(call)) => Some(call.call),
+                _ => None,
+            }));
+            last = batch.cursor;
+        }
+        Some((calls, last))
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_whose_target_goes_silent_is_undone_and_can_be_made_again() {
     let config = NodeConfig { arrival_max_ms: 1_500, ..NodeConfig::default() };
@@ -205,6 +229,20 @@ async fn a_move_whose_target_goes_silent_is_undone_and_can_be_made_again() {
     assert_eq!(line(&world).await, ["caller2", "caller3", "caller4"]);
     let gone = tenancy(&world, &[1, 2, 3], 1, Some(Change::Drop(DropTenant { r#move: 1, undo: true }))).await;
     assert_eq!((gone.standing(), gone.r#move), (TenantStanding::Gone, 2), "an undo that is late begins nothing");
+
+    // What was written down is on both shards. n2 has the one, n4 the other: each of them tells all of it.
+    caller_leaves(&world, &[1, 4, 5], 2).await;
+    let mut cursors = Vec::new();
+    for number in [2, 4] {
+        let (mut calls, cursor) = written_down(&world, number, "").await;
+        calls.sort_unstable();
+        assert_eq!(calls, [1, 2], "at n{number}");
+        cursors.push(cursor);
+    }
+    caller_leaves(&world, &[1, 4, 5], 3).await;
+    // A cursor means the same at every node.
+    assert_eq!(written_down(&world, 4, &cursors[0]).await.0, [3]);
+    assert_eq!(written_down(&world, 2, &cursors[1]).await.0, [3]);
     gateway.abort();
     world.stop_all().await;
 }
