@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle};
-use cluster::{LogHandle, Membership, PeerMessage, Persisted, Recovered, peers::PeerClient};
+use cluster::{HostCounters, LogHandle, Membership, PeerMessage, Persisted, Recovered, peers::PeerClient};
 use proto::v1::{
     Batch, CommandId, DirectoryEntry, DirectoryView, NotLeader, Record, Rejection, Submission, SubmitReply, WatchReply,
     WatchRequest,
@@ -75,6 +75,8 @@ pub struct ShardActor {
     next_token: AskToken,
     drain_due: bool,
     wake: Option<(u64, SpawnHandle)>,
+    /// As they were told last.
+    counted: HostCounters,
 }
 
 /// What became of a change of the directory, or who leads.
@@ -88,7 +90,8 @@ type Question = Box<dyn FnOnce(Result<&Core, NotLeader>) + Send>;
 impl ShardActor {
     /// An actor over a core; it starts to tick once it runs.
     #[must_use]
-    pub const fn new(core: Core, shell: Shell) -> Self {
+    pub fn new(core: Core, shell: Shell) -> Self {
+        let counted = HostCounters::default();
         Self {
             core,
             shell,
@@ -100,6 +103,7 @@ impl ShardActor {
             next_token: 0,
             drain_due: false,
             wake: None,
+            counted,
         }
     }
 
@@ -258,6 +262,8 @@ impl Actor for ShardActor {
             actor.core.set_now(now_us());
             actor.core.set_sleep(*actor.shell.may_sleep.borrow());
             actor.core.tick();
+            let counted = actor.core.host().counters();
+            actor.shell.metrics.cluster.add_host(&mut actor.counted, counted);
             actor.drain_soon(context);
         });
     }

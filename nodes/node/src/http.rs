@@ -41,6 +41,7 @@ async fn text(State(seen): State<Seen>) -> impl IntoResponse {
     let (described, tenants) = (described.unwrap_or_default(), tenants.unwrap_or_default());
     metrics
         .cluster
+        .shards_asleep
         .set(gauge_value(described.replicas.iter().filter(|replica| replica.asleep).count() as u64));
     let shards = described.shards;
     // A tenant that has moved is shown where it lives only.

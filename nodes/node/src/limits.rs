@@ -25,10 +25,14 @@ pub enum Limit {
     PeerQueue,
     /// Consumers of records.
     RecordStreams,
+    /// TLS handshakes under way, of all and of one address.
+    Handshakes,
+    /// Connections without a certificate.
+    Strangers,
 }
 
 impl Limit {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Mailbox,
         Self::SubmitReplies,
         Self::WatchOrders,
@@ -36,6 +40,8 @@ impl Limit {
         Self::ProposalsInFlight,
         Self::PeerQueue,
         Self::RecordStreams,
+        Self::Handshakes,
+        Self::Strangers,
     ];
 
     const fn name(self) -> &'static str {
@@ -47,6 +53,8 @@ impl Limit {
             Self::ProposalsInFlight => "proposals_in_flight",
             Self::PeerQueue => "peer_queue",
             Self::RecordStreams => "record_streams",
+            Self::Handshakes => "handshakes",
+            Self::Strangers => "strangers",
         }
     }
 }
@@ -73,6 +81,12 @@ pub(crate) fn reached(limit: Limit) {
 /// So many things were.
 pub(crate) fn count(limit: Limit, more: u64) {
     REACHED.get_or_create_owned(&LimitLabel { limit: limit.name() }).inc_by(more);
+}
+
+/// So many things were by now, as somebody else has counted who counts nothing twice.
+pub(crate) fn up_to(limit: Limit, counted: u64) {
+    let counter = REACHED.get_or_create_owned(&LimitLabel { limit: limit.name() });
+    counter.inc_by(counted.saturating_sub(counter.get()));
 }
 
 /// How often a limit was reached since the process began.

@@ -25,6 +25,7 @@ use tokio_stream::StreamExt as _;
 use crate::{
     actor::Look,
     machine::ShardMachine,
+    metrics::cluster::ClusterMetrics,
     owners::Owners,
     pump,
     shards::{Shards, Unreached},
@@ -48,6 +49,8 @@ pub(crate) struct Mover {
     pub owners: Owners,
     /// Changes of the directory, as this node has applied them.
     pub directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    /// Counts them.
+    pub metrics: ClusterMetrics,
     /// A tenant that is sealed and has not arrived by then lives where it was again.
     pub arrival_max: Duration,
 }
@@ -256,7 +259,12 @@ impl Mover {
     async fn decide(&self, row: &TenantRow, step: MoveStep) -> Result<(), Trouble> {
         let entry = MoveTenant { tenant: row.number, r#move: row.r#move, step: step.into(), ..MoveTenant::default() };
         match pump::propose(&self.owners, directory_entry::Kind::MoveTenant(entry)).await {
-            Some(Ok(())) => Ok(()),
+            Some(Ok(())) => {
+                if matches!(step, MoveStep::Arrived | MoveStep::Failed) {
+                    self.metrics.moved(step == MoveStep::Arrived);
+                }
+                Ok(())
+            }
             Some(Err(Rejection { detail, .. })) => Err(Trouble::NotNow(detail)),
             None => Err(Trouble::NotNow("another node leads the directory".into())),
         }

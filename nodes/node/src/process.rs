@@ -46,7 +46,7 @@ use crate::{
     limits::{self, Limit},
     machine::ShardMachine,
     members::Members,
-    metrics::{Metrics, gauge_value},
+    metrics::{Metrics, cluster::Others, gauge_value},
     moves::Mover,
     owners::Owners,
     pump::Pump,
@@ -120,6 +120,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         shards: ways.clone(),
         owners: owners.clone(),
         directory: parts.directory.clone(),
+        metrics: metrics.cluster.clone(),
         arrival_max: Duration::from_millis(config.arrival_max_ms),
     };
     let tenancies = TenancyService::new(Tenancies::new(owners.clone(), answers.clone()));
@@ -132,8 +133,13 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         replicas: replicas.clone(),
         refused: refused.clone(),
     };
-    let steward =
-        Steward { shards: ways.clone(), members: members.clone(), limits: limits.clone(), seen: seen.clone() };
+    let steward = Steward {
+        shards: ways.clone(),
+        members: members.clone(),
+        limits: limits.clone(),
+        seen: seen.clone(),
+        metrics: metrics.cluster.clone(),
+    };
     let stewarding = StewardService {
         cluster: config.cluster.clone(),
         shards: ways.clone(),
@@ -159,6 +165,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         let listener = listen_http(address).await?;
         tasks.spawn(http::serve(listener, Arc::clone(&metrics), answers.clone()));
     }
+    let (sent, counted) = (parts.peers.counters(), metrics.cluster.clone());
     tasks.spawn(watch_counters(
         Arc::clone(&parts.counters),
         parts.peers.counters(),
@@ -178,6 +185,8 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         let members = members.clone();
         move |node| members.get(node).map(|member| member.seal)
     });
+    let others = Others { sent, received: peer_service.counters(), door: config.trust.counters() };
+    tasks.spawn(others.run(counted));
     let (close, closed) = oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
