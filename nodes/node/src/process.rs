@@ -99,7 +99,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let remembered = disk.begin.remembered.clone();
     let (parts, told) = start_actors(&config, &members, own, disk, start.seal, &metrics, &telemetry)?;
     let owners = Owners::new(parts.actors.clone(), shards, parts.homes.clone());
-    let replicas = Replicas::new(own, parts.writer.handle(), owners.clone(), remembered);
+    let replicas = Replicas::new(own, parts.writer.handle(), owners.clone(), parts.records.clone(), remembered);
 
     let flush_us = Arc::clone(&start.flush_us);
     let answers = Answers::new(owners.clone(), parts.records.clone(), members.clone(), own, start);

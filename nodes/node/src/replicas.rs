@@ -12,6 +12,7 @@ use crate::{
     actor::{CloseReplica, Look, OpenReplica},
     members::id_of,
     owners::Owners,
+    records::Records,
 };
 
 /// The fact on the disk that holds a [`Remembered`].
@@ -25,14 +26,15 @@ struct Inner {
     own: u64,
     log: LogHandle,
     owners: Owners,
+    records: Records,
     /// As it is on the disk. Held while a replica comes or goes, so that one thing happens at a time.
     remembered: Mutex<Remembered>,
 }
 
 impl Replicas {
     /// Of the node with this number, which remembers this much.
-    pub(crate) fn new(own: u64, log: LogHandle, owners: Owners, remembered: Remembered) -> Self {
-        Self(Arc::new(Inner { own, log, owners, remembered: Mutex::new(remembered) }))
+    pub(crate) fn new(own: u64, log: LogHandle, owners: Owners, records: Records, remembered: Remembered) -> Self {
+        Self(Arc::new(Inner { own, log, owners, records, remembered: Mutex::new(remembered) }))
     }
 
     /// Has a replica; one that is there stays as it is. `born_with` are the voters of a shard that begins now.
@@ -40,7 +42,7 @@ impl Replicas {
     /// # Errors
     /// Why there is none.
     pub(crate) async fn open(&self, shard: u32, born_with: Vec<u64>) -> Result<(), String> {
-        let Inner { log, owners, remembered, own } = &*self.0;
+        let Inner { log, owners, records, remembered, own } = &*self.0;
         let mut remembered = remembered.lock().await;
         if owners.of(shard).is_some() {
             return Ok(());
@@ -59,6 +61,10 @@ impl Replicas {
         next.replicas.push(ShardRow { shard, born_with });
         self.write(&next).await?;
         *remembered = next;
+        // It may have been here before: what was written down then is still here. Before anything new is.
+        let records = records.clone();
+        let loaded = tokio::task::spawn_blocking(move || records.load(shard)).await;
+        loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let (done, opened) = oneshot::channel();
         owners.place_of(shard).do_send(OpenReplica { shard, recovered, done });
         opened.await.map_err(|_| "the shard threads have stopped".to_owned())??;
@@ -72,7 +78,7 @@ impl Replicas {
     /// # Errors
     /// Why it stays.
     pub(crate) async fn drop(&self, shard: u32, term: u64, members: &[u64]) -> Result<(), String> {
-        let Inner { log, owners, remembered, own } = &*self.0;
+        let Inner { log, owners, remembered, own, .. } = &*self.0;
         let mut remembered = remembered.lock().await;
         let Some(owner) = owners.of(shard) else { return Ok(()) };
         if members.is_empty() || members.contains(own) {

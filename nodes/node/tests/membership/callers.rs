@@ -2,7 +2,7 @@
 
 use proto::v1::{
     AddShardsRequest, ApplyRequest, Command, CommandId, DropTenant, EndCause, EndLeg, GetQueueRequest, InstallTenant,
-    MoveTenantRequest, OfferCall, SealTenant, SourceFile, StreamRecordsRequest,
+    ListCallsRequest, MoveLeadRequest, MoveTenantRequest, OfferCall, SealTenant, SourceFile, StreamRecordsRequest,
     Submission, SubmitRequest, TenancyReply, TenancyRequest, TenantRow, TenantStanding, WatchRequest, command, outcome,
     record, shard_client::ShardClient, tenancy_client::TenancyClient, tenancy_request::Change, watch_reply,
 };
@@ -243,6 +243,43 @@ async fn a_move_whose_target_goes_silent_is_undone_and_can_be_made_again() {
     // A cursor means the same at every node.
     assert_eq!(written_down(&world, 4, &cursors[0]).await.0, [3]);
     assert_eq!(written_down(&world, 2, &cursors[1]).await.0, [3]);
+    gateway.abort();
+    world.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_returns_knows_what_was_written_down_before_it_went() {
+    let mut world = World::found(3, NodeConfig::default()).await;
+    world.join(4, &[1]);
+    world.see("n4 is there", |view| (state_of(view, "n4") == "active" && is_calm(view)).then_some(())).await;
+    apply_centre(&world).await;
+    let gateway = gateway_stays(&world);
+    caller_comes(&world, &[1, 2, 3], 1).await;
+    caller_leaves(&world, &[1, 2, 3], 1).await;
+    let votes = async |nodes: &[u64]| {
+        world.see("the shard has moved", |view| (voters(view, 1) == nodes && is_calm(view)).then_some(())).await;
+    };
+    // n2's replica goes, and comes back where n4's was.
+    world.wish(1, "n2", NodeWish::Drained, false).await.expect("three are left");
+    votes(&[1, 3, 4]).await;
+    world.wish(1, "n2", NodeWish::Unspecified, false).await.expect("undone");
+    world.wish(1, "n4", NodeWish::Drained, false).await.expect("three are left");
+    votes(&[1, 2, 3]).await;
+    let lead = MoveLeadRequest { shard: 1, to: "n2".into(), by: "test".into() };
+    world.cluster(1).await.expect("up").move_lead(lead).await.expect("it leads");
+    // It is told by the leader, from what it has itself.
+    let ended = until("n2 leads", async || {
+        let about = ListCallsRequest { ended: true, limit: 10, ..ListCallsRequest::default() };
+        let about = Some(proto::v1::ask_request::About::Calls(about));
+        let mut query = QueryClient::connect(format!("http://{}", world.at(2))).await.ok()?;
+        let reply = query.ask(proto::v1::AskRequest { shard: 1, about }).await.ok()?.into_inner();
+        match reply.about {
+            Some(proto::v1::ask_reply::About::Calls(list)) => Some(list.calls),
+            _ => None,
+        }
+    })
+    .await;
+    assert_eq!(ended.iter().map(|call| call.caller.as_str()).collect::<Vec<_>>(), ["caller1"]);
     gateway.abort();
     world.stop_all().await;
 }
