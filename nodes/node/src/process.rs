@@ -59,6 +59,7 @@ use crate::{
         audit::{Audit, AuditTrailService},
         backup::BackupService,
         cluster::ClusterService,
+        impostors::Impostors,
         query::QueryService,
         shard::ShardService,
         steward::StewardService,
@@ -150,6 +151,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
         seen: seen.clone(),
         silence: Duration::from_millis(config.silence_ms),
         term: Arc::default(),
+        impostors: Impostors::default(),
     };
     let of_cluster = ClusterService { shards: ways.clone(), members: members.clone(), seen, limits: Arc::new(limits) };
     // Dropped at the end, so that nothing of this node goes on after it.

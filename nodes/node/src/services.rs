@@ -7,6 +7,7 @@ pub(crate) mod backup;
 pub(crate) mod cluster;
 mod drain;
 mod elsewhere;
+pub(crate) mod impostors;
 pub mod query;
 pub mod scope;
 pub mod shard;
