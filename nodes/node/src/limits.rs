@@ -100,6 +100,34 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
 
+    /// How far above a message its reason may stand.
+    const LINES: usize = 6;
+
+    fn unbounded(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder of ours") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                unbounded(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a file of ours");
+            let lines: Vec<&str> = text.lines().collect();
+            for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(concat!(".do_", "send("))) {
+                let before = &lines[at.saturating_sub(LINES)..at];
+                if !before.iter().any(|line| line.contains("// Past the mailbox's limit")) {
+                    found.push(format!("{}:{}", path.display(), at + 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_goes_past_a_mailboxs_limit_says_what_bounds_it() {
+        let mut found = Vec::new();
+        unbounded(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        assert!(found.is_empty(), "try_send with a counted limit, or a reason: {found:?}");
+    }
+
     #[test]
     fn each_limit_is_shown_from_the_start_and_stands_in_the_table() {
         let (text, table) = (Metrics::default().text(), include_str!("../../../docs/limits.md"));

@@ -313,6 +313,7 @@ fn start_actors(
     let durable_to = Arc::clone(&addresses);
     let durable = move |host: usize, done: Persisted| {
         if let Some(actor) = durable_to.get().and_then(|actors| actors.get(host)) {
+            // Past the mailbox's limit, for it must come: one by batch, of which the writer takes `QUEUE_BATCHES_MAX`.
             actor.do_send(Durable { done });
         }
     };
@@ -324,6 +325,7 @@ fn start_actors(
         &tokio::runtime::Handle::current(),
         move |event| {
             let actors = event_to.get().map(Vec::as_slice).unwrap_or_default();
+            // Past the mailbox's limit: of each peer one by try to connect, of each snapshot (`SNAPSHOTS_HELD_MAX`) one.
             match event {
                 PeerEvent::Unreachable(node) => actors.iter().for_each(|actor| actor.do_send(Unreachable { node })),
                 PeerEvent::SnapshotDone { shard, to, ok } => {
@@ -454,6 +456,7 @@ fn step(owner: &Addr<ShardActor>, step: Step) {
 async fn hand_over(owners: &Owners) {
     for owner in owners.all() {
         let (done, handed_over) = oneshot::channel();
+        // Past the mailbox's limit: once in a life.
         owner.do_send(HandOver { done });
         if timeout(HAND_OVER_MAX, handed_over).await.is_err() {
             tracing::warn!("nobody took the leadership over in time");

@@ -66,6 +66,7 @@ impl Replicas {
         let loaded = tokio::task::spawn_blocking(move || records.load(shard)).await;
         loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let (done, opened) = oneshot::channel();
+        // Past the mailbox's limit: `remembered` is held, so there is one of all these at a time.
         owners.place_of(shard).do_send(OpenReplica { shard, recovered, done });
         opened.await.map_err(|_| "the shard threads have stopped".to_owned())??;
         owners.add(shard);
@@ -85,6 +86,7 @@ impl Replicas {
             return Err(format!("{} is a member of shard {shard}", id_of(*own)));
         }
         let (answer, answered) = oneshot::channel();
+        // Past the mailbox's limit: one at a time, see `open`.
         owner.do_send(Look { at: Box::new(move |core| drop(answer.send(core.host().status(shard)))) });
         if let Some(status) = answered.await.ok().flatten()
             && (status.term > term || status.role == Role::Leader)
@@ -93,6 +95,7 @@ impl Replicas {
         }
         owners.remove(shard);
         let (done, closed) = oneshot::channel();
+        // Past the mailbox's limit: the same.
         owner.do_send(CloseReplica { shard, done });
         closed.await.map_err(|_| "the shard threads have stopped".to_owned())?;
         // In this order: what is on the disk and not in the list goes at the next start, too.
