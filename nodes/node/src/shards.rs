@@ -352,6 +352,7 @@ struct Forget {
 
 impl Drop for Forget {
     fn drop(&mut self) {
+        // Past the mailbox's limit, for it must come: one by `Submit` that the mailbox took.
         self.owner.do_send(ForgetClient { client: self.client });
     }
 }
