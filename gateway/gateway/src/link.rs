@@ -249,7 +249,7 @@ mod tests {
             identity: Identity { gateway: "g1".into(), incarnation: 1, sip: String::new() },
             // Nobody leads anywhere.
             endpoints: Vec::new(),
-            trust: Trust::off(),
+            nodes: crate::dial::nodes(trust::Trust::off()),
             pending_max: 2,
             doors,
             metrics: Arc::new(Metrics::new()),
