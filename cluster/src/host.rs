@@ -110,6 +110,7 @@ impl<M: Machine> Host<M> {
         }
         let beat = Beat { host: self.config.host, hosts: self.config.hosts };
         let message = PeerMessage { beat: Some(beat), ..PeerMessage::default() };
+        self.counters.beats += self.neighbours.len() as u64;
         self.freed.extend(self.neighbours.iter().map(|node| (*node, message.clone())));
     }
 

@@ -106,6 +106,8 @@ pub struct HostCounters {
     pub sleeps: u64,
     /// and was woken by the silence of another node.
     pub wakes_by_silence: u64,
+    /// Beats sent, one for each neighbour.
+    pub beats: u64,
     /// Batches given to the log writer.
     pub batches: u64,
 }

@@ -1,5 +1,5 @@
-//! From the wanted voters to the next steps, shard by shard: open, learn, catch up, vote and leave at once, drop. Decides
-//! nothing about who is wanted.
+//! From the wanted voters to the next steps, shard by shard: open, learn, catch up, vote and leave at once, drop. A replica
+//! that was lost with its disk leaves first. Decides nothing about who is wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,10 @@ pub(super) fn towards(picture: &Picture, wanted: &BTreeMap<u32, BTreeSet<u64>>, 
         reopen(picture, number, shard, &mut steps);
         let Some(set) = wanted.get(&number) else { continue };
         if shard.leader.is_none() {
+            continue;
+        }
+        if let Some(step) = unvote_lost(picture, number, shard) {
+            steps.push(step);
             continue;
         }
         if number != 0 && (!shard.outgoing.is_empty() || !shard.learners.is_empty()) {
@@ -50,14 +54,33 @@ fn birth(picture: &Picture, number: u32, shard: &Shard) -> Vec<Step> {
     steps
 }
 
-/// A member whose disk is new has lost its replica: it begins again, empty, and is told.
+/// A learner whose disk is new has lost its replica: it begins again, empty, and is told.
 fn reopen(picture: &Picture, number: u32, shard: &Shard, steps: &mut Vec<Step>) {
-    let members = shard.voters.union(&shard.learners).chain(&shard.outgoing).copied().collect::<BTreeSet<u64>>();
-    for node in members {
-        if picture.is_up(node) && !picture.holds(node, number) {
+    for &node in &shard.learners {
+        if has_lost(picture, node, number) {
             steps.push(Step::Open { node, shard: number, born_with: Vec::new() });
         }
     }
+}
+
+/// A voter that has lost its replica may have acknowledged what it does not know any more: its vote goes with the disk,
+/// and it comes back as any other node does, to learn first. Only where those that are left decide it without it.
+fn unvote_lost(picture: &Picture, number: u32, shard: &Shard) -> Option<Step> {
+    if !shard.outgoing.is_empty() {
+        return None;
+    }
+    let (lost, left): (Vec<u64>, Vec<u64>) = shard.voters.iter().partition(|node| has_lost(picture, **node, number));
+    let heard = left.iter().filter(|node| shard.heard.contains(*node)).count();
+    // A majority of the voters of before is one of those that are left, too.
+    if lost.is_empty() || heard <= shard.voters.len() / 2 {
+        return None;
+    }
+    Some(Step::Change { shard: number, learn: Vec::new(), vote: Vec::new(), leave: lost })
+}
+
+/// It is there as the disk that the directory knows, and has no replica.
+fn has_lost(picture: &Picture, node: u64, number: u32) -> bool {
+    picture.is_up(node) && !picture.holds(node, number)
 }
 
 fn of_one(picture: &Picture, number: u32, shard: &Shard, wanted: &BTreeSet<u64>) -> Vec<Step> {

@@ -68,6 +68,8 @@ impl World {
             Step::Open { node, shard, born_with } => {
                 assert!(self.picture.is_up(node), "{step}: it is not there");
                 assert!(born_with.is_empty() || !self.picture.shards[&shard].born_with.is_empty());
+                let votes = born_with.is_empty() && self.picture.shards[&shard].voters.contains(&node);
+                assert!(!votes, "{step}: it would keep the vote of the replica that was lost");
                 self.node(node).holds.insert(shard);
             }
             Step::Drop { node, shard } => {
@@ -256,15 +258,40 @@ fn whoever_was_named_takes_the_place() {
 }
 
 #[test]
-fn a_new_disk_gets_its_replicas_again() {
+fn a_new_disk_leaves_learns_and_votes() {
     let mut world = World::new(3, &[], 2);
     world.settle();
     world.node(3).holds.clear();
     world.breathe();
+    let leave = |shard| Step::Change { shard, learn: vec![], vote: vec![], leave: vec![3] };
     let steps = plan(&world.picture, &world.limits);
-    let opened =
-        steps.iter().filter(|step| matches!(step, Step::Open { node: 3, born_with, .. } if born_with.is_empty()));
-    assert_eq!(opened.count(), 3, "{steps:?}");
+    assert_eq!(steps, [leave(0), leave(1), leave(2)], "its vote goes with its disk, before anything is opened");
+    for step in &steps {
+        world.carry_out(step);
+        world.breathe();
+    }
+    assert!((0..=2).all(|shard| world.voters(shard) == [1, 2]));
+    world.settle();
+    world.check();
+    assert!((0..=2).all(|shard| world.voters(shard) == [1, 2, 3]));
+}
+
+#[test]
+fn a_new_disk_waits_while_the_others_cannot_decide_without_it() {
+    let mut world = World::new(3, &[], 1);
+    world.settle();
+    world.node(3).holds.clear();
+    world.breathe();
+    // The leader has not noticed yet that it is alone.
+    for shard in world.picture.shards.values_mut() {
+        shard.heard.remove(&2);
+    }
+    assert_eq!(plan(&world.picture, &world.limits), []);
+    world.lose(2);
+    world.breathe();
+    assert_eq!(plan(&world.picture, &world.limits), [], "nobody leads, and an empty replica helps nobody to");
+    world.node(2).up = true;
+    world.breathe();
     world.settle();
     world.check();
 }
@@ -288,10 +315,13 @@ fn a_shard_begins_once() {
     world.settle();
     world.check();
     assert!(world.picture.shards[&2].born_with.is_empty());
-    // Its first voters are history: one that lost its disk waits to be told.
+    // Its first voters are history: one that lost its disk is no voter any more, and never begins it again.
     world.node(3).holds.remove(&2);
     let steps = plan(&world.picture, &world.limits);
-    assert!(steps.contains(&Step::Open { node: 3, shard: 2, born_with: Vec::new() }), "{steps:?}");
+    let leave = Step::Change { shard: 2, learn: vec![], vote: vec![], leave: vec![3] };
+    assert!(steps.contains(&leave), "{steps:?}");
+    world.settle();
+    world.check();
 }
 
 /// Every node in every state, in one, two and three zones: it comes to an end, nothing on the way is wrong, and the end
@@ -339,7 +369,7 @@ fn whatever_happens_on_the_way_it_comes_to_an_end() {
         let mut world = World::new(5, &["a", "b", "c", "a", "b"], 6);
         for _ in 0..60 {
             let node = roll(7) + 1;
-            match roll(8) {
+            match roll(9) {
                 0 if !world.picture.nodes.contains_key(&node) => world.join(node, ["a", "b", "c"][roll(3) as usize]),
                 // Nobody can help a cluster that has lost most of a shard.
                 1 if world.picture.nodes.contains_key(&node) => {
@@ -358,6 +388,15 @@ fn whatever_happens_on_the_way_it_comes_to_an_end() {
                     }
                 }
                 5 => world.picture.nodes.values_mut().for_each(|node| node.wish = Wish::Stay),
+                // The same: most of it must be left.
+                6 if world.picture.nodes.contains_key(&node) => {
+                    let mut without = world.clone();
+                    without.node(node).holds.clear();
+                    without.breathe();
+                    if without.led() {
+                        world = without;
+                    }
+                }
                 _ => {}
             }
             world.breathe();

@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod chain;
+mod channels;
 mod connect;
 mod door;
 mod files;
@@ -14,6 +15,7 @@ mod identity;
 pub mod nearby;
 mod verify;
 
+pub use channels::{CHANNELS_MAX, Channels};
 pub use connect::Far;
 pub use door::{Caller, Incoming, Wire};
 pub use files::{DoorCounters, Files, Trust, TrustError};

@@ -3,12 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use proto::v1::{FollowRequest, shard_client::ShardClient};
-use trust::Trust;
+use trust::Channels;
 
-use crate::{
-    dial::dial,
-    directory::{Directory, View},
-};
+use crate::directory::{Directory, View};
 
 const RETRY_MS: u64 = 50;
 const RETRY_MS_MAX: u64 = 250;
@@ -17,7 +14,7 @@ const FIRST_VIEW_MS_MAX: u64 = 1_000;
 
 /// Follows the directory for ever; `changed` is called after each view that was taken.
 pub(crate) async fn follow(
-    (gateway, trust): (String, Trust),
+    (gateway, channels): (String, Channels),
     nodes: Vec<String>,
     directory: Directory,
     changed: impl Fn(&Arc<View>),
@@ -28,7 +25,7 @@ pub(crate) async fn follow(
         let endpoints = known_endpoints(&nodes, &directory);
         if let Some(endpoint) = endpoints.get(position % endpoints.len().max(1)) {
             let before = directory.load().as_ref().map(|view| view.version);
-            if let Err(error) = follow_one((&gateway, &trust), endpoint, &directory, &changed).await {
+            if let Err(error) = follow_one((&gateway, &channels), endpoint, &directory, &changed).await {
                 tracing::debug!(endpoint, %error, "directory lost, another node is asked");
             }
             if directory.load().as_ref().map(|view| view.version) != before {
@@ -55,12 +52,12 @@ fn known_endpoints(nodes: &[String], directory: &Directory) -> Vec<String> {
 }
 
 async fn follow_one(
-    (gateway, trust): (&str, &Trust),
+    (gateway, channels): (&str, &Channels),
     endpoint: &str,
     directory: &Directory,
     changed: &impl Fn(&Arc<View>),
 ) -> anyhow::Result<()> {
-    let mut client = ShardClient::new(dial(trust, endpoint).await?);
+    let mut client = ShardClient::new(channels.to(endpoint));
     let first_view = Duration::from_millis(FIRST_VIEW_MS_MAX);
     let request = FollowRequest { gateway: gateway.to_owned() };
     let mut views = tokio::time::timeout(first_view, client.follow(request)).await??.into_inner();

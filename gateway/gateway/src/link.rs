@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 use tonic::transport::Channel;
-use trust::Trust;
+use trust::Channels;
 
 use crate::{
     clock::Clock,
@@ -147,7 +147,8 @@ pub(crate) struct LinkConfig {
     pub(crate) shard: u32,
     pub(crate) identity: Identity,
     pub(crate) endpoints: Vec<String>,
-    pub(crate) trust: Trust,
+    /// Shared with other links of the same thread.
+    pub(crate) nodes: Channels,
     pub(crate) pending_max: usize,
     pub(crate) doors: Doors,
     pub(crate) metrics: Arc<Metrics>,
@@ -248,7 +249,7 @@ mod tests {
             identity: Identity { gateway: "g1".into(), incarnation: 1, sip: String::new() },
             // Nobody leads anywhere.
             endpoints: Vec::new(),
-            trust: Trust::off(),
+            nodes: crate::dial::nodes(trust::Trust::off()),
             pending_max: 2,
             doors,
             metrics: Arc::new(Metrics::new()),

@@ -23,12 +23,13 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use trust::Role;
+use trust::{Channels, Role};
 
 use crate::{
     board::BoardConfig,
     clock::Clock,
     config::GatewayConfig,
+    dial,
     directory::{Directory, View},
     doors::{Doors, Letterbox, Mail},
     egress::Own,
@@ -256,7 +257,7 @@ impl Gateway {
             config: config.clone(),
             identity: identity.clone(),
             clock,
-            handles,
+            threads: handles.into_iter().map(|handle| (handle, dial::nodes(config.trust.clone()))).collect(),
             shared: Arc::clone(&shared),
             doors: doors.clone(),
         };
@@ -265,7 +266,7 @@ impl Gateway {
             tasks.spawn(tls.watch(config.limits.certificate_poll_ms, Arc::clone(&metrics)));
         }
         tasks.spawn(config.trust.clone().watch());
-        let own = (config.id, config.trust.clone());
+        let own = (config.id, dial::nodes(config.trust.clone()));
         tasks.spawn(follow(own, config.nodes, Arc::clone(&shared.directory), move |view| linker.changed(view)));
         tasks.spawn(deal_media_events(media_events, doors.clone(), Arc::clone(&metrics)));
         if let Some(listener) = http_listener {
@@ -377,7 +378,8 @@ struct Linker {
     config: GatewayConfig,
     identity: Identity,
     clock: Clock,
-    handles: Vec<Handle>,
+    /// Of lanes, each with its connections to nodes.
+    threads: Vec<(Handle, Channels)>,
     shared: Arc<Shared>,
     doors: Doors,
 }
@@ -405,18 +407,19 @@ impl Linker {
     }
 
     fn link(&self, shard: u32, endpoints: Vec<String>) -> anyhow::Result<Link> {
+        // On a lane's own thread: with one lane, no command and no order crosses a thread.
+        let (handle, nodes) = &self.threads[shard as usize % self.threads.len()];
         let config = LinkConfig {
             shard,
             identity: self.identity.clone(),
             endpoints,
-            trust: self.config.trust.clone(),
+            nodes: nodes.clone(),
             pending_max: self.config.limits.commands_pending_max,
             doors: self.doors.clone(),
             metrics: Arc::clone(&self.shared.metrics),
             clock: self.clock,
         };
-        // On a lane's own thread: with one lane, no command and no order crosses a thread.
-        Link::start(config, &self.handles[shard as usize % self.handles.len()])
+        Link::start(config, handle)
     }
 }
 

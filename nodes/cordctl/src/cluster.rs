@@ -16,7 +16,11 @@ use tonic::{
 };
 use trust::{Far, Files, Role, Trust, nearby};
 
-use crate::{args::Reach, failure::Failure, output::clean_lines};
+use crate::{
+    args::Reach,
+    failure::Failure,
+    output::{Asked, clean_lines},
+};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(1);
@@ -151,6 +155,11 @@ impl Cluster {
         F: AsyncFn(&mut Channel, Request<Q>) -> Result<Response<R>, Status>,
     {
         self.ask_in_turn(what, question, false, |node| &mut node.channel, rpc).await
+    }
+
+    /// Whose things questions are about.
+    pub fn asked(&self) -> Asked {
+        if self.tenant.is_some() { Asked::One } else { Asked::All }
     }
 
     /// How long an answer may take.

@@ -115,6 +115,23 @@ pub fn figure(text: impl Display) -> Cell {
     Cell { text: text.to_string(), tone: Tone::Plain, right: true }
 }
 
+/// Whose things were asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// One tenant's.
+    One,
+    /// Everybody's.
+    All,
+}
+
+/// The tenant that answers do not name.
+const MAIN: &str = "main";
+
+/// Whose something is.
+pub fn tenant(named: String) -> String {
+    if named.is_empty() { MAIN.to_owned() } else { named }
+}
+
 /// A page for people.
 #[derive(Debug)]
 pub struct Page {
@@ -148,6 +165,25 @@ impl Page {
             head.iter_mut().zip(first).for_each(|(head, cell)| head.right = cell.right);
         }
         self.rows(all);
+    }
+
+    /// Like [`Self::list`], of things that belong to tenants: whose each one is stands before it, when somebody else's than
+    /// the main tenant's are among them, unless one tenant alone was asked about.
+    pub fn list_of_tenants<'a>(
+        &mut self,
+        asked: Asked,
+        heads: &[&str],
+        rows: impl IntoIterator<Item = (&'a str, Vec<Cell>)>,
+    ) {
+        let rows: Vec<(&str, Vec<Cell>)> = rows.into_iter().collect();
+        if asked == Asked::One || rows.iter().all(|(tenant, _)| *tenant == MAIN) {
+            return self.list(heads, rows.into_iter().map(|(_, cells)| cells));
+        }
+        let heads: Vec<&str> = std::iter::once("TENANT").chain(heads.iter().copied()).collect();
+        self.list(
+            &heads,
+            rows.into_iter().map(|(tenant, cells)| std::iter::once(plain(tenant)).chain(cells).collect()),
+        );
     }
 
     fn rows(&mut self, rows: Vec<Vec<Cell>>) {

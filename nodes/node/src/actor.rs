@@ -5,7 +5,7 @@ mod messages;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, SpawnHandle};
-use cluster::{LogHandle, peers::PeerClient};
+use cluster::{HostCounters, LogHandle, peers::PeerClient};
 use proto::v1::{CommandId, DirectoryView, Record, SubmitReply, WatchReply};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -80,12 +80,15 @@ pub struct ShardActor {
     next_token: AskToken,
     drain_due: bool,
     wake: Option<(u64, SpawnHandle)>,
+    /// As they were told last.
+    counted: HostCounters,
 }
 
 impl ShardActor {
     /// An actor over a core; it starts to tick once it runs.
     #[must_use]
-    pub const fn new(core: Core, shell: Shell) -> Self {
+    pub fn new(core: Core, shell: Shell) -> Self {
+        let counted = HostCounters::default();
         Self {
             core,
             shell,
@@ -97,6 +100,7 @@ impl ShardActor {
             next_token: 0,
             drain_due: false,
             wake: None,
+            counted,
         }
     }
 
@@ -209,7 +213,8 @@ impl ShardActor {
     fn publish_directory(&self) {
         let directory = self.core.machine(0).and_then(ShardMachine::directory);
         if let Some(directory) = directory {
-            self.shell.homes.set(directory.homes());
+            let shards = directory.identity().map(|identity| identity.shards.iter().copied().collect());
+            self.shell.homes.set(directory.homes(), shards.unwrap_or_default());
             self.shell.may_sleep.send_replace(directory.rules() >= RULES_OF_NODES);
             let roster = Roster::of(directory);
             self.shell.members.learn(&roster.nodes);
@@ -254,6 +259,8 @@ impl Actor for ShardActor {
             actor.core.set_now(now_us());
             actor.core.set_sleep(*actor.shell.may_sleep.borrow());
             actor.core.tick();
+            let counted = actor.core.host().counters();
+            actor.shell.metrics.cluster.add_host(&mut actor.counted, counted);
             actor.drain_soon(context);
         });
     }

@@ -128,14 +128,14 @@ impl Answers {
             About::Explain(explain) => {
                 let Some(call) = translate::id_from_hex(&explain.call) else { return Ok(reply(nothing())) };
                 let live = self.at_leader(tenant, move |shard, _| live_call(shard, call, now_ms)).await?;
-                let records = self.records_of(tenant, call).await;
+                let records = self.records_of(tenant, call).await?;
                 Ok(reply(explanation(live, records)))
             }
             About::Call(wanted) => {
                 let Some(call) = translate::id_from_hex(&wanted.call) else { return Ok(reply(nothing())) };
                 match self.at_leader(tenant, move |shard, _| live_call(shard, call, now_ms)).await? {
                     Some(detail) => Ok(reply(Answer::Call(detail))),
-                    None => Ok(reply(ended_call(&self.records_of(tenant, call).await))),
+                    None => Ok(reply(ended_call(&self.records_of(tenant, call).await?))),
                 }
             }
             About::Calls(list) if list.ended => {
@@ -166,20 +166,28 @@ impl Answers {
         seen.await?.ok_or_else(NotLeader::default)
     }
 
-    /// The shards with a replica here on which a tenant lives or has lived.
-    async fn shards_of(&self, tenant: u32) -> Vec<u32> {
-        let mut shards = Vec::new();
+    /// The same look at every core of this node. None unless all have answered: part of a node must not pass for the whole.
+    async fn at_all<T: Send + 'static>(&self, look: impl Fn(&Core) -> T + Clone + Send + 'static) -> Option<Vec<T>> {
+        let mut seen = Vec::new();
         for owner in self.owners.all() {
             let (answer, answered) = oneshot::channel();
-            owner.do_send(Look {
-                at: Box::new(move |core| {
-                    let knows = |&shard: &u32| core.tenants(shard).is_some_and(|tenants| tenants.knows(tenant));
-                    let _ = answer.send(core.host().shards().filter(knows).collect::<Vec<_>>());
-                }),
-            });
-            shards.extend(answered.await.unwrap_or_default());
+            let look = look.clone();
+            if owner.try_send(Look { at: Box::new(move |core| drop(answer.send(look(core)))) }).is_err() {
+                limits::reached(Limit::Mailbox);
+                return None;
+            }
+            seen.push(answered.await.ok()?);
         }
-        shards
+        Some(seen)
+    }
+
+    /// The shards with a replica here on which a tenant lives or has lived.
+    async fn shards_of(&self, tenant: u32) -> Result<Vec<u32>, NotLeader> {
+        let shards = self.at_all(move |core| {
+            let knows = |&shard: &u32| core.tenants(shard).is_some_and(|tenants| tenants.knows(tenant));
+            core.host().shards().filter(knows).collect::<Vec<_>>()
+        });
+        Ok(shards.await.ok_or_else(NotLeader::default)?.concat())
     }
 
     /// A look at the core that leads the shard, after a read index.
@@ -198,9 +206,9 @@ impl Answers {
         answered.await.unwrap_or_else(|_| Err(NotLeader::default()))
     }
 
-    async fn records_of(&self, tenant: u32, call: u64) -> Vec<Record> {
+    async fn records_of(&self, tenant: u32, call: u64) -> Result<Vec<Record>, NotLeader> {
         let records = self.records.clone();
-        let shards = self.shards_of(tenant).await;
+        let shards = self.shards_of(tenant).await?;
         // Disk: not on an async thread.
         let read = tokio::task::spawn_blocking(move || {
             let mut found = Vec::new();
@@ -212,35 +220,28 @@ impl Answers {
             Ok::<_, cluster::StoreError>(found)
         });
         match read.await {
-            Ok(Ok(records)) => records,
+            Ok(Ok(records)) => Ok(records),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the outbox cannot be read");
-                Vec::new()
+                Ok(Vec::new())
             }
-            Err(_) => Vec::new(),
+            Err(_) => Ok(Vec::new()),
         }
     }
 
-    /// This node and its replicas, as it knows them.
-    pub async fn describe(&self) -> NodeDescription {
-        let (mut shards, mut replicas) = (Vec::new(), Vec::new());
-        for owner in self.owners.all() {
-            let (answer, answered) = oneshot::channel();
-            let members = self.members.clone();
-            owner.do_send(Look {
-                at: Box::new(move |core| {
-                    let here = core.host().shards().filter_map(|shard| {
-                        let status = core.host().status(shard)?;
-                        let info = shard_info(&members, shard, &status, core.machine(shard)?);
-                        Some((info, replica_info(shard, status)))
-                    });
-                    let _ = answer.send(here.collect::<Vec<_>>());
-                }),
+    /// This node and its replicas, as it knows them. None when it has too much to do, or stops: a replica that is not in
+    /// it counts as lost.
+    pub async fn describe(&self) -> Option<NodeDescription> {
+        let members = self.members.clone();
+        let here = self.at_all(move |core| {
+            let here = core.host().shards().filter_map(|shard| {
+                let status = core.host().status(shard)?;
+                let info = shard_info(&members, shard, &status, core.machine(shard)?);
+                Some((info, replica_info(shard, status)))
             });
-            let (infos, held): (Vec<_>, Vec<_>) = answered.await.unwrap_or_default().into_iter().unzip();
-            shards.extend(infos);
-            replicas.extend(held);
-        }
+            here.collect::<Vec<_>>()
+        });
+        let (mut shards, replicas): (Vec<_>, Vec<_>) = here.await?.into_iter().flatten().unzip();
         shards.sort_by_key(|shard| shard.id);
         let own_id = self.own_id();
         let info = NodeInfo {
@@ -253,7 +254,7 @@ impl Answers {
             id: own_id,
         };
         let Start { seal, life, process, flush_us } = &self.start;
-        NodeDescription {
+        Some(NodeDescription {
             info: Some(info),
             shards,
             replicas,
@@ -262,35 +263,28 @@ impl Answers {
             rules_max: acd::RULES,
             life: *life,
             process: *process,
-        }
+        })
     }
 
     /// What this node's replicas know of the tenants that live on them, as far as they have applied; of each one's queues
-    /// the first `queues_max` by name.
-    pub async fn tenants_here(&self, queues_max: usize) -> Vec<TenantHere> {
-        let mut tenants = Vec::new();
-        for owner in self.owners.all() {
-            let (answer, answered) = oneshot::channel();
-            owner.do_send(Look {
-                at: Box::new(move |core| {
-                    let here = core.host().shards().filter_map(|shard| Some((shard, core.tenants(shard)?)));
-                    let all = here.flat_map(|(shard, tenants)| {
-                        tenants.all_living().filter_map(move |tenant| {
-                            let state = tenants.living(tenant)?;
-                            Some(TenantHere {
-                                shard,
-                                tenant,
-                                totals: translate::totals(state),
-                                queues: state.queues().into_iter().take(queues_max).collect(),
-                            })
-                        })
-                    });
-                    let _ = answer.send(all.collect::<Vec<_>>());
-                }),
+    /// the first `queues_max` by name. None when it has too much to do.
+    pub async fn tenants_here(&self, queues_max: usize) -> Option<Vec<TenantHere>> {
+        let tenants = self.at_all(move |core| {
+            let here = core.host().shards().filter_map(|shard| Some((shard, core.tenants(shard)?)));
+            let all = here.flat_map(|(shard, tenants)| {
+                tenants.all_living().filter_map(move |tenant| {
+                    let state = tenants.living(tenant)?;
+                    Some(TenantHere {
+                        shard,
+                        tenant,
+                        totals: translate::totals(state),
+                        queues: state.queues().into_iter().take(queues_max).collect(),
+                    })
+                })
             });
-            tenants.extend(answered.await.unwrap_or_default());
-        }
-        tenants
+            all.collect::<Vec<_>>()
+        });
+        Some(tenants.await?.into_iter().flatten().collect())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     members::{Member, Members, MembersError, number_of},
     records::Records,
     replicas::REMEMBERED,
-    shards::Channels,
+    shards,
 };
 
 /// Where a node is reached.
@@ -60,7 +60,7 @@ pub(crate) async fn begin(config: &NodeConfig) -> anyhow::Result<Birth> {
     let request = join::request(config, own, &places.advertise, &begin, &start);
     let seeds = config.join.clone();
     let announcer =
-        Announcer { request, seeds, members: members.clone(), channels: Channels::new(config.trust.clone()) };
+        Announcer { request, seeds, members: members.clone(), channels: shards::channels(config.trust.clone()) };
     match announcer.ask(false).await {
         Answer::Refused(why) => return Err(why.into()),
         Answer::TakenIn(reply) => {

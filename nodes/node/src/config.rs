@@ -47,6 +47,8 @@ pub struct NodeConfig {
     pub replace_after_ms: u64,
     /// A disk that was heard of more recently is not taken for a lost one, milliseconds.
     pub silence_ms: u64,
+    /// A tenant that moves and has not arrived by then lives where it was again, milliseconds.
+    pub arrival_max_ms: u64,
     /// Rules of a cluster that is founded by this node.
     pub rules: u32,
 }
@@ -73,6 +75,7 @@ impl Default for NodeConfig {
             limits: Limits::default(),
             replace_after_ms: 300_000,
             silence_ms: 10_000,
+            arrival_max_ms: 15_000,
             rules: acd::RULES,
         }
     }

@@ -10,12 +10,20 @@ use crate::tenancy::INSTALLED_FROM;
 
 /// Tenants and their shards. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Homes(Arc<RwLock<Arc<BTreeMap<u32, u32>>>>);
+pub struct Homes(Arc<RwLock<Arc<Places>>>);
+
+#[derive(Debug, Default)]
+struct Places {
+    /// The shard of each tenant.
+    homes: BTreeMap<u32, u32>,
+    /// Every shard that there is for tenants.
+    shards: BTreeSet<u32>,
+}
 
 impl Homes {
-    /// The directory has changed.
-    pub fn set(&self, homes: BTreeMap<u32, u32>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(homes);
+    /// The directory has changed: the shard of each tenant, and all shards for tenants.
+    pub fn set(&self, homes: BTreeMap<u32, u32>, shards: BTreeSet<u32>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Places { homes, shards });
     }
 
     /// The shard of a tenant. One that the directory does not name lives where it was born, if it was born with a shard;
@@ -34,19 +42,19 @@ impl Homes {
 
 /// Where tenants lived at one moment.
 #[derive(Debug, Clone)]
-pub struct HomesNow(Arc<BTreeMap<u32, u32>>);
+pub struct HomesNow(Arc<Places>);
 
 impl HomesNow {
-    /// The shards on which tenants live that the directory names, in order.
+    /// Every shard that there is for tenants, also one on which none lives any more: what was written down there stays.
     #[must_use]
-    pub fn shards(&self) -> BTreeSet<u32> {
-        self.0.values().copied().collect()
+    pub fn shards(&self) -> &BTreeSet<u32> {
+        &self.0.shards
     }
 
     /// See [`Homes::of`].
     #[must_use]
     pub fn of(&self, tenant: u32) -> Option<u32> {
-        self.0.get(&tenant).copied().or((tenant < INSTALLED_FROM).then_some(tenant))
+        self.0.homes.get(&tenant).copied().or((tenant < INSTALLED_FROM).then_some(tenant))
     }
 }
 
@@ -59,7 +67,7 @@ mod tests {
         let homes = Homes::default();
         let other = homes.clone();
         assert_eq!((homes.of(0), homes.of(3), homes.of(INSTALLED_FROM)), (Some(0), Some(3), None));
-        other.set(BTreeMap::from([(3, 1), (INSTALLED_FROM, 2)]));
+        other.set(BTreeMap::from([(3, 1), (INSTALLED_FROM, 2)]), BTreeSet::from([1, 2, 3]));
         assert_eq!((homes.of(0), homes.of(3), homes.of(INSTALLED_FROM)), (Some(0), Some(1), Some(2)));
     }
 }

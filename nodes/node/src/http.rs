@@ -35,9 +35,15 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, answers:
 }
 
 async fn text(State(seen): State<Seen>) -> impl IntoResponse {
-    let shards = seen.answers.describe().await.shards;
+    let (described, tenants) = (seen.answers.describe().await, seen.answers.tenants_here(QUEUES_MAX).await);
     let metrics = &seen.metrics;
-    let tenants = seen.answers.tenants_here(QUEUES_MAX).await;
+    // A core with too much to do says nothing of its shards: what is counted is told all the same.
+    let (described, tenants) = (described.unwrap_or_default(), tenants.unwrap_or_default());
+    metrics
+        .cluster
+        .shards_asleep
+        .set(gauge_value(described.replicas.iter().filter(|replica| replica.asleep).count() as u64));
+    let shards = described.shards;
     // A tenant that has moved is shown where it lives only.
     metrics.queues.clear();
     [&metrics.calls_waiting, &metrics.calls_talking, &metrics.agents_ready].into_iter().for_each(PerTenant::clear);
@@ -68,7 +74,10 @@ async fn text(State(seen): State<Seen>) -> impl IntoResponse {
 /// 200 when every replica here knows a leader. The text says which do not.
 async fn ready(State(seen): State<Seen>) -> (StatusCode, String) {
     let mut text = String::new();
-    for shard in seen.answers.describe().await.shards.iter().filter(|shard| shard.leader.is_empty()) {
+    let Some(described) = seen.answers.describe().await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "this node is overloaded, or stops\n".into());
+    };
+    for shard in described.shards.iter().filter(|shard| shard.leader.is_empty()) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "shard {} has no leader", shard.id);
     }

@@ -20,7 +20,6 @@ use crate::{
     members::{Members, id_of},
     replicas::{REMEMBERED, Replicas},
     roster::Roster,
-    shards::Channels,
 };
 
 /// How long one node may take to answer.
@@ -113,7 +112,7 @@ pub(crate) struct Announcer {
     /// All nodes, as far as known.
     pub members: Members,
     /// Ways to them.
-    pub channels: Channels,
+    pub channels: trust::Channels,
 }
 
 impl Announcer {

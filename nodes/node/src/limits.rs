@@ -25,10 +25,14 @@ pub enum Limit {
     PeerQueue,
     /// Consumers of records.
     RecordStreams,
+    /// TLS handshakes under way, of all and of one address.
+    Handshakes,
+    /// Connections without a certificate.
+    Strangers,
 }
 
 impl Limit {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Mailbox,
         Self::SubmitReplies,
         Self::WatchOrders,
@@ -36,6 +40,8 @@ impl Limit {
         Self::ProposalsInFlight,
         Self::PeerQueue,
         Self::RecordStreams,
+        Self::Handshakes,
+        Self::Strangers,
     ];
 
     const fn name(self) -> &'static str {
@@ -47,6 +53,8 @@ impl Limit {
             Self::ProposalsInFlight => "proposals_in_flight",
             Self::PeerQueue => "peer_queue",
             Self::RecordStreams => "record_streams",
+            Self::Handshakes => "handshakes",
+            Self::Strangers => "strangers",
         }
     }
 }
@@ -75,6 +83,12 @@ pub(crate) fn count(limit: Limit, more: u64) {
     REACHED.get_or_create_owned(&LimitLabel { limit: limit.name() }).inc_by(more);
 }
 
+/// So many things were by now, as somebody else has counted who counts nothing twice.
+pub(crate) fn up_to(limit: Limit, counted: u64) {
+    let counter = REACHED.get_or_create_owned(&LimitLabel { limit: limit.name() });
+    counter.inc_by(counted.saturating_sub(counter.get()));
+}
+
 /// How often a limit was reached since the process began.
 #[must_use]
 pub fn times_reached(limit: Limit) -> u64 {
@@ -85,6 +99,34 @@ pub fn times_reached(limit: Limit) -> u64 {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+
+    /// How far above a message its reason may stand.
+    const LINES: usize = 6;
+
+    fn unbounded(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder of ours") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                unbounded(&path, found);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a file of ours");
+            let lines: Vec<&str> = text.lines().collect();
+            for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.contains(concat!(".do_", "send("))) {
+                let before = &lines[at.saturating_sub(LINES)..at];
+                if !before.iter().any(|line| line.contains("// Past the mailbox's limit")) {
+                    found.push(format!("{}:{}", path.display(), at + 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_goes_past_a_mailboxs_limit_says_what_bounds_it() {
+        let mut found = Vec::new();
+        unbounded(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        assert!(found.is_empty(), "try_send with a counted limit, or a reason: {found:?}");
+    }
 
     #[test]
     fn each_limit_is_shown_from_the_start_and_stands_in_the_table() {

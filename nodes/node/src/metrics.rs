@@ -10,6 +10,10 @@ use prometheus_client::{
 
 use crate::limits;
 
+pub mod cluster;
+
+use cluster::ClusterMetrics;
+
 /// A gauge per shard or per Raft count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ShardLabel {
@@ -110,6 +114,8 @@ pub struct Metrics {
     pub log_batches: Gauge<i64, AtomicI64>,
     /// Records that are not stored yet.
     pub records_buffered: Gauge<i64, AtomicI64>,
+    /// Of its part in the cluster.
+    pub cluster: ClusterMetrics,
     /// Connections refused: a certificate that is not believed, or one stranger too many.
     pub connections_refused: Gauge<i64, AtomicI64>,
 }
@@ -142,6 +148,8 @@ impl Default for Metrics {
         let agents_ready = per_tenant("agents_ready", "Agents who are ready, as this replica has applied");
         let queues = QueueMetrics::default();
         queues.register(&mut registry);
+        let cluster = ClusterMetrics::default();
+        cluster.register(&mut registry);
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -167,6 +175,7 @@ impl Default for Metrics {
             log_flushes,
             log_batches,
             records_buffered,
+            cluster,
             connections_refused,
         }
     }

@@ -25,6 +25,7 @@ use tokio_stream::StreamExt as _;
 use crate::{
     actor::Look,
     machine::ShardMachine,
+    metrics::cluster::ClusterMetrics,
     owners::Owners,
     pump,
     shards::{Shards, Unreached},
@@ -37,8 +38,6 @@ const WAIT: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(100);
 /// How often to look although the directory says nothing new.
 const LOOK: Duration = Duration::from_secs(1);
-/// A tenant that is sealed and has not arrived by then lives where it was again.
-const ARRIVAL_MAX: Duration = Duration::from_secs(15);
 /// Tenants that move at a time.
 const MOVES_MAX: usize = 4;
 
@@ -50,6 +49,10 @@ pub(crate) struct Mover {
     pub owners: Owners,
     /// Changes of the directory, as this node has applied them.
     pub directory: watch::Receiver<Option<Arc<DirectoryView>>>,
+    /// Counts them.
+    pub metrics: ClusterMetrics,
+    /// A tenant that is sealed and has not arrived by then lives where it was again.
+    pub arrival_max: Duration,
 }
 
 /// Why a step was not done.
@@ -85,7 +88,7 @@ impl Mover {
                 since.entry((row.number, row.r#move)).or_insert_with(Instant::now);
             }
             let steps = moving.iter().take(MOVES_MAX).map(|row| {
-                let late = since.get(&(row.number, row.r#move)).is_some_and(|begun| begun.elapsed() > ARRIVAL_MAX);
+                let late = since.get(&(row.number, row.r#move)).is_some_and(|begun| begun.elapsed() > self.arrival_max);
                 self.go_on(row, late)
             });
             join_all(steps).await;
@@ -118,7 +121,7 @@ impl Mover {
         } else if row.moving_from != 0 {
             self.finish(row).await
         } else if late {
-            Err(Trouble::Impossible(format!("it did not arrive within {} s", ARRIVAL_MAX.as_secs())))
+            Err(Trouble::Impossible(format!("it did not arrive within {:?}", self.arrival_max)))
         } else {
             self.bring(row).await
         };
@@ -231,7 +234,7 @@ impl Mover {
     async fn undo(&self, row: &TenantRow) -> Result<(), Trouble> {
         let undo = Change::Drop(DropTenant { r#move: row.r#move, undo: true });
         let here = self.change(row.shard, row.number, undo).await?;
-        if here.standing() != TenantStanding::Lives {
+        if here.standing() != TenantStanding::Lives || here.r#move < row.r#move {
             return Err(Trouble::NotNow("it does not live where it was yet".into()));
         }
         let dropped = self.drop_at(row, row.moving_to).await?;
@@ -256,7 +259,12 @@ impl Mover {
     async fn decide(&self, row: &TenantRow, step: MoveStep) -> Result<(), Trouble> {
         let entry = MoveTenant { tenant: row.number, r#move: row.r#move, step: step.into(), ..MoveTenant::default() };
         match pump::propose(&self.owners, directory_entry::Kind::MoveTenant(entry)).await {
-            Some(Ok(())) => Ok(()),
+            Some(Ok(())) => {
+                if matches!(step, MoveStep::Arrived | MoveStep::Failed) {
+                    self.metrics.moved(step == MoveStep::Arrived);
+                }
+                Ok(())
+            }
             Some(Err(Rejection { detail, .. })) => Err(Trouble::NotNow(detail)),
             None => Err(Trouble::NotNow("another node leads the directory".into())),
         }

@@ -81,7 +81,7 @@ pub async fn run(config: NodeConfig, stop: impl Future<Output = ()>) -> anyhow::
     let channels = announcer.channels.clone();
     let inside = Inside {
         own,
-        replicas: Replicas::new(own, cores.writer.handle(), owners.clone(), remembered),
+        replicas: Replicas::new(own, cores.writer.handle(), owners.clone(), cores.records.clone(), remembered),
         shards: Shards::new(owners.clone(), answers.clone(), members.clone(), own, random()?, channels),
         members,
         owners,
@@ -143,6 +143,7 @@ fn check_certificate(config: &NodeConfig) -> anyhow::Result<()> {
 async fn hand_over(owners: &Owners) {
     for owner in owners.all() {
         let (done, handed_over) = oneshot::channel();
+        // Past the mailbox's limit: once in a life.
         owner.do_send(HandOver { done });
         if timeout(HAND_OVER_MAX, handed_over).await.is_err() {
             tracing::warn!("nobody took the leadership over in time");

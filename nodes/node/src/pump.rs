@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use actix::dev::SendError;
 use futures::future::join_all;
-
 use proto::v1::{
     AskRequest, CommandId, Configure, DirectoryDocuments, DirectoryEntry, DirectoryView, Document, Found,
     GetDocumentsRequest, RejectionCode, SetRules, TenantRow, Totals, TotalsRequest, ask_reply, ask_request, command,
@@ -13,9 +13,11 @@ use proto::v1::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    actor::ProposeDirectory,
+    actor::{Look, ProposeDirectory},
+    core::Core,
     directory::RULES_OF_NODES,
     directory::document_tenant,
+    limits::{self, Limit},
     moves,
     owners::Owners,
     shards::{Shards, Unreached},
@@ -80,14 +82,21 @@ impl Pump {
     }
 
     async fn leads_directory(&self) -> bool {
-        let (answer, answered) = oneshot::channel();
         let Some(owner) = self.owners.of(0) else { return false };
-        owner.do_send(crate::actor::Look {
-            at: Box::new(move |core| {
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let look = move |core: &Core| {
                 let _ = answer.send(core.leads(0));
-            }),
-        });
-        answered.await.unwrap_or(false)
+            };
+            match owner.try_send(Look { at: Box::new(look) }) {
+                Ok(()) => return answered.await.unwrap_or(false),
+                Err(SendError::Full(_)) => {
+                    limits::reached(Limit::Mailbox);
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(SendError::Closed(_)) => return false,
+            }
+        }
     }
 
     /// True when every shard has the present version.

@@ -80,22 +80,18 @@ impl Records {
     /// No thread could be started, or the outbox cannot be read.
     pub fn start(outbox: Outbox, shards: &[u32], fatal: impl Fn(&StoreError) + Send + 'static) -> anyhow::Result<Self> {
         let (work, receiver) = sync_channel(WAITING_MAX);
-        let mut ended = Ended::default();
-        for &shard in shards {
-            for (_, bytes) in outbox.read_last(shard, ENDED_LOOK_MAX)?.into_iter() {
-                ended.remember(Record::decode(bytes.as_slice()).ok().as_ref());
-            }
-        }
-        let gaps = Gaps::load(&outbox, shards)?;
         let records = Self {
             work,
             outbox,
-            ended: Arc::new(Mutex::new(ended)),
-            gaps,
+            ended: Arc::default(),
+            gaps: Gaps::default(),
             written: Arc::new(watch::Sender::new(Some(0))),
             buffered: Arc::default(),
             thread: Arc::default(),
         };
+        for &shard in shards {
+            records.load(shard)?;
+        }
         let writer = Writer {
             outbox: records.outbox.clone(),
             gaps: records.gaps.clone(),
@@ -109,6 +105,20 @@ impl Records {
         })?;
         *records.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(records)
+    }
+
+    /// Knows what the outbox has of a shard: of one that is here from the start, and of one whose replica comes back after
+    /// it had gone. Blocks.
+    ///
+    /// # Errors
+    /// The outbox cannot be read.
+    pub fn load(&self, shard: u32) -> Result<(), StoreError> {
+        self.gaps.load(&self.outbox, shard)?;
+        let found = self.outbox.read_last(shard, ENDED_LOOK_MAX)?;
+        let found: Vec<_> = found.iter().filter_map(|(_, bytes)| Record::decode(bytes.as_slice()).ok()).collect();
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        found.iter().for_each(|record| ended.remember(Some(record)));
+        Ok(())
     }
 
     /// Writes down what the entry at `index` brought. Writing it twice is writing it once.

@@ -12,6 +12,7 @@ use crate::{
     actor::{CloseReplica, Look, OpenReplica},
     members::id_of,
     owners::Owners,
+    records::Records,
 };
 
 /// The fact on the disk that holds a [`Remembered`].
@@ -25,14 +26,15 @@ struct Inner {
     own: u64,
     log: LogHandle,
     owners: Owners,
+    records: Records,
     /// As it is on the disk. Held while a replica comes or goes, so that one thing happens at a time.
     remembered: Mutex<Remembered>,
 }
 
 impl Replicas {
     /// Of the node with this number, which remembers this much.
-    pub(crate) fn new(own: u64, log: LogHandle, owners: Owners, remembered: Remembered) -> Self {
-        Self(Arc::new(Inner { own, log, owners, remembered: Mutex::new(remembered) }))
+    pub(crate) fn new(own: u64, log: LogHandle, owners: Owners, records: Records, remembered: Remembered) -> Self {
+        Self(Arc::new(Inner { own, log, owners, records, remembered: Mutex::new(remembered) }))
     }
 
     /// Has a replica; one that is there stays as it is. `born_with` are the voters of a shard that begins now.
@@ -40,7 +42,7 @@ impl Replicas {
     /// # Errors
     /// Why there is none.
     pub(crate) async fn open(&self, shard: u32, born_with: Vec<u64>) -> Result<(), String> {
-        let Inner { log, owners, remembered, own } = &*self.0;
+        let Inner { log, owners, records, remembered, own } = &*self.0;
         let mut remembered = remembered.lock().await;
         if owners.of(shard).is_some() {
             return Ok(());
@@ -59,7 +61,12 @@ impl Replicas {
         next.replicas.push(ShardRow { shard, born_with });
         self.write(&next).await?;
         *remembered = next;
+        // It may have been here before: what was written down then is still here. Before anything new is.
+        let records = records.clone();
+        let loaded = tokio::task::spawn_blocking(move || records.load(shard)).await;
+        loaded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let (done, opened) = oneshot::channel();
+        // Past the mailbox's limit: `remembered` is held, so there is one of all these at a time.
         owners.place_of(shard).do_send(OpenReplica { shard, recovered, done });
         opened.await.map_err(|_| "the shard threads have stopped".to_owned())??;
         owners.add(shard);
@@ -72,13 +79,14 @@ impl Replicas {
     /// # Errors
     /// Why it stays.
     pub(crate) async fn drop(&self, shard: u32, term: u64, members: &[u64]) -> Result<(), String> {
-        let Inner { log, owners, remembered, own } = &*self.0;
+        let Inner { log, owners, remembered, own, .. } = &*self.0;
         let mut remembered = remembered.lock().await;
         let Some(owner) = owners.of(shard) else { return Ok(()) };
         if members.is_empty() || members.contains(own) {
             return Err(format!("{} is a member of shard {shard}", id_of(*own)));
         }
         let (answer, answered) = oneshot::channel();
+        // Past the mailbox's limit: one at a time, see `open`.
         owner.do_send(Look { at: Box::new(move |core| drop(answer.send(core.host().status(shard)))) });
         if let Some(status) = answered.await.ok().flatten()
             && (status.term > term || status.role == Role::Leader)
@@ -87,6 +95,7 @@ impl Replicas {
         }
         owners.remove(shard);
         let (done, closed) = oneshot::channel();
+        // Past the mailbox's limit: the same.
         owner.do_send(CloseReplica { shard, done });
         closed.await.map_err(|_| "the shard threads have stopped".to_owned())?;
         // In this order: what is on the disk and not in the list goes at the next start, too.

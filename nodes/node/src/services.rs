@@ -9,6 +9,7 @@ pub(crate) mod backup;
 pub(crate) mod cluster;
 mod drain;
 mod elsewhere;
+pub(crate) mod impostors;
 pub mod query;
 mod refusals;
 pub mod scope;

@@ -5,7 +5,7 @@ mod audit;
 mod tenancies;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -20,12 +20,8 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_stream::StreamExt as _;
-use tonic::{
-    Code,
-    metadata::MetadataValue,
-    transport::{Channel, Endpoint},
-};
-use trust::{Far, Trust};
+use tonic::{Code, metadata::MetadataValue};
+use trust::{Channels, Far, Trust};
 
 use crate::{
     actor::{ForgetClient, ProposeDirectory, Submit},
@@ -356,6 +352,7 @@ struct Forget {
 
 impl Drop for Forget {
     fn drop(&mut self) {
+        // Past the mailbox's limit, for it must come: one by `Submit` that the mailbox took.
         self.owner.do_send(ForgetClient { client: self.client });
     }
 }
@@ -393,36 +390,15 @@ impl Drop for Numbered {
     }
 }
 
-/// One lazy connection per other node.
-#[derive(Clone, Default)]
-pub struct Channels {
-    trust: Trust,
-    open: Arc<Mutex<BTreeMap<String, Channel>>>,
-}
-
-impl Channels {
-    /// No connection yet; later ones show these certificates.
-    #[must_use]
-    pub fn new(trust: Trust) -> Self {
-        Self { trust, open: Arc::default() }
-    }
-
-    /// The channel to `endpoint`, host:port; connects when first used, and again whenever it was lost.
-    #[must_use]
-    pub fn to(&self, endpoint: &str) -> Channel {
-        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        open.entry(endpoint.to_owned()).or_insert_with(|| connect_lazily(&self.trust, endpoint)).clone()
-    }
-}
-
-fn connect_lazily(trust: &Trust, endpoint: &str) -> Channel {
-    // An endpoint comes from our own member list; one that is no URI can only fail to connect.
-    let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))
-        .unwrap_or_else(|_| Endpoint::from_static("http://0.0.0.0:0"))
-        .connect_timeout(Duration::from_millis(300))
-        .http2_keep_alive_interval(Duration::from_secs(1))
-        .keep_alive_timeout(Duration::from_secs(1));
-    trust.connect_lazily(&endpoint, Far::AnyNode)
+/// Channels to nodes, for questions of nodes.
+#[must_use]
+pub fn channels(trust: Trust) -> Channels {
+    Channels::new(trust, Far::AnyNode, |endpoint| {
+        endpoint
+            .connect_timeout(Duration::from_millis(300))
+            .http2_keep_alive_interval(Duration::from_secs(1))
+            .keep_alive_timeout(Duration::from_secs(1))
+    })
 }
 
 /// One question to one node, not persisted: for looks at the whole cluster.

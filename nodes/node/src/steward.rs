@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     members::{Members, id_of},
+    metrics::cluster::ClusterMetrics,
     roster::Roster,
     shards::{Shards, within},
 };
@@ -103,6 +104,7 @@ pub(crate) struct Steward {
     pub(crate) members: Members,
     pub(crate) limits: Limits,
     pub(crate) seen: Seen,
+    pub(crate) metrics: ClusterMetrics,
 }
 
 impl Steward {
@@ -133,6 +135,7 @@ impl Steward {
             let done = join_all(steps.iter().map(|step| self.carry_out(step, &picture, term))).await;
             let mut failed = false;
             for (step, outcome) in steps.iter().zip(done) {
+                self.metrics.stepped(step, outcome.is_ok());
                 if let Err(why) = outcome {
                     failed = true;
                     tracing::debug!(%step, why, "the steward could not do that yet");

@@ -11,6 +11,8 @@ use running::{PATIENCE, Running, places, until};
 use tokio::time::{sleep, timeout};
 use tonic::{Status, transport::Channel};
 
+#[path = "membership/callers.rs"]
+mod callers;
 #[path = "membership/disks.rs"]
 mod disks;
 #[path = "membership/growing.rs"]

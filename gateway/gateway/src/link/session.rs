@@ -22,10 +22,7 @@ use super::{
     search::Search,
     telling::Telling,
 };
-use crate::{
-    dial::dial,
-    doors::{Mail, Told},
-};
+use crate::doors::{Mail, Told};
 
 /// A leader that says nothing for this long (it sends a KeepAlive each 300 ms) is looked for elsewhere.
 const SILENCE_MS_MAX: u64 = 1_000;
@@ -122,10 +119,7 @@ struct Submitting {
 impl Line {
     async fn session(&mut self, endpoint: &str, search: &mut Search) -> Ended {
         let patience = Duration::from_millis(search.patience_ms());
-        let channel = match dial(&self.config.trust, endpoint).await {
-            Ok(channel) => channel,
-            Err(error) => return Ended::Failed(error.to_string()),
-        };
+        let channel = self.config.nodes.to(endpoint);
         // Told before the leader looks at its orders: what is accepted from here on may be missing in the set.
         if !self.telling.all(|| Told::Watching) {
             return Ended::Failed(BEHIND.to_owned());

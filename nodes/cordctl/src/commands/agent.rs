@@ -10,11 +10,12 @@ use crate::{
     cluster::{Admin, Cluster},
     counts::{STATES, times_by_state},
     failure::Failure,
-    output::{Output, Page, figure, given, lasting, plain, word},
+    output::{Asked, Output, Page, figure, given, lasting, plain, tenant, word},
 };
 
 #[derive(Serialize)]
 pub(super) struct View {
+    tenant: String,
     name: String,
     state: String,
     reason: Option<String>,
@@ -55,7 +56,8 @@ async fn list(queue: String, cluster: &mut Cluster, output: Output) -> Result<St
     let rpc = async |admin: &mut Admin, request| admin.list_agents(request).await;
     let answer = cluster.ask("agent list", ListAgentsRequest { queue }, rpc).await?;
     let agents: Vec<View> = answer.agents.into_iter().map(View::from).collect();
-    output.show(&agents, |page| table(page, &agents))
+    let asked = cluster.asked();
+    output.show(&agents, |page| table(page, asked, &agents))
 }
 
 async fn show(name: String, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
@@ -84,22 +86,22 @@ async fn change(request: ChangeAgentRequest, cluster: &mut Cluster, output: Outp
     output.show(&agent, |page| pairs(page, &agent))
 }
 
-pub(super) fn table(page: &mut Page, agents: &[View]) {
-    page.table(
-        ["NAME", "STATE", "REASON", "FOR", "CALL", "ANSWERED", "QUEUES", "CONTACTS"],
-        agents.iter().map(|agent| {
-            [
-                plain(&agent.name),
-                word(&agent.state),
-                plain(agent.reason.as_deref().unwrap_or_default()),
-                figure(lasting(agent.in_state_ms)),
-                plain(agent.call.as_deref().unwrap_or_default()),
-                figure(agent.calls_answered),
-                plain(agent.queues.join(",")),
-                plain(agent.contacts.join(",")),
-            ]
-        }),
-    );
+pub(super) fn table(page: &mut Page, asked: Asked, agents: &[View]) {
+    let rows = agents.iter().map(|agent| {
+        let cells = vec![
+            plain(&agent.name),
+            word(&agent.state),
+            plain(agent.reason.as_deref().unwrap_or_default()),
+            figure(lasting(agent.in_state_ms)),
+            plain(agent.call.as_deref().unwrap_or_default()),
+            figure(agent.calls_answered),
+            plain(agent.queues.join(",")),
+            plain(agent.contacts.join(",")),
+        ];
+        (agent.tenant.as_str(), cells)
+    });
+    let heads = ["NAME", "STATE", "REASON", "FOR", "CALL", "ANSWERED", "QUEUES", "CONTACTS"];
+    page.list_of_tenants(asked, &heads, rows);
 }
 
 fn pairs(page: &mut Page, agent: &View) {
@@ -125,6 +127,7 @@ fn pairs(page: &mut Page, agent: &View) {
 impl From<AgentInfo> for View {
     fn from(agent: AgentInfo) -> Self {
         Self {
+            tenant: tenant(agent.tenant),
             name: agent.name,
             state: agent.state,
             reason: given(agent.reason),

@@ -11,12 +11,13 @@ use crate::{
     args::Call,
     cluster::{Admin, Cluster},
     failure::Failure,
-    output::{Output, Page, figure, given, lasting, plain, word},
+    output::{Output, Page, figure, given, lasting, plain, tenant, word},
     records::Ended,
 };
 
 #[derive(Serialize)]
 pub(super) struct View {
+    tenant: String,
     pub(super) call: String,
     state: String,
     number: String,
@@ -90,24 +91,25 @@ async fn list(request: ListCallsRequest, cluster: &mut Cluster, output: Output) 
     let rpc = async |admin: &mut Admin, request| admin.list_calls(request).await;
     let answer = cluster.ask("call list", request, rpc).await?;
     let calls: Vec<View> = answer.calls.into_iter().map(View::from).collect();
+    let asked = cluster.asked();
     output.show(&calls, |page| {
-        page.table(
-            ["CALL", "STATE", "NUMBER", "CALLER", "QUEUE", "AGENT", "AGE", "WAITED", "GATEWAY", "OUTCOME"],
-            calls.iter().map(|call| {
-                [
-                    plain(&call.call),
-                    word(&call.state),
-                    plain(&call.number),
-                    plain(&call.caller),
-                    plain(call.queue.as_deref().unwrap_or_default()),
-                    plain(call.agent.as_deref().unwrap_or_default()),
-                    figure(lasting(call.age_ms)),
-                    figure(lasting(call.waited_ms)),
-                    plain(call.gateway.as_deref().unwrap_or_default()),
-                    word(call.outcome.as_deref().unwrap_or_default()),
-                ]
-            }),
-        );
+        let rows = calls.iter().map(|call| {
+            let cells = vec![
+                plain(&call.call),
+                word(&call.state),
+                plain(&call.number),
+                plain(&call.caller),
+                plain(call.queue.as_deref().unwrap_or_default()),
+                plain(call.agent.as_deref().unwrap_or_default()),
+                figure(lasting(call.age_ms)),
+                figure(lasting(call.waited_ms)),
+                plain(call.gateway.as_deref().unwrap_or_default()),
+                word(call.outcome.as_deref().unwrap_or_default()),
+            ];
+            (call.tenant.as_str(), cells)
+        });
+        let heads = ["CALL", "STATE", "NUMBER", "CALLER", "QUEUE", "AGENT", "AGE", "WAITED", "GATEWAY", "OUTCOME"];
+        page.list_of_tenants(asked, &heads, rows);
     })
 }
 
@@ -153,8 +155,10 @@ pub(super) fn head(page: &mut Page, call: &View) {
 
 impl From<CallInfo> for View {
     fn from(call: CallInfo) -> Self {
+        let tenant = tenant(call.tenant.clone());
         let CallInfo { call, state, number, caller, queue, agent, age_ms, waited_ms, gateway, outcome, .. } = call;
         Self {
+            tenant,
             call,
             state,
             number,

@@ -31,6 +31,9 @@ struct Line {
     /// Records before this one were pruned and are missing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     after_gap: bool,
+    /// Whose it is; left out for the main tenant, as earlier releases did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
     #[serde(flatten)]
     written: Written,
 }
@@ -99,7 +102,8 @@ fn lines(batch: RecordBatch, format: Format, gap: &mut bool) -> Result<String, F
         match format {
             Format::Table | Format::Yaml => tell(record, &mut text),
             Format::Json => {
-                let line = Line { cursor, after_gap: *gap, written: record.into() };
+                let tenant = given(record.tenant.clone());
+                let line = Line { cursor, after_gap: *gap, tenant, written: record.into() };
                 text.push_str(&json_line(&line)?);
                 text.push('\n');
             }
@@ -110,11 +114,15 @@ fn lines(batch: RecordBatch, format: Format, gap: &mut bool) -> Result<String, F
 }
 
 fn tell(record: Record, text: &mut String) {
+    let whose = given(record.tenant.clone()).map(|tenant| format!("{tenant}: ")).unwrap_or_default();
     let Written { at_ms, what } = record.into();
     let call = what.call().unwrap_or("-").to_owned();
     for (at, line) in what.words().into_iter().enumerate() {
-        let head = if at == 0 { format!("{}  {call:16}", time_of_day(at_ms)) } else { " ".repeat(30) };
-        text.push_str(&clean(&format!("{head}  {line}")));
+        let (head, whose) = match at {
+            0 => (format!("{}  {call:16}", time_of_day(at_ms)), whose.as_str()),
+            _ => (" ".repeat(30), ""),
+        };
+        text.push_str(&clean(&format!("{head}  {whose}{line}")));
         text.push('\n');
     }
 }

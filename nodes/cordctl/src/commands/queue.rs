@@ -9,7 +9,7 @@ use crate::{
     cluster::{Admin, Cluster},
     counts::Counted,
     failure::Failure,
-    output::{Cell, Output, Page, between, figure, given, lasting, or_dash, percent, plain},
+    output::{Asked, Cell, Output, Page, between, figure, given, lasting, or_dash, percent, plain, tenant},
 };
 
 /// The wait of a caller who would join now, or of one in line; the estimate of the shard.
@@ -21,6 +21,7 @@ struct Estimate {
 
 #[derive(Serialize)]
 struct View {
+    tenant: String,
     name: String,
     strategy: String,
     calls_waiting: u32,
@@ -85,7 +86,8 @@ pub(super) async fn fetch(cluster: &mut Cluster) -> Result<Vec<QueueInfo>, Failu
 
 async fn list(cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
     let queues: Vec<View> = fetch(cluster).await?.into_iter().map(View::from).collect();
-    output.show(&queues, |page| page.table(HEADS, queues.iter().map(row)))
+    let asked = cluster.asked();
+    output.show(&queues, |page| table(page, asked, &queues))
 }
 
 async fn show(name: String, limit: u32, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
@@ -97,15 +99,21 @@ async fn show(name: String, limit: u32, cluster: &mut Cluster, output: Output) -
         waiting: answer.waiting.into_iter().map(Waiting::from).collect(),
         agents: answer.agents.into_iter().map(agent::View::from).collect(),
     };
+    let asked = cluster.asked();
     output.show(&detail, |page| {
-        page.table(HEADS, [row(&detail.info)]);
+        table(page, asked, std::slice::from_ref(&detail.info));
         page.line("");
         now(page, &detail.info);
         page.line("");
         page.table(LINE, detail.waiting.iter().map(place));
         page.line("");
-        agent::table(page, &detail.agents);
+        // They are of the tenant whose the queue is.
+        agent::table(page, Asked::One, &detail.agents);
     })
+}
+
+fn table(page: &mut Page, asked: Asked, queues: &[View]) {
+    page.list_of_tenants(asked, &HEADS, queues.iter().map(|queue| (queue.tenant.as_str(), row(queue).into())));
 }
 
 const HEADS: [&str; 15] = [
@@ -209,6 +217,7 @@ fn estimate(low_ms: u64, high_ms: u64) -> Option<Estimate> {
 impl From<QueueInfo> for View {
     fn from(queue: QueueInfo) -> Self {
         Self {
+            tenant: tenant(queue.tenant),
             name: queue.name,
             strategy: queue.strategy,
             calls_waiting: queue.waiting,

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use proto::v1::StatsRequest;
+use proto::v1::{IntervalRecord, StatsRequest};
 use serde::Serialize;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     cluster::{Admin, Cluster},
     counts::Between,
     failure::Failure,
-    output::{Cell, Output, between, figure, lasting, or_dash, percent, plain},
+    output::{Cell, Output, between, figure, lasting, or_dash, percent, plain, tenant},
     records::Interval,
     times::in_utc,
 };
@@ -21,7 +21,14 @@ struct Reply {
     at_ms: u64,
     /// False: older records were pruned, so that the first rows are not whole.
     complete: bool,
-    rows: Vec<Interval>,
+    rows: Vec<Counted>,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    tenant: String,
+    #[serde(flatten)]
+    interval: Interval,
 }
 
 pub(super) async fn run(asked: Stats, cluster: &mut Cluster, output: Output) -> Result<String, Failure> {
@@ -49,18 +56,21 @@ pub(super) async fn run(asked: Stats, cluster: &mut Cluster, output: Output) -> 
     if !answer.complete {
         eprintln!("cordctl: {what}: older records are gone, so not all of that time is counted");
     }
-    let rows = answer.rows.into_iter().map(Interval::from).collect();
+    let counted = |row: IntervalRecord| Counted { tenant: tenant(row.tenant.clone()), interval: row.into() };
+    let rows = answer.rows.into_iter().map(counted).collect();
+    let asked = cluster.asked();
     let reply = Reply { subject: word, at_ms: answer.at_ms, complete: answer.complete, rows };
     output.show(&reply, |page| {
         let columns = columns(subject);
         let mut heads = vec!["NAME", "FROM", "UNTIL"];
         heads.extend(columns.iter().map(|(head, _)| *head));
-        let rows = reply.rows.iter().map(|row| {
+        let rows = reply.rows.iter().map(|counted| {
+            let row = &counted.interval;
             let mut cells = vec![plain(&row.name), plain(in_utc(row.from_ms)), plain(in_utc(row.until_ms))];
             cells.extend(columns.iter().map(|(_, cell)| cell(row)));
-            cells
+            (counted.tenant.as_str(), cells)
         });
-        page.list(&heads, rows);
+        page.list_of_tenants(asked, &heads, rows);
     })
 }
 

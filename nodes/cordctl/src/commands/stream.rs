@@ -31,7 +31,7 @@ impl Records {
     /// From the cursor on, the empty one is the beginning; connects to nobody yet.
     pub(super) fn after(what: &'static str, cursor: String, kinds: &[&str], follow: bool) -> Self {
         let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-        let request = StreamRecordsRequest { cursor, kinds, follow, batch_max: 0 };
+        let request = StreamRecordsRequest { cursor, kinds, follow, ..StreamRecordsRequest::default() };
         Self { what, request, stream: None, losses: 0 }
     }
 

@@ -1,6 +1,7 @@
 //! The real binary against an admin service in this process: what it prints where, and how it ends.
 
 mod acts;
+mod cluster;
 mod events;
 mod fake;
 mod simulate;

@@ -55,7 +55,7 @@ impl Answers {
         let present = seen.await.map_err(NoStats::NotLeader)?.ok_or_else(nobody)?;
         let records = self.records.clone();
         // Intervals of the time before a move are with the records of the shard where the tenant was.
-        let shards = self.shards_of(tenant).await;
+        let shards = self.shards_of(tenant).await.map_err(NoStats::NotLeader)?;
         // Disk: not on an async thread.
         let read = tokio::task::spawn_blocking(move || {
             records.settle();

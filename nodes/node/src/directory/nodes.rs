@@ -9,7 +9,7 @@ use proto::v1::{
 };
 
 use super::{Directory, refuse};
-use crate::members::number_of;
+use crate::{members::number_of, tenancy::INSTALLED_FROM};
 
 /// Nodes that a cluster has at most, removed ones included.
 const NODES_MAX: usize = 256;
@@ -142,10 +142,14 @@ impl Directory {
 
     /// A shard begins; named again without first voters, it has begun.
     pub(super) fn create_shard(&mut self, create: CreateShard) -> Result<(), Rejection> {
+        let CreateShard { shard, born_with } = create;
+        let begins = !born_with.is_empty() && !self.nodes.shards.contains_key(&shard);
+        if let Some(why) = self.number_taken(shard).filter(|_| begins) {
+            return Err(refuse(RejectionCode::Invalid, &why));
+        }
         let Some(identity) = &mut self.identity else {
             return Err(refuse(RejectionCode::WrongState, "the cluster is not founded yet"));
         };
-        let CreateShard { shard, born_with } = create;
         match self.nodes.shards.get_mut(&shard) {
             Some(row) if born_with.is_empty() => row.born_with.clear(),
             Some(row) if row.born_with == born_with => return Ok(()),
@@ -161,6 +165,24 @@ impl Directory {
         }
         self.changes += 1;
         Ok(())
+    }
+}
+
+impl Directory {
+    /// A shard is born with the tenant of its own number. Whose number that is already would live twice: gateways know
+    /// tenants by nothing else.
+    fn number_taken(&self, shard: u32) -> Option<String> {
+        if shard >= INSTALLED_FROM {
+            return Some(format!(
+                "shards have numbers below {INSTALLED_FROM}; from there on numbers are tenants' alone"
+            ));
+        }
+        let row = self.tenants().find(|row| row.number == shard && row.shard != shard)?;
+        Some(format!(
+            "tenant {} has number {shard} and lives on shard {}; a shard {shard} would be born with a tenant of that \
+             number: give the shard another one",
+            row.name, row.shard
+        ))
     }
 }
 

@@ -1,6 +1,6 @@
 use proto::v1::{
-    Announce, Centre, CommandId, CreateShard, MoveStep, MoveTenant, NodeRow, NodeWish, Number, Queue, SetNode, Trunk,
-    TrunkHost,
+    Announce, Centre, CommandId, CreateShard, MoveStep, MoveTenant, NodeRow, NodeWish, Number, Queue, SetNode,
+    TenantRow, Trunk, TrunkHost,
 };
 
 use super::*;
@@ -195,6 +195,34 @@ fn a_shard_begins_once_and_its_first_voters_become_history() {
     apply(&mut directory, create(2, &[1, 2, 3])).expect_err("never again");
     assert_eq!(directory.identity().expect("founded").shards, [1, 2]);
     assert_eq!(Directory::restore(&directory.save()).expect("restored"), directory);
+}
+
+#[test]
+fn a_shard_is_not_born_with_the_number_of_a_tenant_that_lives_elsewhere() {
+    // As no release of ours leaves it, but a restored or repaired directory may have it.
+    let row = |number, name: &str, shard| TenantRow { number, name: name.into(), shard, ..TenantRow::default() };
+    let saved = proto::v1::DirectorySnapshot {
+        cluster: "c".into(),
+        shards: vec![1],
+        rules: 4,
+        tenants: vec![row(1, "main", 1), row(2, "acme", 1), row(3, "globex", 3)],
+        ..Default::default()
+    };
+    let mut directory = Directory::restore(&saved.encode_to_vec()).expect("restored");
+    let create = |shard, born_with: &[u64]| {
+        directory_entry::Kind::CreateShard(CreateShard { shard, born_with: born_with.to_vec() })
+    };
+    let before = directory.clone();
+    for (shard, why) in [(2, "tenant acme has number 2 and lives on shard 1"), (1 << 16, "below 65536")] {
+        let refused = apply(&mut directory, create(shard, &[1, 2, 3])).expect_err("the number is taken");
+        assert_eq!(refused.code(), RejectionCode::Invalid, "asking again for the same one does not help");
+        assert!(refused.detail.contains(why), "{}", refused.detail);
+        assert_eq!(directory.identity(), before.identity());
+    }
+    assert_eq!(crate::steward::next_shard(&crate::roster::Roster::of(&directory)), 3, "2 is passed over");
+    apply(&mut directory, create(3, &[1, 2, 3])).expect("it lives there: it is this shard's");
+    apply(&mut directory, create(3, &[])).expect("begun");
+    apply(&mut directory, create(4, &[1, 2, 3])).expect("nobody has it");
 }
 
 fn tenant(name: &str, placement: &str) -> Document {

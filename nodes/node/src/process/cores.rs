@@ -82,6 +82,7 @@ pub(super) fn start(
     let durable_to = Arc::clone(&addresses);
     let durable = move |host: usize, done: Persisted| {
         if let Some(actor) = durable_to.get().and_then(|actors| actors.get(host)) {
+            // Past the mailbox's limit, for it must come: one by batch, of which the writer takes `QUEUE_BATCHES_MAX`.
             actor.do_send(Durable { done });
         }
     };
@@ -93,6 +94,7 @@ pub(super) fn start(
         &Handle::current(),
         move |event| {
             let actors = event_to.get().map(Vec::as_slice).unwrap_or_default();
+            // Past the mailbox's limit: of each peer one by try to connect, of each snapshot (`SNAPSHOTS_HELD_MAX`) one.
             match event {
                 PeerEvent::Unreachable(node) => actors.iter().for_each(|actor| actor.do_send(Unreachable { node })),
                 PeerEvent::SnapshotDone { shard, to, ok } => {

@@ -26,6 +26,7 @@ use crate::{
     answers::Answers,
     config::NodeConfig,
     limits::{self, Limit},
+    metrics::cluster::Others,
     owners::Owners,
     roles,
     services::{
@@ -33,6 +34,7 @@ use crate::{
         audit::{Audit, AuditTrailService},
         backup::BackupService,
         cluster::ClusterService,
+        impostors::Impostors,
         query::QueryService,
         shard::ShardService,
         steward::StewardService,
@@ -86,6 +88,8 @@ pub(super) fn open(
         let members = members.clone();
         move |node| members.get(node).map(|member| member.seal)
     });
+    let others = Others { sent: inside.peers.counters(), received: peers.counters(), door: config.trust.counters() };
+    tasks.spawn(others.run(inside.metrics.cluster.clone()));
     let shard = ShardService::new(owners.clone(), directory.clone());
     let admin = AdminService::new(shards.clone(), records.clone(), owners.clone(), members.clone(), *own);
     let tenancy = TenancyService::new(Tenancies::new(owners.clone(), answers.clone()));
@@ -99,6 +103,7 @@ pub(super) fn open(
         seen: seen.clone(),
         silence: Duration::from_millis(config.silence_ms),
         term: Arc::default(),
+        impostors: Impostors::default(),
     };
     let cluster = ClusterService {
         shards: shards.clone(),
@@ -163,7 +168,7 @@ fn step(owner: &Addr<ShardActor>, step: Step) {
 
 async fn report_health(reporter: HealthReporter, answers: Answers) {
     loop {
-        let shards = answers.describe().await.shards;
+        let shards = answers.describe().await.map(|node| node.shards).unwrap_or_default();
         let serving = !shards.is_empty() && shards.iter().all(|shard| !shard.leader.is_empty());
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         reporter.set_service_status("", status).await;

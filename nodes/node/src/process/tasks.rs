@@ -55,6 +55,7 @@ pub(super) async fn spawn(
         members: members.clone(),
         limits: inside.limits.clone(),
         seen: inside.seen.clone(),
+        metrics: metrics.cluster.clone(),
     };
     let pump = Pump {
         shards: shards.clone(),
@@ -65,7 +66,13 @@ pub(super) async fn spawn(
         rules: config.rules,
         delivered: BTreeMap::new(),
     };
-    let mover = Mover { shards: shards.clone(), owners: owners.clone(), directory: directory.clone() };
+    let mover = Mover {
+        shards: shards.clone(),
+        owners: owners.clone(),
+        directory: directory.clone(),
+        metrics: metrics.cluster.clone(),
+        arrival_max: Duration::from_millis(config.arrival_max_ms),
+    };
     // Dropped at the end, so that nothing of this node goes on after it.
     let mut tasks = JoinSet::new();
     tasks.spawn(follow.run());

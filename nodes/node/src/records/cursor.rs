@@ -42,6 +42,14 @@ impl Cursor {
         self.0.insert(key.shard, (key.index, key.position));
     }
 
+    /// The place in one shard is that of another cursor.
+    pub fn take(&mut self, shard: u32, other: &Self) {
+        match other.last(shard) {
+            Some(place) => drop(self.0.insert(shard, place)),
+            None => drop(self.0.remove(&shard)),
+        }
+    }
+
     /// The shards that it names.
     pub fn shards(&self) -> impl Iterator<Item = u32> {
         self.0.keys().copied()

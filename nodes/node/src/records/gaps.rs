@@ -55,21 +55,16 @@ impl Gap {
 pub(super) struct Gaps(Arc<Mutex<BTreeMap<(u32, u64), Gap>>>);
 
 impl Gaps {
-    /// As the outbox has them.
-    pub(super) fn load(outbox: &Outbox, shards: &[u32]) -> Result<Self, StoreError> {
-        let mut gaps = BTreeMap::new();
-        for &shard in shards {
-            let mut from = RecordKey { shard: GAPS_OF | shard, index: 0, position: 0 };
-            loop {
-                let rows = outbox.read(from, ROWS_MAX)?;
-                let Some((last, _)) = rows.last() else { break };
-                from = RecordKey { index: last.index.saturating_add(1), ..from };
-                gaps.extend(
-                    rows.iter().filter_map(|(key, row)| Some(((shard, key.index), Gap::decode(key.index, row)?))),
-                );
-            }
+    /// Those of one shard, as the outbox has them.
+    pub(super) fn load(&self, outbox: &Outbox, shard: u32) -> Result<(), StoreError> {
+        let mut from = RecordKey { shard: GAPS_OF | shard, index: 0, position: 0 };
+        loop {
+            let rows = outbox.read(from, ROWS_MAX)?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            from = RecordKey { index: last.index.saturating_add(1), ..from };
+            let gaps = rows.iter().filter_map(|(key, row)| Some(((shard, key.index), Gap::decode(key.index, row)?)));
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(gaps);
         }
-        Ok(Self(Arc::new(Mutex::new(gaps))))
     }
 
     /// The oldest records have been pruned.

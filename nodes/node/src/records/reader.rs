@@ -1,6 +1,8 @@
 //! Reads the records of all shards in log order from a cursor on, in batches. It blocks on the disk and never waits for
 //! what is not written down yet.
 
+use std::collections::BTreeSet;
+
 use cluster::{RecordKey, StoreError};
 use prost::Message as _;
 use proto::v1::{Record, RecordBatch, record::Kind};
@@ -72,6 +74,8 @@ pub struct Reader {
     turn: usize,
     passed: usize,
     pruned: bool,
+    /// Where the last batch that said so has its gap.
+    pruned_in: BTreeSet<u32>,
 }
 
 impl Reader {
@@ -82,7 +86,17 @@ impl Reader {
             0 => BATCH_DEFAULT,
             asked => asked.min(BATCH_MAX),
         };
-        Self { records, shards, kinds, batch_max, cursor, turn: 0, passed: 0, pruned: false }
+        Self {
+            records,
+            shards,
+            kinds,
+            batch_max,
+            cursor,
+            turn: 0,
+            passed: 0,
+            pruned: false,
+            pruned_in: BTreeSet::new(),
+        }
     }
 
     /// The next batch; None when everything that is written down has been read.
@@ -97,7 +111,10 @@ impl Reader {
             let page = self.page(shard)?;
             at_end = if page.read == 0 { at_end + 1 } else { 0 };
             self.passed += page.read - page.records.len();
-            self.pruned |= page.pruned;
+            if page.pruned {
+                self.pruned = true;
+                self.pruned_in.insert(shard);
+            }
             if !page.records.is_empty() || self.passed >= PASSED_MAX {
                 return Ok(Some(self.batch(page.records)));
             }
@@ -105,14 +122,19 @@ impl Reader {
         Ok(None)
     }
 
-    /// Whether a snapshot took in what follows: at the end of what is here, more may be elsewhere.
+    /// The shards of which a snapshot took in what follows: at the end of what is here, more may be elsewhere.
     #[must_use]
-    pub fn lacks_the_end(&self) -> bool {
-        let lacks = |&shard: &u32| {
-            let last = self.cursor.last(shard).map_or(0, |(index, _)| index);
-            self.records.gaps(shard).iter().any(|gap| !gap.pruned && gap.until > last)
+    pub fn lacks_the_end(&self) -> Vec<u32> {
+        let lacks = |shard: &u32| {
+            let last = self.cursor.last(*shard).map_or(0, |(index, _)| index);
+            self.records.gaps(*shard).iter().any(|gap| !gap.pruned && gap.until > last)
         };
-        self.shards.iter().any(lacks)
+        self.shards.iter().copied().filter(lacks).collect()
+    }
+
+    /// The shards of the gap before the last batch.
+    pub fn pruned_in(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.pruned_in).into_iter().collect()
     }
 
     /// Goes on from another place.

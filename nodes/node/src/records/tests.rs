@@ -177,3 +177,23 @@ fn an_interval_is_found_by_its_time_and_only_as_far_as_it_was_applied() {
     assert!(offered(3 * quarter, 9).is_empty());
     records.stop();
 }
+
+#[test]
+fn a_shard_that_comes_back_is_known_from_the_outbox() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 1_000);
+    (1..=5).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.restored(SHARD, 50, 45_000);
+    records.settle();
+    let (ended, gaps) = (records.ended("", 10), records.gaps(SHARD));
+    assert_eq!((ended.len(), gaps.len()), (5, 1));
+    records.stop();
+    let outbox = Outbox::open(&dir.path().join("outbox"), OutboxLimits::default()).expect("an outbox");
+    let records = Records::start(outbox, &[], |error| panic!("{error}")).expect("a thread");
+    assert!(records.ended("", 10).is_empty() && records.gaps(SHARD).is_empty());
+    for _ in 0..2 {
+        records.load(SHARD).expect("read");
+        assert_eq!((records.ended("", 10), records.gaps(SHARD)), (ended.clone(), gaps.clone()));
+    }
+    records.stop();
+}

@@ -246,6 +246,6 @@ impl admin_server::Admin for AdminService {
         &self,
         request: Request<StreamRecordsRequest>,
     ) -> Result<Response<Self::StreamRecordsStream>, Status> {
-        self.streams.open(request)
+        self.streams.open(request).await
     }
 }

@@ -26,7 +26,8 @@ impl query_server::Query for QueryService {
     }
 
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<NodeDescription>, Status> {
-        Ok(Response::new(self.answers.describe().await))
+        let described = self.answers.describe().await;
+        described.map(Response::new).ok_or_else(|| Status::unavailable("this node is overloaded, or stops"))
     }
 }
 

@@ -26,6 +26,14 @@ impl Scope {
         self.0.as_deref().map(|name| if name == documents::MAIN { "" } else { name })
     }
 
+    /// Says the same to another node.
+    pub(super) fn pass_on<T>(&self, request: &mut Request<T>) {
+        // It was read from metadata, so it is some.
+        if let Some(name) = self.0.as_deref().and_then(|name| name.parse().ok()) {
+            request.metadata_mut().insert(TENANT, name);
+        }
+    }
+
     fn holds(&self, row: &TenantRow) -> bool {
         self.0.as_ref().is_none_or(|name| *name == row.name)
     }

@@ -72,6 +72,7 @@ impl shard_server::Shard for ShardService {
         // Once the actors have it, it is theirs: a stream that they let go of, because it was too slow, must end.
         let (theirs, mut first) = (replies.downgrade(), Some(replies));
         tokio::spawn(async move {
+            let mut submitted: Vec<Addr<ShardActor>> = Vec::new();
             'stream: while let Some(Ok(request)) = requests.next().await {
                 let Some(replies) = first.take().or_else(|| theirs.upgrade()) else { break };
                 if request.submissions.len() > SUBMISSIONS_PER_MESSAGE_MAX {
@@ -91,9 +92,16 @@ impl shard_server::Shard for ShardService {
                         tracing::warn!("a mailbox is full; a Submit stream is closed");
                         break 'stream;
                     }
+                    if !submitted.contains(&owner) {
+                        submitted.push(owner);
+                    }
                 }
             }
-            owners.all().for_each(|owner| owner.do_send(ForgetClient { client }));
+            // Past the mailbox's limit, for it must come: one by stream that said something, of which the mailbox took as
+            // many messages before.
+            for owner in submitted {
+                owner.do_send(ForgetClient { client });
+            }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver).map(Ok))))
     }
@@ -174,6 +182,7 @@ impl Stream for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        // Past the mailbox's limit, for it must come: one by stream, whose `Watch` the mailbox took.
         self.owner.do_send(Unwatch { key: self.key });
     }
 }

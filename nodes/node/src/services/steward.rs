@@ -20,16 +20,14 @@ use tokio::{
     time::timeout,
 };
 use tonic::{Request, Response, Status, metadata::MetadataValue};
-use trust::Role;
 
-use super::query::not_leading;
+use super::{impostors::Impostors, query::not_leading};
 use crate::{
     actor,
     directory::disk_refusal,
     members::{Members, number_of},
     owners::Owners,
     replicas::Replicas,
-    roles::in_own_name,
     roster::Roster,
     shards::{Shards, within},
     steward::Seen,
@@ -58,6 +56,8 @@ pub(crate) struct StewardService {
     pub(crate) silence: Duration,
     /// The latest term of the directory's leaders that steered this node.
     pub(crate) term: Arc<AtomicU64>,
+    /// Those that speak in the name of another.
+    pub(crate) impostors: Impostors,
 }
 
 #[tonic::async_trait]
@@ -66,7 +66,7 @@ impl steward_server::Steward for StewardService {
         let passed_on = request.metadata().contains_key(PASSED_ON);
         // Whoever passes it on has looked at the certificate of the one it is about.
         if !passed_on {
-            in_own_name(&request, Role::Node, &request.get_ref().id)?;
+            self.impostors.refuse(&request, &self.shards)?;
         }
         self.take_in(request.into_inner(), passed_on).await.map(Response::new)
     }

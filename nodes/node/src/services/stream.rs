@@ -1,11 +1,16 @@
-//! StreamRecords: a consumer reads what this node has written down, from its cursor on. Any node serves it; what a
-//! snapshot has kept from this one is read at another. What a consumer does not take is not read.
+//! StreamRecords: a consumer reads what was written down, from its cursor on. Any node serves it: what a snapshot has kept
+//! from this one, and shards without a replica here, are read at others. What a consumer does not take is not read.
 
-use std::{pin::Pin, sync::Arc};
+mod joined;
+
+use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Duration};
 
 use futures::Stream;
 use proto::v1::{RecordBatch, StreamRecordsRequest};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::sleep,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -21,11 +26,14 @@ use crate::{
     roles::is_of_a_node,
     shards::FROM_NODE,
 };
+use joined::{Part, join};
 
 /// Consumers at the same time; one more is refused.
 const STREAMS_MAX: usize = 64;
 /// Batches that wait for a consumer.
 const BATCHES_WAITING_MAX: usize = 2;
+/// How often a consumer who waits is looked after: replicas may have come or gone.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The batches of one consumer.
 pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Status>> + Send>>;
@@ -45,12 +53,12 @@ impl Streams {
         Self { records, owners, elsewhere, places: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
-    pub(super) fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
+    pub(super) async fn open(&self, request: Request<StreamRecordsRequest>) -> Result<Response<Batches>, Status> {
         let scope = Scope::of(&request)?;
         let of_a_node = is_of_a_node(&request, request.metadata().contains_key(FROM_NODE));
         let request = request.into_inner();
-        self.has_all()?;
-        let cursor = self.cursor(&request.cursor)?;
+        let layout = self.layout(&request.shards)?;
+        let cursor = self.cursor(&request.cursor, &layout)?;
         let kinds = Kinds::parse(&request.kinds).map_err(|unknown| {
             Status::invalid_argument(format!("kinds: {unknown:?} is none; they are {}", Kinds::ALL.join(", ")))
         })?;
@@ -59,49 +67,100 @@ impl Streams {
             limits::reached(Limit::RecordStreams);
             Status::resource_exhausted(format!("{STREAMS_MAX} consumers read from this node already"))
         })?;
-        let reader = Reader::new(self.records.clone(), self.shards(), cursor, kinds, request.batch_max);
+        let others = self.others(&request, &scope, &layout).await?;
+        let own = layout.here.clone();
+        let reader = Reader::new(self.records.clone(), own.clone(), cursor.clone(), kinds, request.batch_max);
         let (batches, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
         let elsewhere = (!of_a_node).then(|| self.elsewhere.clone());
-        let feed = Feed { reader, written: self.records.written(), request, elsewhere, batches };
+        let written = self.records.written();
+        let feed = Feed { reader, written, request, scope, elsewhere, layout, batches };
         tokio::spawn(feed.run(place));
+        if others.is_empty() {
+            return Ok(Response::new(Box::pin(ReceiverStream::new(receiver))));
+        }
+        let mut parts = others;
+        parts.push(Part { shards: own, batches: Box::pin(ReceiverStream::new(receiver)) });
+        let (batches, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
+        tokio::spawn(join(parts, cursor, batches));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
-    /// Records of shards without a replica here would be missing without a word.
-    fn has_all(&self) -> Result<(), Status> {
-        let here = self.shards();
-        let lacking: Vec<String> = self
-            .owners
-            .homes()
-            .now()
-            .shards()
-            .iter()
-            .filter(|shard| !here.contains(shard))
-            .map(u32::to_string)
-            .collect();
-        if lacking.is_empty() {
-            return Ok(());
+    /// Which shards are read here and which are not.
+    fn layout(&self, asked: &[u32]) -> Result<Layout, Status> {
+        let (owners, here) = (self.owners.clone(), self.owners.shards());
+        if asked.is_empty() {
+            let all = Some(all_shards(&owners));
+            return Ok(Layout { owners, here, all });
         }
-        let lacking = lacking.join(", ");
-        Err(Status::unavailable(format!(
-            "this node has no replica of shard {lacking}; ask a node that has one of each"
-        )))
+        let asked: BTreeSet<u32> = asked.iter().copied().collect();
+        if let Some(lacking) = asked.iter().find(|shard| !here.contains(shard)) {
+            return Err(Status::unavailable(format!("this node has no replica of shard {lacking}")));
+        }
+        Ok(Layout { owners, here: asked.into_iter().collect(), all: None })
     }
 
-    fn shards(&self) -> Vec<u32> {
-        self.owners.shards()
+    /// The streams of shards without a replica here: their records would be missing without a word.
+    async fn others(
+        &self,
+        request: &StreamRecordsRequest,
+        scope: &Scope,
+        layout: &Layout,
+    ) -> Result<Vec<Part>, Status> {
+        let all = layout.all.iter().flatten().copied();
+        let lacking: Vec<u32> = all.filter(|shard| !layout.here.contains(shard)).collect();
+        if lacking.is_empty() {
+            return Ok(Vec::new());
+        }
+        let holders = self.elsewhere.holders(lacking).await.map_err(|lacking| {
+            let lacking: Vec<String> = lacking.iter().map(u32::to_string).collect();
+            Status::unavailable(format!("no node that answers has a replica of shard {}", lacking.join(", ")))
+        })?;
+        let mut parts = Vec::new();
+        for (endpoint, shards) in holders {
+            let request = StreamRecordsRequest { shards: shards.clone(), ..request.clone() };
+            let batches = self.elsewhere.open(&endpoint, request, scope).await?;
+            parts.push(Part { shards, batches: Box::pin(batches) });
+        }
+        Ok(parts)
     }
 
-    fn cursor(&self, text: &str) -> Result<Cursor, Status> {
+    fn cursor(&self, text: &str, layout: &Layout) -> Result<Cursor, Status> {
         if text.is_empty() {
             return Ok(Cursor::default());
         }
         let cursor: Cursor = text.parse().map_err(|error| Status::invalid_argument(format!("cursor: {error}")))?;
-        let here = self.shards();
-        if let Some(shard) = cursor.shards().find(|shard| !here.contains(shard)) {
-            return Err(Status::invalid_argument(format!("cursor: there is no shard {shard} here")));
+        // Of shards that are not asked for it may name any.
+        if let Some(all) = &layout.all
+            && let Some(shard) = cursor.shards().find(|shard| !layout.here.contains(shard) && !all.contains(shard))
+        {
+            return Err(Status::invalid_argument(format!("cursor: there is no shard {shard} in this cluster")));
         }
         Ok(cursor)
+    }
+}
+
+/// The directory, and every shard for tenants.
+fn all_shards(owners: &Owners) -> BTreeSet<u32> {
+    std::iter::once(0).chain(owners.homes().now().shards().iter().copied()).collect()
+}
+
+/// Where the shards of a stream were when it began.
+struct Layout {
+    owners: Owners,
+    /// Read here.
+    here: Vec<u32>,
+    /// All that there are, when all are wanted.
+    all: Option<BTreeSet<u32>>,
+}
+
+impl Layout {
+    /// Replicas have come or gone: the stream would miss what is written down from now on, or read a shard twice.
+    fn has_changed(&self) -> bool {
+        let now = self.owners.shards();
+        match &self.all {
+            Some(all) => now != self.here || all_shards(&self.owners) != *all,
+            None => self.here.iter().any(|shard| !now.contains(shard)),
+        }
     }
 }
 
@@ -111,8 +170,10 @@ struct Feed {
     written: watch::Receiver<Option<u64>>,
     /// With the cursor of what was handed on.
     request: StreamRecordsRequest,
+    scope: Scope,
     /// None for another node, so that no question goes round.
     elsewhere: Option<Elsewhere>,
+    layout: Layout,
     batches: mpsc::Sender<Result<RecordBatch, Status>>,
 }
 
@@ -138,9 +199,15 @@ impl Feed {
             });
             let Ok((reader, read)) = read.await else { return };
             self.reader = reader;
+            if self.layout.has_changed() {
+                let status = Status::unavailable("replicas have come or gone; go on from the last cursor");
+                let _ = self.batches.send(Err(status)).await;
+                return;
+            }
             match read {
                 Ok(Some(batch)) => {
-                    if batch.pruned && self.filled_elsewhere().await {
+                    let gaps = self.reader.pruned_in();
+                    if batch.pruned && self.filled_elsewhere(gaps).await {
                         continue;
                     }
                     self.request.cursor.clone_from(&batch.cursor);
@@ -148,10 +215,11 @@ impl Feed {
                         return;
                     }
                 }
-                Ok(None) if self.reader.lacks_the_end() && self.filled_elsewhere().await => {}
+                Ok(None) if self.filled_elsewhere(self.reader.lacks_the_end()).await => {}
                 Ok(None) if self.request.follow => tokio::select! {
                     changed = self.written.changed() => if changed.is_err() { return },
                     () = self.batches.closed() => return,
+                    () = sleep(LOOK) => {}
                 },
                 Ok(None) => {
                     if let Some(rest) = self.reader.rest() {
@@ -169,10 +237,11 @@ impl Feed {
         }
     }
 
-    /// What is missing here was handed on from another node, and the reader is behind it.
-    async fn filled_elsewhere(&mut self) -> bool {
-        let Some(elsewhere) = &self.elsewhere else { return false };
-        let Some(cursor) = elsewhere.hand_on(&self.request, &self.batches).await else { return false };
+    /// What is missing here of these shards was handed on from another node, and the reader is behind it.
+    async fn filled_elsewhere(&mut self, shards: Vec<u32>) -> bool {
+        let Some(elsewhere) = self.elsewhere.as_ref().filter(|_| !shards.is_empty()) else { return false };
+        let request = StreamRecordsRequest { shards, ..self.request.clone() };
+        let Some(cursor) = elsewhere.hand_on(&request, &self.scope, &self.batches).await else { return false };
         let Ok(place) = cursor.parse() else { return false };
         self.reader.go_to(place);
         self.request.cursor = cursor;
@@ -204,9 +273,9 @@ mod tests {
         records.put(1, index, vec![Record { at_ms: index, kind, ..Record::default() }]);
     }
 
-    fn follow(streams: &Streams) -> Result<Batches, Status> {
+    async fn follow(streams: &Streams) -> Result<Batches, Status> {
         let request = StreamRecordsRequest { follow: true, batch_max: 1, ..StreamRecordsRequest::default() };
-        streams.open(Request::new(request)).map(Response::into_inner)
+        streams.open(Request::new(request)).await.map(Response::into_inner)
     }
 
     async fn next(batches: &mut Batches) -> Option<u64> {
@@ -217,13 +286,17 @@ mod tests {
         }
     }
 
+    fn nobody_else() -> Elsewhere {
+        Elsewhere::new(crate::shards::channels(trust::Trust::off()), &crate::members::Members::default(), 1)
+    }
+
     #[tokio::test]
     async fn a_consumer_that_waits_is_woken_and_one_that_is_slow_misses_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
         let streams =
-            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
-        let (mut quick, mut slow) = (follow(&streams).expect("open"), follow(&streams).expect("open"));
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), nobody_else());
+        let (mut quick, mut slow) = (follow(&streams).await.expect("open"), follow(&streams).await.expect("open"));
         for index in 1..=50 {
             put(&records, index);
             assert_eq!(next(&mut quick).await, Some(index));
@@ -242,14 +315,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let records = records(dir.path());
         let streams =
-            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), Elsewhere::default());
-        let mut open: Vec<_> = (0..STREAMS_MAX).map(|_| follow(&streams).expect("open")).collect();
-        let refused = follow(&streams).err().expect("refused");
+            Streams::new(records.clone(), Owners::new(Vec::new(), vec![0, 1], Homes::default()), nobody_else());
+        let mut open = Vec::new();
+        for _ in 0..STREAMS_MAX {
+            open.push(follow(&streams).await.expect("open"));
+        }
+        let refused = follow(&streams).await.err().expect("refused");
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
         open.pop();
         let again = timeout(PATIENCE, async {
             loop {
-                if let Ok(stream) = follow(&streams) {
+                if let Ok(stream) = follow(&streams).await {
                     break stream;
                 }
                 tokio::task::yield_now().await;

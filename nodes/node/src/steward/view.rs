@@ -119,9 +119,11 @@ impl Seen {
     }
 }
 
-/// A number for a new shard.
+/// A number for a new shard: the next one that no tenant has who lives elsewhere.
 pub(crate) fn next_shard(roster: &Roster) -> u32 {
-    roster.shards.iter().copied().max().unwrap_or_default() + 1
+    let taken = |shard: &u32| roster.tenants.iter().any(|row| row.number == *shard && row.shard != *shard);
+    let last = roster.shards.iter().copied().max().unwrap_or_default();
+    (last + 1..).find(|shard| !taken(shard)).unwrap_or(last)
 }
 
 fn count(number: usize) -> u32 {

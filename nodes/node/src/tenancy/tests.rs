@@ -217,6 +217,22 @@ fn a_move_that_failed_is_undone_and_what_is_late_of_it_begins_nothing() {
 }
 
 #[test]
+fn a_seal_that_comes_after_its_move_has_failed_seals_nothing() {
+    let mut home = with_tenant(HOME);
+    play(&mut home, 0, 9);
+    assert_eq!(home.apply(drop_it(1, true)).stay, Some(Stay::Same), "it was not sealed yet");
+    assert_eq!(home.apply(seal(1)).stay, Some(Stay::Same));
+    assert_eq!(home.standing(TENANT), (Standing::Lives, 1), "nobody would undo it again");
+    let mut restored = Tenants::new(HOME);
+    restored.restore(&save(&mut home)).expect("restored");
+    restored.apply(seal(1));
+    assert_eq!(restored.standing(TENANT), (Standing::Lives, 1));
+    assert_eq!(home.apply(seal(2)).stay, Some(Stay::Ends), "the next one may");
+    home.apply(drop_it(1, true));
+    assert_eq!(home.standing(TENANT), (Standing::Sealed, 2), "and is not undone by the one before");
+}
+
+#[test]
 fn a_state_that_is_damaged_on_its_way_never_lives() {
     let mut home = with_tenant(HOME);
     play(&mut home, 0, 9);

@@ -34,6 +34,15 @@ async fn a_wiped_node_rejoins_by_itself_and_starts_twice_after_it() {
     fs::remove_dir_all(world.disk(3)).expect("wiped");
     // As it was started before: that the cluster is founded already it hears from the others.
     world.start(3);
+    for shard in [0, 1] {
+        // It believes no leader for its first second, so this cannot be missed.
+        world
+            .see("the vote of the lost disk is gone, and the new one learns", |view| {
+                let shard = view.shards.iter().find(|seen| seen.shard == shard)?;
+                (shard.voters == [1, 2] || shard.learners == [3]).then_some(())
+            })
+            .await;
+    }
     until("n3 has all its replicas again, on another disk", async || {
         let now = world.describe(3).await?;
         let all = before.shards.iter().all(|had| {
@@ -118,5 +127,42 @@ async fn a_node_that_was_removed_never_comes_back() {
     world.join(4, &[1]);
     let why = world.nodes[3].take().expect("started").refusal().await;
     assert!(why.contains("another id"), "{why}");
+    world.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_burnt_is_replaced_by_the_one_that_was_named() {
+    let mut world = World::found(3, NodeConfig::default()).await;
+    world.join(4, &[1]);
+    world.join(5, &[2]);
+    world
+        .see("five nodes vote about the directory", |view| {
+            (voters(view, 0) == [1, 2, 3, 4, 5] && voters(view, 1) == [1, 2, 3] && is_calm(view)).then_some(())
+        })
+        .await;
+    world.stop(2).await;
+    fs::remove_dir_all(world.disk(2)).expect("burnt");
+    let replace = |with: &str| ChangeNodeRequest {
+        id: "n2".into(),
+        wish: NodeWish::Replaced.into(),
+        replacement: with.into(),
+        ..ChangeNodeRequest::default()
+    };
+    for nobody in ["n2", "n7"] {
+        let wrong = world.cluster(1).await.expect("up").change_node(replace(nobody)).await.expect_err("nobody else");
+        assert!(wrong.message().contains("cannot take the place"), "{wrong}");
+    }
+    world.cluster(3).await.expect("up").change_node(replace("n5")).await.expect("taken");
+    // n4 has as much room and a smaller number: it would be the one if nobody was named.
+    let view = world
+        .see("n5 votes where n2 did", |view| {
+            (voters(view, 1) == [1, 3, 5] && state_of(view, "n2") == "drained" && is_calm(view)).then(|| view.clone())
+        })
+        .await;
+    assert!(view.shards.iter().all(|shard| !shard.voters.contains(&2) && !shard.learners.contains(&2)), "{view:?}");
+    let has = until("n5 describes itself", async || world.describe(5).await).await;
+    assert_eq!(has.replicas.iter().map(|replica| replica.shard).collect::<Vec<_>>(), [0, 1]);
+    world.wish(1, "n2", NodeWish::Removed, false).await.expect("it holds nothing");
+    world.see("n2 is removed", |view| (state_of(view, "n2") == "removed" && is_calm(view)).then_some(())).await;
     world.stop_all().await;
 }

@@ -1,8 +1,8 @@
 //! Who changed what: written down before and after, by name and role, and nothing changes when it cannot be.
 
 use proto::v1::{
-    AgentChange, ApplyRequest, AuditLine, ChangeAgentRequest, ListAuditRequest, SourceFile, StreamRecordsRequest,
-    audit_trail_client::AuditTrailClient, record::Kind,
+    AgentChange, ApplyRequest, AuditLine, ChangeAgentRequest, JoinRequest, ListAuditRequest, SourceFile,
+    StreamRecordsRequest, audit_trail_client::AuditTrailClient, record::Kind, steward_client::StewardClient,
 };
 use tokio_stream::StreamExt as _;
 
@@ -106,5 +106,45 @@ async fn under_earlier_rules_changes_are_made_and_nothing_is_written_that_they_d
     let otto = node.connect(&node.certificate("otto", Role::Auditor)).await.expect("connected");
     let list = AuditTrailClient::new(otto).list(ListAuditRequest::default()).await.expect("listed").into_inner();
     assert!(list.lines.is_empty(), "{list:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_would_join_in_the_name_of_another_is_refused_and_written_down() {
+    let node = Node::start().await;
+    let n2 = node.connect(&node.certificate("n2", Role::Node)).await.expect("connected");
+    let mut steward = StewardClient::new(n2);
+    let join = |id: &str| JoinRequest {
+        cluster: "cordboard".into(),
+        id: id.into(),
+        endpoint: "127.0.0.1:1".into(),
+        seal: 7,
+        life: 1,
+        empty: true,
+        process: 9,
+        ..JoinRequest::default()
+    };
+    for _ in 0..3 {
+        let refusal = steward.join(join("n3")).await.expect_err("as n3");
+        assert_eq!(refusal.code(), Code::PermissionDenied, "{refusal:?}");
+        assert!(refusal.message().contains("the certificate is of n2"), "{refusal:?}");
+    }
+    let reply = steward.join(join("n2")).await.expect("as itself").into_inner();
+    assert!(reply.refused.is_empty() && reply.nodes.iter().all(|row| row.id != "n3"), "{reply:?}");
+    let otto = node.connect(&node.certificate("otto", Role::Auditor)).await.expect("connected");
+    let mut trail = AuditTrailClient::new(otto);
+    let written = async {
+        loop {
+            let list = trail.list(ListAuditRequest::default()).await.expect("listed").into_inner();
+            if !list.lines.is_empty() {
+                return list;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let list = timeout(PATIENCE, written).await.expect("it is written down");
+    let refused = (1, "n2", "node", "Steward.Join", "refused: the certificate is of another", 0);
+    assert_eq!(list.lines.iter().map(told).collect::<Vec<_>>(), [refused], "once, however often it asks");
+    assert_eq!((list.lines[0].subject.as_str(), list.lines[0].from.as_str()), ("join as n3", "127.0.0.1"));
     node.stop().await;
 }

@@ -7,7 +7,7 @@ use super::*;
 
 fn request(cursor: &str, kinds: &[&str], follow: bool) -> StreamRecordsRequest {
     let kinds = kinds.iter().map(ToString::to_string).collect();
-    StreamRecordsRequest { cursor: cursor.into(), kinds, follow, batch_max: 3 }
+    StreamRecordsRequest { cursor: cursor.into(), kinds, follow, batch_max: 3, shards: Vec::new() }
 }
 
 async fn open(cluster: &Cluster, index: usize, request: StreamRecordsRequest) -> tonic::Streaming<RecordBatch> {

@@ -109,6 +109,11 @@ fn draw_gateways(frame: &mut Frame<'_>, area: Rect, gateways: &[GatewayInfo]) {
     table(frame, area, ["GATEWAY", "STATE", "LEGS", "SIP"], [10, 8, 8, 40], rows);
 }
 
+/// Two tenants may have queues of the same name.
+fn full_name(queue: &QueueInfo) -> String {
+    if queue.tenant.is_empty() { queue.name.clone() } else { format!("{}/{}", queue.tenant, queue.name) }
+}
+
 fn draw_queues(frame: &mut Frame<'_>, area: Rect, queues: &[QueueInfo]) {
     let rows = queues.iter().map(|queue| {
         let state = match (queue.waiting, queue.agents_ready) {
@@ -117,7 +122,7 @@ fn draw_queues(frame: &mut Frame<'_>, area: Rect, queues: &[QueueInfo]) {
             _ => "ready",
         };
         let cells = [
-            clean(&queue.name),
+            clean(&full_name(queue)),
             queue.waiting.to_string(),
             lasting(queue.longest_wait_ms),
             queue.offered.to_string(),

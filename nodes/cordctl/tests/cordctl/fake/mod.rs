@@ -1,5 +1,7 @@
 //! An admin service that knows one centre by heart, in this process on loopback.
 
+mod cluster;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use proto::v1::{
@@ -21,6 +23,10 @@ pub(crate) struct Asked {
     pub(crate) acts: Vec<ActOnCallRequest>,
     pub(crate) stats: Vec<StatsRequest>,
     pub(crate) streams: Vec<StreamRecordsRequest>,
+    pub(crate) nodes: Vec<ChangeNodeRequest>,
+    pub(crate) shards: Vec<AddShardsRequest>,
+    pub(crate) leads: Vec<MoveLeadRequest>,
+    pub(crate) rules: Vec<RaiseRulesRequest>,
 }
 
 #[derive(Clone, Default)]
@@ -35,6 +41,10 @@ pub(crate) struct Fake {
     pub(crate) breaks_after: Option<usize>,
     /// Documents instead of the one number.
     pub(crate) documents: Vec<Document>,
+    /// Whether n2 is silent.
+    pub(crate) all_up_but_n2: bool,
+    /// Whether there is another tenant, with things of the same names.
+    pub(crate) tenants: bool,
 }
 
 impl Fake {
@@ -42,7 +52,9 @@ impl Fake {
     pub(crate) async fn serve(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let server = tonic::transport::Server::builder().add_service(AdminServer::new(self));
+        let server = tonic::transport::Server::builder()
+            .add_service(cluster::server(self.clone()))
+            .add_service(AdminServer::new(self));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         address
     }
@@ -195,7 +207,8 @@ impl Admin for Fake {
         Ok(Response::new(GatewayInfo { id: request.id, up: true, draining, calls, ..GatewayInfo::default() }))
     }
     async fn list_queues(&self, _: Request<ListQueuesRequest>) -> Answer<QueueList> {
-        Ok(Response::new(QueueList { queues: vec![queue()] }))
+        let theirs = self.tenants.then(|| QueueInfo { tenant: "acme".to_owned(), ..queue() });
+        Ok(Response::new(QueueList { queues: [Some(queue()), theirs].into_iter().flatten().collect() }))
     }
     async fn get_queue(&self, request: Request<GetQueueRequest>) -> Answer<QueueDetail> {
         known(&request.get_ref().name, "support")?;
@@ -220,7 +233,9 @@ impl Admin for Fake {
         }))
     }
     async fn list_agents(&self, _: Request<ListAgentsRequest>) -> Answer<AgentList> {
-        Ok(Response::new(AgentList { agents: vec![agent("anna"), agent("ben")] }))
+        let whose = if self.tenants { "acme" } else { "" };
+        let ben = AgentInfo { tenant: whose.to_owned(), ..agent("ben") };
+        Ok(Response::new(AgentList { agents: vec![agent("anna"), ben] }))
     }
     async fn get_agent(&self, request: Request<GetAgentRequest>) -> Answer<AgentInfo> {
         known(&request.get_ref().name, "anna")?;
@@ -242,7 +257,8 @@ impl Admin for Fake {
     }
     async fn list_calls(&self, request: Request<ListCallsRequest>) -> Answer<CallList> {
         self.asked.lock().await.calls.push(request.into_inner());
-        Ok(Response::new(CallList { calls: vec![call("waiting")] }))
+        let theirs = self.tenants.then(|| CallInfo { tenant: "acme".to_owned(), ..call("talking") });
+        Ok(Response::new(CallList { calls: [Some(call("waiting")), theirs].into_iter().flatten().collect() }))
     }
     async fn get_call(&self, request: Request<GetCallRequest>) -> Answer<CallDetail> {
         known(&request.get_ref().call, "00000000deadbeef")?;
@@ -408,7 +424,9 @@ impl Admin for Fake {
             counts: Some(counts),
             ..IntervalRecord::default()
         };
-        let rows = vec![row("support", counts()), row("sales", Counts::default())];
+        let whose = if self.tenants { "acme" } else { "" };
+        let theirs = IntervalRecord { tenant: whose.to_owned(), ..row("sales", Counts::default()) };
+        let rows = vec![row("support", counts()), theirs];
         let complete = request.from_ms == 0;
         self.asked.lock().await.stats.push(request);
         Ok(Response::new(StatsReply { rows, at_ms: 1_700_000_900_000, complete }))
