@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Instant};
 
 use super::*;
 
@@ -59,6 +59,38 @@ async fn a_wiped_node_rejoins_by_itself_and_starts_twice_after_it() {
             .await;
         whole(&world, "n3 votes").await;
     }
+    world.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_disk_elsewhere_is_taken_in_only_when_the_former_one_has_been_silent() {
+    const SILENCE_MS: u64 = 6_000;
+    // Nodes are looked at about once a second, so the last word may be older than the stop by as much.
+    const AFTER: Duration = Duration::from_millis(SILENCE_MS / 2);
+    let mut world = World::prepare(3, NodeConfig::default());
+    world.config.silence_ms = SILENCE_MS;
+    (1..=3).for_each(|number| world.start(number));
+    whole(&world, "three nodes are known").await;
+    let endpoint = |view: &ClusterView| {
+        let mut rows = view.nodes.iter().filter_map(|node| node.row.clone());
+        rows.find(|row| row.id == "n3").map(|row| row.endpoint)
+    };
+    world.stop(3).await;
+    let stopped = Instant::now();
+    // Where the former one was nobody answers, so it might be cut off and live.
+    let elsewhere = NodeConfig {
+        id: "n3".into(),
+        dir: world.dir.path().join("elsewhere"),
+        grpc: world.at(6).to_owned(),
+        join: vec![world.at(1).to_owned()],
+        peers: Vec::new(),
+        ..world.config.clone()
+    };
+    let new = Running::start(elsewhere);
+    world.see("n3 is elsewhere", |view| (endpoint(view)? == world.at(6)).then_some(())).await;
+    assert!(stopped.elapsed() > AFTER, "after {:?}", stopped.elapsed());
+    whole(&world, "n3 votes again").await;
+    new.stop().await;
     world.stop_all().await;
 }
 
