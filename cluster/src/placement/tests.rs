@@ -199,16 +199,84 @@ fn few_shards_move_at_the_same_time() {
     let mut world = World::new(3, &[], 50);
     world.join(4, "");
     world.node(1).wish = Wish::Drain;
-    let begun: BTreeSet<u32> = plan(&world.picture, &world.limits)
-        .into_iter()
-        .filter_map(|step| match step {
-            Step::Open { shard, .. } if shard != 0 => Some(shard),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(begun.len(), 4);
+    let begun = |world: &World| -> BTreeSet<u32> {
+        let steps = plan(&world.picture, &world.limits);
+        let opened = steps.iter().filter(|step| matches!(step, Step::Open { shard, .. } if *shard != 0));
+        opened.map(Step::shard).collect()
+    };
+    assert_eq!(begun(&world).len(), 4);
+    // Nor do more begin while those are under way.
+    let learning = |world: &World| {
+        world.picture.shards.iter().filter(|(number, shard)| **number != 0 && !shard.learners.is_empty()).count()
+    };
+    while learning(&world) < 4 {
+        for step in plan(&world.picture, &world.limits) {
+            world.carry_out(&step);
+            world.breathe();
+        }
+    }
+    let mut slow = world.clone();
+    slow.picture.shards.values_mut().for_each(|shard| shard.caught_up = shard.voters.clone());
+    assert_eq!(begun(&slow), BTreeSet::new());
     world.settle();
     world.check();
+}
+
+#[test]
+fn a_replacement_comes_from_the_zone_that_is_missing_and_not_by_way_of_another() {
+    let mut world = World::new(3, &["a", "b", "c"], 1);
+    world.join(4, "a");
+    world.join(5, "c");
+    world.settle();
+    assert_eq!(world.voters(1), [1, 2, 3]);
+    world.lose(3);
+    world.breathe();
+    let steps = plan(&world.picture, &world.limits);
+    let opened = steps.iter().find_map(|step| match step {
+        Step::Open { node, shard: 1, .. } => Some(*node),
+        _ => None,
+    });
+    assert_eq!(opened, Some(5), "{steps:?}");
+}
+
+#[test]
+fn a_lead_goes_only_to_one_that_its_leader_hears() {
+    let mut world = World::new(3, &[], 1);
+    let leader = world.picture.shards[&1].leader.expect("it is led");
+    world.node(leader).slow = true;
+    let others: Vec<u64> = (1..=3).filter(|node| *node != leader).collect();
+    for (heard, to) in [(vec![leader, others[1]], Some(others[1])), (vec![leader], None)] {
+        world.picture.shards.get_mut(&1).expect("it").heard = heard.iter().copied().collect();
+        let steps = plan(&world.picture, &world.limits);
+        let led = steps.iter().find_map(|step| match step {
+            Step::Lead { shard: 1, to } => Some(*to),
+            _ => None,
+        });
+        assert_eq!(led, to, "n{leader} hears {heard:?}: {steps:?}");
+    }
+}
+
+#[test]
+fn votes_change_only_where_the_leader_hears_most_of_those_who_would_vote() {
+    let mut world = World::new(4, &[], 1);
+    world.node(3).wish = Wish::Drain;
+    let vote_changes = |world: &World| {
+        let of_shard = |step: &Step| matches!(step, Step::Change { shard: 1, vote, .. } if !vote.is_empty());
+        plan(&world.picture, &world.limits).iter().any(of_shard)
+    };
+    while !vote_changes(&world) {
+        for step in plan(&world.picture, &world.limits) {
+            world.carry_out(&step);
+            world.breathe();
+        }
+    }
+    // All of them answer the steward, but not their leader.
+    let leader = world.picture.shards[&1].leader.expect("it is led");
+    assert!([1, 2].contains(&leader), "it stays");
+    for (heard, enough) in [(vec![leader, 4], true), (vec![leader, 3], false), (vec![leader], false)] {
+        world.picture.shards.get_mut(&1).expect("it").heard = heard.iter().copied().collect();
+        assert_eq!(vote_changes(&world), enough, "n{leader} hears {heard:?}");
+    }
 }
 
 #[test]
