@@ -21,7 +21,7 @@ pub(super) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Valu
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let span = Duration::from_secs(plan.seconds);
     let mut rounds = Vec::new();
-    let mut worst: Option<f64> = None;
+    let (mut at_their_best, mut lowest) = (f64::INFINITY, f64::INFINITY);
     for round_number in 1..=plan.rounds.max(1) {
         let mut figures = Map::new();
         let mut reached: Vec<(&str, Vec<Reached>)> = Vec::new();
@@ -49,14 +49,18 @@ pub(super) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Valu
             reached.push((kind, levels));
         }
         let (theirs, ours) = reached.split_first().map(|(first, rest)| (&first.1, rest)).unwrap_or((&EMPTY, &[]));
+        let best = theirs.iter().map(|level| level.per_cpu_second).fold(0.0, f64::max);
         let mut ratios = Map::new();
         for (kind, levels) in ours {
             for ((clients, own), other) in CLIENTS.iter().zip(levels).zip(theirs) {
                 let ratio = own.per_cpu_second / other.per_cpu_second.max(1.0);
                 ratios.insert(format!("{kind}_{clients}"), json!(round(ratio)));
+                if other.per_cpu_second >= best {
+                    at_their_best = at_their_best.min(ratio);
+                }
                 // A lone client measures how long one write takes; both are mostly idle then.
                 if *clients > 1 {
-                    worst = Some(worst.map_or(ratio, |worst: f64| worst.min(ratio)));
+                    lowest = lowest.min(ratio);
                 }
             }
         }
@@ -68,8 +72,10 @@ pub(super) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> anyhow::Result<Valu
         "value_bytes": super::drive::VALUE_BYTES,
         "shards": plan.shards,
         "rounds": rounds,
-        // The lowest ratio of all rounds at 64 and 256 clients, of one shard and of many.
-        "writes_per_cpu_second_over_etcd": worst.map(round),
+        // With as many clients as etcd does most with a CPU-second, the lower one of one shard and of many, of all rounds.
+        "writes_per_cpu_second_over_etcd": round(at_their_best),
+        // The same over 64 and 256 clients: with 64 each of 64 shards has a lone one, whose every write is a log entry.
+        "lowest_over_etcd": round(lowest),
     }))
 }
 

@@ -54,7 +54,7 @@ struct Line {
 }
 
 impl Gate {
-    /// Applies the documents, attaches to these tenants, offers their calls.
+    /// Applies the documents, attaches to these tenants, offers their calls. Without lines it only attaches.
     pub(super) async fn open(endpoints: &[String], tenants: u32, lines_each: usize) -> anyhow::Result<Self> {
         let tenants: Vec<u32> = (1..=tenants).collect();
         apply(endpoints, &tenants).await?;
@@ -90,7 +90,7 @@ impl Gate {
         .await
         .context("not every tenant's shard takes a gateway")?;
         let gate = Self { lines, tenants, _tasks: tasks, random };
-        for line in 0..gate.tenants.len() {
+        for line in 0..gate.tenants.len().min(gate.lines.len()) {
             gate.offer(line, 0..CALLS).await?;
         }
         Ok(gate)
