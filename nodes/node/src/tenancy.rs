@@ -234,13 +234,17 @@ impl Tenants {
         Stay::Same
     }
 
-    /// The move has failed: it lives here again.
+    /// The move has failed: it lives here again, or still does; then a seal that is late must not stop it.
     fn undo(&mut self, tenant: u32, moved: u64) -> Stay {
-        let Some(tenancy) = self.tenancies.get_mut(&tenant).filter(|tenancy| tenancy.moved == moved) else {
+        let Some(tenancy) = self.tenancies.get_mut(&tenant).filter(|tenancy| tenancy.moved <= moved) else {
             return Stay::Same;
         };
         match std::mem::replace(&mut tenancy.state, State::Gone) {
-            State::Sealed(shard) => {
+            State::Lives(shard) => {
+                (tenancy.state, tenancy.moved) = (State::Lives(shard), moved);
+                Stay::Same
+            }
+            State::Sealed(shard) if tenancy.moved == moved => {
                 tenancy.state = State::Lives(Box::new(Arc::unwrap_or_clone(shard)));
                 Stay::Begins
             }
