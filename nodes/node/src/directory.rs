@@ -14,7 +14,7 @@ use proto::v1::{
     Credential, DirectoryEntry, DirectorySnapshot, DirectoryView, Document, DocumentKey, Found, NumberRoute,
     PutDocuments, Rejection, RejectionCode, ShardPlace, TrunkAccess, TrunkRoute, directory_entry, document,
 };
-pub use tenants::document_tenant;
+pub use tenants::{decide, document_tenant};
 
 use crate::tenancy::MAIN;
 

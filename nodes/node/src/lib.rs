@@ -21,7 +21,7 @@ pub mod limits;
 pub mod machine;
 pub mod members;
 pub mod metrics;
-mod moves;
+pub mod moves;
 pub mod owners;
 mod process;
 mod pump;

@@ -10,7 +10,7 @@ use proto::v1::{
 };
 
 use crate::{
-    link::{Link, News, SHARD, Ticket, Want as Wire},
+    link::{Link, News, TENANT, Ticket, Want as Wire},
     mutant::Mutant,
     people::{LegKey, Sense, Wish},
     scenario::{SECOND, Us},
@@ -94,7 +94,7 @@ impl Gateway {
         // Any number that no other life has.
         let incarnation = 0x6000 + (at as u64) * 0x100 + life;
         let request =
-            WatchRequest { shard: SHARD, gateway: name.clone(), incarnation, sip: format!("10.0.1.{at}:5060") };
+            WatchRequest { shard: TENANT, gateway: name.clone(), incarnation, sip: format!("10.0.1.{at}:5060") };
         let link = Link::new(request, nodes, 0x5e00_0000 + incarnation, incarnation * 0x1_0000, mutant);
         Self {
             name,
@@ -139,8 +139,14 @@ impl Gateway {
             let Some((_, key, birth)) = self.doubts.pop_front() else { break };
             // The answer was to an offer of long ago, and another gateway has the call by now.
             let told = |leg: &&Leg| leg.birth == birth && !leg.over && leg.revision == 0;
-            if self.legs.get(&key).as_ref().is_some_and(told) {
+            if !self.legs.get(&key).as_ref().is_some_and(told) {
+                continue;
+            }
+            if self.link.is_in_sync() {
                 self.say_lost(key);
+            } else {
+                // Nobody can have said anything.
+                self.doubts.push_back((now_us + DOUBT_US, key, birth));
             }
         }
         self.link.wake(now_us);

@@ -1,9 +1,11 @@
-//! Reads the committed log as the replicas apply it, applies it once more, command by command, and holds each step
-//! against what must always hold. It sees words, views and records; never the inside of `acd`.
+//! Reads the committed log of each shard as its replicas apply it, applies it once more, command by command, and holds
+//! each step of the tenant, wherever it lives, against what must always hold. It sees words, views and records; never the
+//! inside of `acd`.
 
 mod calls;
 mod positions;
 pub(crate) mod rings;
+mod stays;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +18,8 @@ use prost::Message as _;
 use proto::v1::{Batch, Logged, RejectionCode, command::Kind};
 
 use crate::{
-    machine::{Coat, Fact},
+    link::TENANT,
+    machine::{self, Coat, Fact, SHARDS},
     mutant::Mutant,
     people::LegKey,
     reference::Reference,
@@ -26,6 +29,7 @@ use crate::{
 use calls::Calls;
 use positions::Positions;
 use rings::Rings;
+use stays::Stays;
 
 /// The shard's own audit is asked once in so many entries.
 const AUDIT_EVERY: u64 = 8;
@@ -54,10 +58,16 @@ struct Seen {
     hash: u64,
 }
 
-pub(crate) struct Judge {
+/// One shard's.
+struct Log {
     machine: Coat,
     entries: BTreeMap<u64, Seen>,
     last: u64,
+}
+
+pub(crate) struct Judge {
+    logs: BTreeMap<u32, Log>,
+    stays: Stays,
     verdicts: BTreeMap<Id, Verdict>,
     calls: Calls,
     positions: Positions,
@@ -72,9 +82,14 @@ pub(crate) struct Judge {
 impl Judge {
     pub(crate) fn new(mutant: Option<Mutant>) -> Self {
         Self {
-            machine: Coat::new(usize::MAX, None, mutant),
-            entries: BTreeMap::new(),
-            last: 0,
+            logs: SHARDS
+                .into_iter()
+                .map(|shard| {
+                    let machine = Coat::new(shard, usize::MAX, None, mutant);
+                    (shard, Log { machine, entries: BTreeMap::new(), last: 0 })
+                })
+                .collect(),
+            stays: Stays::default(),
             verdicts: BTreeMap::new(),
             calls: Calls::default(),
             positions: Positions::default(),
@@ -86,13 +101,31 @@ impl Judge {
         }
     }
 
-    /// The state after everything that was committed.
+    /// The tenant after everything that was committed; while it moves, as it was sealed.
     pub(crate) fn shard(&self) -> &acd::Shard {
-        self.machine.tenant()
+        let living = self.logs.values().find_map(|log| log.machine.tenants().living(TENANT));
+        living.or_else(|| self.stays.sealed()).expect("who does not live was sealed")
     }
 
-    pub(crate) const fn last(&self) -> u64 {
-        self.last
+    /// Where it lives.
+    pub(crate) fn home(&self) -> Option<u32> {
+        let lives = |log: &Log| log.machine.tenants().living(TENANT).is_some();
+        self.logs.iter().find(|(_, log)| lives(log)).map(|(shard, _)| *shard)
+    }
+
+    /// Since when it lives nowhere.
+    pub(crate) const fn dark_since_us(&self) -> Option<Us> {
+        self.stays.dark_since_us()
+    }
+
+    /// The last entry of a shard that was applied by anybody.
+    pub(crate) fn last(&self, shard: u32) -> u64 {
+        self.logs.get(&shard).map_or(0, |log| log.last)
+    }
+
+    /// Of everything on a shard.
+    pub(crate) fn hash(&self, shard: u32) -> u64 {
+        self.logs.get(&shard).map_or(0, |log| machine::hash(log.machine.tenants()))
     }
 
     /// A replica has applied an entry.
@@ -101,36 +134,37 @@ impl Judge {
         let mut hasher = DefaultHasher::new();
         hasher.write(&fact.data);
         let data = hasher.finish();
-        let (node, index) = (fact.node + 1, fact.index);
-        if let Some(seen) = self.entries.get(&index) {
+        let (node, shard, index) = (fact.node + 1, fact.shard, fact.index);
+        let Some(log) = self.logs.get_mut(&shard) else { return Ok(()) };
+        if let Some(seen) = log.entries.get(&index) {
             hold!(
                 seen.data == data,
                 Acknowledged,
-                "entry {index} was applied, and n{node} applied another one in its place"
+                "entry {index} of shard {shard} was applied, and n{node} applied another one in its place"
             );
-            hold!(seen.hash == fact.hash, Replicas, "n{node} is in another state after entry {index} than others were");
+            hold!(
+                seen.hash == fact.hash,
+                Replicas,
+                "n{node} is in another state after entry {index} of shard {shard} than others were"
+            );
             return Ok(());
         }
         hold!(
-            index > self.last,
+            index > log.last,
             Acknowledged,
-            "n{node} applied entry {index}, which nobody had when {} was",
-            self.last
+            "n{node} applied entry {index} of shard {shard}, which nobody had when {} was",
+            log.last
         );
-        self.last = index;
-        let batch = Batch::decode(fact.data.as_slice()).expect("a committed entry is one of ours");
-        if batch.commands.is_empty() {
-            self.step(index, batch.at_ms, None)?;
+        log.last = index;
+        self.entry(shard, index, &fact.data)?;
+        let hash = self.hash(shard);
+        if let Some(log) = self.logs.get_mut(&shard) {
+            log.entries.insert(index, Seen { data, hash });
         }
-        for logged in &batch.commands {
-            self.step(index, batch.at_ms, Some(logged))?;
-        }
-        let hash = self.machine.tenant().hash();
-        self.entries.insert(index, Seen { data, hash });
         hold!(
             hash == fact.hash,
             Replicas,
-            "n{node} is in another state after entry {index} than the judge's own replica"
+            "n{node} is in another state after entry {index} of shard {shard} than the judge's own replica"
         );
         if index.is_multiple_of(AUDIT_EVERY) {
             self.audit()?;
@@ -138,19 +172,43 @@ impl Judge {
         Ok(())
     }
 
+    fn entry(&mut self, shard: u32, index: u64, data: &[u8]) -> Check {
+        let batch = Batch::decode(data).expect("a committed entry is one of ours");
+        let tenant = if batch.tenant == 0 { shard } else { batch.tenant };
+        let Some(log) = self.logs.get_mut(&shard) else { return Ok(()) };
+        let living = log.machine.tenants().living(TENANT);
+        if tenant != TENANT || batch.tenancy.is_some() || living.is_none() {
+            let before = living.filter(|_| tenant == TENANT && batch.tenancy.is_some()).map(acd::Shard::hash);
+            log.machine.apply(index, data);
+            if tenant == TENANT && batch.tenancy.is_some() {
+                let all = self.logs.iter().map(|(shard, log)| (*shard, log.machine.tenants())).collect();
+                self.stays.changed(self.now_us, shard, before, &all)?;
+            }
+            return Ok(());
+        }
+        if batch.commands.is_empty() {
+            self.step(shard, index, batch.at_ms, None)?;
+        }
+        for logged in &batch.commands {
+            self.step(shard, index, batch.at_ms, Some(logged))?;
+        }
+        Ok(())
+    }
+
     /// Asks the shard itself.
     pub(crate) fn audit(&self) -> Check {
-        let audit = self.machine.tenant().audit();
+        let audit = self.shard().audit();
         hold!(audit.is_ok(), Audit, "{}", audit.err().unwrap_or_default());
         Ok(())
     }
 
-    fn step(&mut self, index: u64, at_ms: u64, logged: Option<&Logged>) -> Check {
+    fn step(&mut self, shard: u32, index: u64, at_ms: u64, logged: Option<&Logged>) -> Check {
         self.commands += 1;
         let commands = logged.cloned().into_iter().collect();
-        let data = Batch { at_ms, commands, ..Batch::default() }.encode_to_vec();
+        let data = Batch { at_ms, commands, tenant: TENANT, ..Batch::default() }.encode_to_vec();
+        let Some(log) = self.logs.get_mut(&shard) else { return Ok(()) };
         // Each command of a batch needs a number of its own, should a mutant make ids of it.
-        let Output::Tenant(output) = self.machine.apply(index * 1_000 + self.commands % 1_000, &data) else {
+        let Output::Tenant(output) = log.machine.apply(index * 1_000 + self.commands % 1_000, &data) else {
             return Ok(());
         };
         let mut first = true;
@@ -167,7 +225,7 @@ impl Judge {
             }
         }
         let kind = logged.and_then(|logged| logged.command.as_ref()).and_then(|command| command.kind.as_ref());
-        let shard = self.machine.tenant();
+        let Some(shard) = log.machine.tenants().living(TENANT) else { return Ok(()) };
         let step =
             Step { now_us: self.now_us, kind, done: first && accepted, output: &output, shard, gone: &self.gone };
         self.calls.step(&step)?;

@@ -8,6 +8,7 @@ mod gateway;
 mod judge;
 mod link;
 mod machine;
+mod mover;
 mod mutant;
 mod network;
 mod node_process;
@@ -27,7 +28,7 @@ pub use mutant::Mutant;
 pub use scenario::{Agent, Caller, Fault, FaultKind, Length, Scenario, Us};
 pub use shrink::{Shrunk, shrink};
 pub use verdict::{Failure, Invariant};
-pub use world::Figures;
+pub use world::{Figures, Naps};
 
 thread_local! {
     static PANICKED: RefCell<String> = const { RefCell::new(String::new()) };

@@ -1,4 +1,4 @@
-//! A gateway's line to the shard, as the real one keeps it: finds the leader, resends with the same ids until the
+//! A gateway's line to its tenant's shard, as the real one keeps it: finds the leader, resends with the same ids until the
 //! outcome is known, starts over when it hears nothing. Pure: what it wants is in [`Link::take`].
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,8 +20,8 @@ const SILENCE_US: Us = SECOND;
 const AGAIN_US: Us = 50 * MILLI;
 /// How often a command goes out anew after the shard did not know this gateway.
 const REATTACH_MAX: u8 = 3;
-/// The only shard of a simulated tenant.
-pub(crate) const SHARD: u32 = 1;
+/// The tenant of every run, as gateways name it wherever it lives; it is born on the shard of this number.
+pub(crate) const TENANT: u32 = 1;
 
 /// What a command is called when its outcome comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +128,11 @@ impl Link {
 
     pub(crate) fn pending(&self) -> usize {
         self.pending.len() + self.parked.len()
+    }
+
+    /// Whether a leader has told all of its orders, as far as is known here.
+    pub(crate) const fn is_in_sync(&self) -> bool {
+        matches!(self.state, State::Session { in_sync: true, .. })
     }
 
     pub(crate) fn next_us(&self) -> Option<Us> {
@@ -277,7 +282,7 @@ impl Link {
             .into_iter()
             .filter_map(|number| self.pending.get(&number).map(|entry| (number, entry)))
             .map(|(number, entry)| Submission {
-                shard: SHARD,
+                shard: TENANT,
                 id: Some(CommandId { sender: self.sender, number }),
                 settled_below,
                 command: Some(entry.command.clone()),
@@ -290,6 +295,7 @@ impl Link {
     }
 }
 
-fn node_of(leader: &str) -> Option<usize> {
+/// Its place among the nodes.
+pub(crate) fn node_of(leader: &str) -> Option<usize> {
     leader.strip_prefix('n').and_then(|number| number.parse::<usize>().ok()).and_then(|number| number.checked_sub(1))
 }

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
     let seeds = args.seed.map_or(args.from..args.from + args.seeds, |seed| seed..seed + 1);
     let began = Instant::now();
     let (mut calls, mut commands, mut decisions, mut over_us, mut leaders) = (0, 0, 0, 0, 0);
+    let (mut arrived, mut undone, mut sleeps) = (0, 0, 0);
     for seed in seeds.clone() {
         let scenario = Scenario::draw(seed, length);
         if args.story {
@@ -69,6 +70,9 @@ fn main() -> ExitCode {
                 commands += figures.commands;
                 decisions += figures.decisions;
                 leaders += figures.leaders;
+                arrived += figures.arrived;
+                undone += figures.undone;
+                sleeps += figures.naps.iter().map(|naps| naps.sleeps).sum::<u64>();
                 over_us += figures.over_us;
             }
             Err(failure) => {
@@ -79,8 +83,8 @@ fn main() -> ExitCode {
     }
     let count = seeds.end - seeds.start;
     println!(
-        "{count} seeds hold: {calls} calls, {commands} commands, {decisions} decisions, {leaders} leaders, {} virtual \
-         minutes in {:.1} s",
+        "{count} seeds hold: {calls} calls, {commands} commands, {decisions} decisions, {leaders} leaders, {arrived} moves \
+         arrived, {undone} undone, {sleeps} times asleep, {} virtual minutes in {:.1} s",
         over_us / 60_000_000,
         began.elapsed().as_secs_f64()
     );

@@ -47,11 +47,23 @@ pub enum Mutant {
     ForgottenTenure,
     /// Machine: a new leader gives nobody the time that was lost.
     ForgottenTakeLead,
+    /// Machine: a sealed tenant goes on.
+    LeakySeal,
+    /// Machine: a last piece that comes again has the tenant begin again.
+    DoublePiece,
+    /// Mover: what is copied is of the time before the seal.
+    EarlyCopy,
+    /// Mover: drops the tenant where it was before it has arrived.
+    EarlyDrop,
+    /// Mover and directory: a move that has arrived fails all the same when it takes long.
+    DoubleLife,
+    /// Node: the leader of a sleeping shard answers without waking it.
+    SleepyRead,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::LateWord,
         Self::ForgottenTenure,
         Self::EarlyFlush,
@@ -73,6 +85,12 @@ impl Mutant {
         Self::LostOrders,
         Self::LostCommands,
         Self::ForgottenTakeLead,
+        Self::LeakySeal,
+        Self::DoublePiece,
+        Self::EarlyCopy,
+        Self::EarlyDrop,
+        Self::DoubleLife,
+        Self::SleepyRead,
     ];
 
     /// The invariant that it is there for, where it may break others first.
@@ -81,6 +99,7 @@ impl Mutant {
         match self {
             Self::JoinedLoser => Some(Invariant::OneAgent),
             Self::LateWord | Self::ForgottenTenure => Some(Invariant::TakeOver),
+            Self::LeakySeal | Self::DoubleLife => Some(Invariant::Home),
             _ => None,
         }
     }

@@ -1,18 +1,19 @@
 //! One node: the real core over a memory disk, with a clock of its own and streams to gateways. It can die, stand
 //! still, and flush slowly. The only thing it decides is nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{Host, HostConfig, MemoryStore, Persisted, Store as _, WriteBatch};
 use node::{
     clock,
     core::{Core, Effects, Limits},
+    homes::Homes,
     members::Members,
 };
 
 use crate::{
-    link::SHARD,
-    machine::{Coat, Facts},
+    link::TENANT,
+    machine::{self, Coat, Facts, SHARDS},
     mutant::Mutant,
     scenario::{START_UNIX_US, Us},
 };
@@ -44,6 +45,9 @@ pub(crate) struct NodeProcess {
     pub(crate) wake_us: Option<Us>,
     /// Open streams by connection.
     pub(crate) connections: BTreeMap<u64, ()>,
+    /// Where its replica of the directory has the tenant live; on its disk.
+    homes: Homes,
+    asleep: BTreeSet<u32>,
 }
 
 impl NodeProcess {
@@ -64,6 +68,8 @@ impl NodeProcess {
             mutant,
             wake_us: None,
             connections: BTreeMap::new(),
+            homes: Homes::default(),
+            asleep: BTreeSet::new(),
         }
     }
 
@@ -72,8 +78,39 @@ impl NodeProcess {
         self.core.is_some() && self.paused_until_us.is_none()
     }
 
+    /// Whether it speaks for the tenant.
     pub(crate) fn leads(&self) -> bool {
-        self.core.as_ref().is_some_and(|core| core.leads(SHARD))
+        self.core.as_ref().is_some_and(|core| core.leads_tenant(TENANT))
+    }
+
+    pub(crate) fn leads_shard(&self, shard: u32) -> bool {
+        self.core.as_ref().is_some_and(|core| core.leads(shard))
+    }
+
+    pub(crate) fn is_asleep(&self, shard: u32) -> bool {
+        let status = self.core.as_ref().and_then(|core| core.host().status(shard));
+        status.is_some_and(|status| status.asleep)
+    }
+
+    /// Of what it has on a shard.
+    pub(crate) fn hash(&self, shard: u32) -> Option<u64> {
+        self.core.as_ref().and_then(|core| core.tenants(shard)).map(machine::hash)
+    }
+
+    /// The directory says where the tenant lives.
+    pub(crate) fn set_home(&self, shard: u32) {
+        self.homes.set(BTreeMap::from([(TENANT, shard)]));
+    }
+
+    /// One tick, as the real actor does it. Says which shards fell asleep (true) or woke since the last one.
+    pub(crate) fn tick(&mut self, now_us: Us) -> Vec<(u32, bool)> {
+        if let Some(core) = self.core(now_us) {
+            core.set_sleep(true);
+            core.tick();
+        }
+        let asleep: BTreeSet<u32> = SHARDS.into_iter().filter(|shard| self.is_asleep(*shard)).collect();
+        let before = std::mem::replace(&mut self.asleep, asleep);
+        before.symmetric_difference(&self.asleep).map(|shard| (*shard, self.asleep.contains(shard))).collect()
     }
 
     pub(crate) fn start(&mut self, now_us: Us, nodes: usize) -> Result<(), String> {
@@ -81,14 +118,17 @@ impl NodeProcess {
         let members = Members::parse(&peers).map_err(|error| error.to_string())?;
         let config = HostConfig { snapshot_entries: 60, entries_kept: 12, ..HostConfig::new(self.at as u64 + 1) };
         let mut host = Host::new(config);
-        let recovered = self.store.recover(SHARD).map_err(|error| error.to_string())?.or_bootstrap(&members.numbers());
-        let coat = Coat::new(self.at, Some(self.facts.clone()), self.mutant);
-        host.add(SHARD, coat, recovered).map_err(|error| error.to_string())?;
+        for shard in SHARDS {
+            let recovered = self.store.recover(shard).map_err(|error| error.to_string())?;
+            let coat = Coat::new(shard, self.at, Some(self.facts.clone()), self.mutant);
+            host.add(shard, coat, recovered.or_bootstrap(&members.numbers())).map_err(|error| error.to_string())?;
+        }
         let limits = Limits { lease_us: LEASE_US, ..Limits::default() };
         let sender = 0xa000_0000 + (self.at as u64) * 0x1_0000 + self.life;
         let mut core = Core::new(host, members, sender, limits);
         (self.own_us, self.read_at_us) = (self.system_us(now_us), now_us);
         core.set_now(self.own_us);
+        core.set_homes(self.homes.clone());
         self.core = Some(core);
         Ok(())
     }
@@ -96,6 +136,7 @@ impl NodeProcess {
     /// The process dies; some of what was staged may have reached the disk.
     pub(crate) fn crash(&mut self, survivors: usize, torn: bool) -> Result<(), String> {
         self.core = None;
+        self.asleep.clear();
         self.life += 1;
         self.paused_until_us = None;
         self.wake_us = None;

@@ -183,9 +183,7 @@ impl Reference {
             }
         }
         if decision.also.is_empty() && !self.picture.rings_many(&decision.queue) {
-            let place = self.picture.members(&decision.queue).iter().position(|name| *name == decision.chosen);
-            self.picture.cursors.retain(|(queue, _)| *queue != decision.queue);
-            self.picture.cursors.extend(place.map(|place| (decision.queue.clone(), place)));
+            self.picture.offered(&decision.queue, &decision.chosen);
         }
         Ok(())
     }

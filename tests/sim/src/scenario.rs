@@ -137,6 +137,9 @@ pub enum FaultKind {
     Configure(u64),
     /// A supervisor ends a call through whatever gateway is at hand.
     ClearCall,
+    /// The tenant moves to the other shard while its calls go on; how patient its mover is and when it dies is drawn
+    /// from the number.
+    MoveTenant(u64),
 }
 
 impl FaultKind {
@@ -156,6 +159,7 @@ impl FaultKind {
                 | Self::BreakStreams(_)
                 | Self::Configure(_)
                 | Self::ClearCall
+                | Self::MoveTenant(_)
         )
     }
 
@@ -182,6 +186,7 @@ impl FaultKind {
             Self::HandOver => "hand-over",
             Self::Configure(_) => "configuration change",
             Self::ClearCall => "call cleared",
+            Self::MoveTenant(_) => "tenant moved",
         }
     }
 }

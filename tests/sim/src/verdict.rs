@@ -39,6 +39,10 @@ pub enum Invariant {
     Panic = 16,
     /// A gateway that is lost, emptied or late costs no call.
     TakeOver = 17,
+    /// A tenant lives on one shard, and is there what it was where it was sealed.
+    Home = 18,
+    /// An answer has seen everything that was applied before it was asked for.
+    Reads = 19,
 }
 
 impl Invariant {
@@ -63,6 +67,8 @@ impl Invariant {
             Self::Asked => "every fault that was asked for has happened",
             Self::Panic => "nothing of ours panics",
             Self::TakeOver => "a gateway that is lost, emptied or late costs no call",
+            Self::Home => "a tenant lives on one shard, and is there what it was where it was sealed",
+            Self::Reads => "an answer has seen everything that was applied before it was asked for",
         }
     }
 }

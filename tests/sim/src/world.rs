@@ -3,7 +3,9 @@
 
 mod faults;
 mod gateways;
+mod moves;
 mod nodes;
+mod tenancies;
 mod watch;
 
 use std::{
@@ -13,11 +15,13 @@ use std::{
 
 use cluster::PeerMessage;
 use fastrand::Rng;
+use proto::v1::MoveTenant;
 
 use crate::{
     gateway::Gateway,
     judge::Judge,
     machine::Facts,
+    mover::{Answer, Ask},
     mutant::Mutant,
     network::{Down, Network, Up},
     node_process::NodeProcess,
@@ -26,6 +30,8 @@ use crate::{
     verdict::{Check, Failure, Invariant},
 };
 use faults::Faults;
+use moves::{MoverKey, Moves};
+use tenancies::Tenancies;
 use watch::Watch;
 
 /// After everything has healed, all must be over within this: the longest patience, talks, redials and some more.
@@ -49,6 +55,13 @@ enum Event {
     Fault { number: usize },
     Over { number: usize },
     Look,
+    Mover { life: MoverKey },
+    MoverAsks { from: usize, to: usize, life: MoverKey, number: u64, ask: Ask },
+    MoverHears { from: usize, life: MoverKey, number: u64, answer: Answer },
+    Applied { node: usize, life: u64, change: u64 },
+    Decides { life: MoverKey, number: u64, step: MoveTenant },
+    Decided { life: MoverKey, number: u64, taken: bool },
+    Homes { node: usize },
 }
 
 /// One life of a gateway, or none.
@@ -73,6 +86,22 @@ impl GatewayProcess {
     }
 }
 
+/// How often replicas fell asleep and woke.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Naps {
+    /// Fell asleep.
+    pub sleeps: u64,
+    /// Woke, whatever woke them.
+    pub wakes: u64,
+}
+
+impl Naps {
+    fn count(&mut self, asleep: bool) {
+        self.sleeps += u64::from(asleep);
+        self.wakes += u64::from(!asleep);
+    }
+}
+
 /// What a run was, in figures.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -88,6 +117,18 @@ pub struct Figures {
     pub homeless: u64,
     /// Calls that failed because they had none for too long.
     pub given_up: u64,
+    /// Of the replicas of the shard where the tenant lives, and of the other one.
+    pub naps: [Naps; 2],
+    /// Moves of the tenant that arrived.
+    pub arrived: u64,
+    /// Moves that failed and were undone.
+    pub undone: u64,
+    /// Movers: more than moves, for some died on the way.
+    pub movers: u64,
+    /// The longest that the tenant lived nowhere, microseconds.
+    pub dark_us: Us,
+    /// Questions that were answered.
+    pub answers: u64,
     /// Outcomes that gateways heard.
     pub acknowledged: u64,
     /// Virtual microseconds until all was over.
@@ -115,6 +156,9 @@ pub(crate) struct World {
     facts: Facts,
     faults: Faults,
     watch: Watch,
+    moves: Moves,
+    /// By node.
+    tenancies: Vec<Tenancies>,
     mutant: Option<Mutant>,
     trace: DefaultHasher,
     aloud: bool,
@@ -152,6 +196,8 @@ impl World {
             facts,
             faults: Faults::new(scenario.faults.len()),
             watch: Watch::new(scenario.nodes),
+            moves: Moves::new(),
+            tenancies: (0..scenario.nodes).map(|_| Tenancies::default()).collect(),
             mutant,
             trace: DefaultHasher::new(),
             aloud,
@@ -174,6 +220,8 @@ impl World {
         self.figures.commands = self.judge.commands;
         self.figures.decisions = self.judge.reference.decisions;
         (self.figures.homeless, self.figures.given_up) = self.judge.homeless();
+        (self.figures.arrived, self.figures.undone) = (self.moves.arrived, self.moves.undone);
+        (self.figures.movers, self.figures.answers) = (self.moves.lives(), self.watch.answers());
         self.figures.over_us = self.now_us;
         self.figures.trace = self.trace.finish();
         self.figures.faults = self.faults.sums(&self.scenario.faults);
@@ -226,6 +274,13 @@ impl World {
             Event::Fault { number } => return self.fault(number),
             Event::Over { number } => return self.fault_over(number),
             Event::Look => return self.look(),
+            Event::Mover { life } => self.mover_acts(life),
+            Event::MoverAsks { from, to, life, number, ask } => self.mover_asks(from, to, life, number, ask),
+            Event::MoverHears { from, life, number, answer } => self.mover_hears(from, life, number, answer),
+            Event::Applied { node, life, change } => self.applied(node, life, change),
+            Event::Decides { life, number, step } => self.decides(life, number, &step),
+            Event::Decided { life, number, taken } => self.decided(life, number, taken),
+            Event::Homes { node } => self.told_home(node),
         }
         Ok(())
     }
@@ -239,6 +294,9 @@ impl World {
             self.trace.write_u64(fact.index);
             self.trace.write_u64(fact.hash);
             self.judge.applied(self.now_us, &fact)?;
+            if let Some(since_us) = self.judge.dark_since_us() {
+                self.figures.dark_us = self.figures.dark_us.max(self.now_us - since_us);
+            }
         }
         self.wake_people();
         Ok(())

@@ -42,6 +42,38 @@ pub fn document_tenant(document: &Document) -> &str {
     }
 }
 
+/// What the directory makes of a step of a tenant's move: whether it changed anything. Of arrived and failed only the
+/// first is ever taken.
+///
+/// # Errors
+/// The move is another one, or not so far.
+pub fn decide(row: &mut TenantRow, step: &MoveTenant) -> Result<bool, Rejection> {
+    if step.step() != MoveStep::Begin && row.r#move != step.r#move {
+        return Err(refuse(RejectionCode::Stale, "that is another move of the tenant"));
+    }
+    match step.step() {
+        MoveStep::Begin => {
+            row.r#move += 1;
+            (row.moving_to, row.own) = (step.to, row.own || step.own);
+        }
+        MoveStep::Arrived if row.moving_from != 0 => return Ok(false),
+        MoveStep::Arrived if row.moving_to != 0 && !row.failing => {
+            (row.moving_from, row.shard, row.moving_to) = (row.shard, row.moving_to, 0);
+        }
+        MoveStep::Failed if row.failing => return Ok(false),
+        MoveStep::Failed if row.moving_to != 0 => row.failing = true,
+        MoveStep::Done if row.moving_from != 0 => row.moving_from = 0,
+        MoveStep::Done if row.failing => (row.moving_to, row.failing) = (0, false),
+        MoveStep::Done if row.moving_to == 0 => return Ok(false),
+        MoveStep::Unspecified => return Err(refuse(RejectionCode::Invalid, "a step of no kind")),
+        MoveStep::Arrived | MoveStep::Failed | MoveStep::Done => {
+            let detail = format!("the move of tenant {} is not so far", row.name);
+            return Err(refuse(RejectionCode::WrongState, &detail));
+        }
+    }
+    Ok(true)
+}
+
 impl Directory {
     /// The tenants, by number.
     pub fn tenants(&self) -> impl Iterator<Item = &TenantRow> {
@@ -125,38 +157,15 @@ impl Directory {
     }
 
     pub(super) fn move_tenant(&mut self, step: &MoveTenant) -> Result<(), Rejection> {
-        let wrong = |detail: String| Err(refuse(RejectionCode::WrongState, &detail));
         if step.step() == MoveStep::Begin
             && let Some(why) = self.may_not_move(step)
         {
-            return wrong(why);
+            return Err(refuse(RejectionCode::WrongState, &why));
         }
         let Some(row) = self.tenants.rows.get_mut(&step.tenant) else {
             return Err(refuse(RejectionCode::Invalid, "there is no such tenant"));
         };
-        if step.step() != MoveStep::Begin && row.r#move != step.r#move {
-            return Err(refuse(RejectionCode::Stale, "that is another move of the tenant"));
-        }
-        match step.step() {
-            MoveStep::Begin => {
-                row.r#move += 1;
-                (row.moving_to, row.own) = (step.to, row.own || step.own);
-            }
-            MoveStep::Arrived if row.moving_from != 0 => return Ok(()),
-            MoveStep::Arrived if row.moving_to != 0 && !row.failing => {
-                (row.moving_from, row.shard, row.moving_to) = (row.shard, row.moving_to, 0);
-            }
-            MoveStep::Failed if row.failing => return Ok(()),
-            MoveStep::Failed if row.moving_to != 0 => row.failing = true,
-            MoveStep::Done if row.moving_from != 0 => row.moving_from = 0,
-            MoveStep::Done if row.failing => (row.moving_to, row.failing) = (0, false),
-            MoveStep::Done if row.moving_to == 0 => return Ok(()),
-            MoveStep::Unspecified => return Err(refuse(RejectionCode::Invalid, "a step of no kind")),
-            MoveStep::Arrived | MoveStep::Failed | MoveStep::Done => {
-                return wrong(format!("the move of tenant {} is not so far", row.name));
-            }
-        }
-        self.changes += 1;
+        self.changes += u64::from(decide(row, step)?);
         Ok(())
     }
 

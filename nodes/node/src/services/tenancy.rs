@@ -4,16 +4,12 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
-use proto::v1::{
-    Batch, FetchTenantRequest, NotLeader, TenancyReply, TenancyRequest, TenantPiece, TenantStanding, batch,
-    tenancy_request::Change, tenancy_server,
-};
-use sha2::{Digest as _, Sha256};
+use proto::v1::{FetchTenantRequest, NotLeader, TenancyReply, TenancyRequest, TenantPiece, tenancy_server};
 use tokio::{sync::oneshot, time::timeout};
 use tonic::{Request, Response, Status};
 
 use super::query::not_leading;
-use crate::{actor::ProposeTenancy, answers::Answers, owners::Owners, tenancy::Standing};
+use crate::{actor::ProposeTenancy, answers::Answers, moves::words, owners::Owners};
 
 /// How long a change may take to be applied before whoever asked for it looks again.
 const APPLY_MAX: Duration = Duration::from_millis(500);
@@ -44,13 +40,7 @@ impl Tenancies {
     pub async fn change(&self, request: TenancyRequest) -> Result<TenancyReply, NotLeader> {
         let TenancyRequest { shard, tenant, change } = request;
         if let Some(change) = change {
-            let tenancy = Some(match change {
-                Change::Install(install) => batch::Tenancy::Install(install),
-                Change::Seal(seal) => batch::Tenancy::Seal(seal),
-                Change::Drop(drop) => batch::Tenancy::Drop(drop),
-            });
-            // A shard's own tenant is named too: this is no batch of an earlier release.
-            let batch = Batch { tenant, tenancy, ..Batch::default() };
+            let batch = words::entry(tenant, change);
             let (done, applied) = oneshot::channel();
             let owner = self.owners.of(shard).ok_or_else(NotLeader::default)?;
             owner.try_send(ProposeTenancy { shard, batch, done }).map_err(|_| NotLeader::default())?;
@@ -58,17 +48,8 @@ impl Tenancies {
                 return Err(leader);
             }
         }
-        let (standing, r#move) = self.standing(shard, tenant).await?;
-        let arrived = if let Standing::Arriving(bytes) | Standing::Arrived(bytes) = standing { bytes } else { 0 };
-        let standing = match standing {
-            Standing::Unknown => TenantStanding::Unspecified,
-            Standing::Arriving(_) => TenantStanding::Arriving,
-            Standing::Arrived(_) => TenantStanding::Arrived,
-            Standing::Lives => TenantStanding::Lives,
-            Standing::Sealed => TenantStanding::Sealed,
-            Standing::Gone => TenantStanding::Gone,
-        };
-        Ok(TenancyReply { standing: standing.into(), r#move, arrived })
+        let seen = self.answers.at_core(shard, move |core| core.tenants(shard).map(|tenants| tenants.standing(tenant)));
+        seen.await?.map(words::reply).ok_or_else(NotLeader::default)
     }
 
     /// The state of a tenant that is sealed here by this move, or lives here, from an offset on.
@@ -94,33 +75,8 @@ impl Tenancies {
             (state.save(), calls as u64)
         });
         let (bytes, calls) = saved.await.map_err(|_| NotLeader::default())?;
-        Ok(Box::pin(in_pieces(bytes, calls, offset)))
+        Ok(Box::pin(stream::iter(words::pieces(bytes, calls, offset, PIECE_BYTES).map(Ok))))
     }
-
-    async fn standing(&self, shard: u32, tenant: u32) -> Result<(Standing, u64), NotLeader> {
-        let seen = self.answers.at_core(shard, move |core| core.tenants(shard).map(|tenants| tenants.standing(tenant)));
-        seen.await?.ok_or_else(NotLeader::default)
-    }
-}
-
-fn in_pieces(bytes: Vec<u8>, calls: u64, offset: u64) -> impl Stream<Item = Result<TenantPiece, Status>> + Send {
-    let bytes_total = bytes.len() as u64;
-    let crc = crc32fast::hash(&bytes);
-    let sha256 = Sha256::digest(&bytes).to_vec();
-    let bytes = Arc::new(bytes);
-    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-    let offsets = (from..bytes.len()).step_by(PIECE_BYTES);
-    stream::iter(offsets.map(move |at| {
-        let first = at == from;
-        Ok(TenantPiece {
-            bytes_total,
-            offset: at as u64,
-            data: bytes[at..bytes.len().min(at + PIECE_BYTES)].to_vec(),
-            crc,
-            sha256: if first { sha256.clone() } else { Vec::new() },
-            calls: if first { calls } else { 0 },
-        })
-    }))
 }
 
 /// The service.

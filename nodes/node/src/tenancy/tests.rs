@@ -364,3 +364,18 @@ fn two_tenants_of_one_shard_know_nothing_of_each_other() {
     let named = outputs.iter().flat_map(|output| &output.records).all(|record| record.tenant == "acme");
     assert!(named && outputs.iter().any(|output| !output.records.is_empty()));
 }
+
+#[test]
+fn a_seal_that_comes_after_its_move_was_undone_stops_nobody() {
+    let mut home = with_tenant(HOME);
+    play(&mut home, 0, 5);
+    let before = hash(&home);
+    // The one who moved it gave up before the seal had arrived; an undo is all that comes before it.
+    assert_eq!(home.apply(drop_it(1, true)).stay, Some(Stay::Same));
+    assert_eq!(home.standing(TENANT), (Standing::Lives, 1));
+    assert_eq!(home.apply(seal(1)).stay, Some(Stay::Same));
+    assert_eq!((home.standing(TENANT).0, hash(&home)), (Standing::Lives, before));
+    assert_eq!(home.apply(seal(2)).stay, Some(Stay::Ends), "the next move seals it");
+    assert_eq!(home.apply(drop_it(1, true)).stay, Some(Stay::Same), "and no word of the one before wakes it");
+    assert_eq!(home.standing(TENANT), (Standing::Sealed, 2));
+}

@@ -133,7 +133,9 @@ impl Rings {
             let capacity = self.capacities.get(agent).copied().unwrap_or(1);
             hold!(calls.len() <= capacity, Capacity, "{agent} has calls {calls:x?} and a capacity of {capacity}");
         }
-        self.agents.retain(|(call, _), _| alive.contains(call));
+        // A call without a gateway is in nobody's orders; the one that had it may go on with it, rings and all.
+        let lives = |call: u64| step.shard.call(call).is_some_and(|call| call.record.is_none());
+        self.agents.retain(|(call, _), _| alive.contains(call) || lives(*call));
         Ok(())
     }
 }

@@ -159,7 +159,8 @@ fn in_order<'a>(picture: &Picture, queue: &Queue, able: Vec<&'a Agent>) -> Optio
     let place = |agent: &Agent| list.iter().position(|name| *name == agent.name).unwrap_or(usize::MAX);
     let tier = |agent: &Agent| Picture::membership(agent, &queue.name).map_or(0, |(tier, _)| tier);
     let strategy = single(queue);
-    let last = picture.cursors.iter().find(|(name, _)| *name == queue.name).map(|(_, place)| *place);
+    let offered = picture.cursors.iter().find(|(name, _)| *name == queue.name);
+    let last = offered.and_then(|(_, offered)| list.iter().position(|name| Some(name) == offered.last()));
     let figure = |agent: &Agent| -> u64 {
         match strategy {
             Strategy::Linear => place(agent) as u64,

@@ -79,12 +79,17 @@ pub(super) struct Picture {
     configured: Vec<v1::Agent>,
     pub(super) agents: Vec<Agent>,
     pub(super) lines: Vec<Line>,
-    /// Of each queue the place in the list of the last one offered.
-    pub(super) cursors: Vec<(String, usize)>,
+    /// Of each queue the members up to the last one offered.
+    pub(super) cursors: Vec<(String, Vec<String>)>,
 }
 
 impl Picture {
     pub(super) fn configure(&mut self, documents: &[Document]) {
+        // Those who came since among them, for one of these may be next to the last one who stays.
+        for (queue, offered) in std::mem::take(&mut self.cursors) {
+            let last = offered.last().cloned().unwrap_or_default();
+            self.offered(&queue, &last);
+        }
         let kinds: Vec<Kind> = documents.iter().filter_map(|document| document.kind.clone()).collect();
         self.queues = kinds
             .iter()
@@ -109,6 +114,24 @@ impl Picture {
                 None => agent.rules.queues.clear(),
             }
         }
+        let mut cursors = std::mem::take(&mut self.cursors);
+        for (queue, offered) in &mut cursors {
+            let members = self.members(queue);
+            while offered.last().is_some_and(|last| !members.contains(last)) {
+                offered.pop();
+            }
+        }
+        cursors.retain(|(queue, offered)| !offered.is_empty() && self.queue(queue).is_some());
+        self.cursors = cursors;
+    }
+
+    /// This agent was the last one offered.
+    pub(super) fn offered(&mut self, queue: &str, agent: &str) {
+        let mut members = self.members(queue);
+        let place = members.iter().position(|name| name == agent);
+        members.truncate(place.map_or(0, |place| place + 1));
+        self.cursors.retain(|(known, _)| known != queue);
+        self.cursors.extend(place.map(|_| (queue.to_owned(), members)));
     }
 
     pub(super) fn arrive(&mut self, name: &str, state: &str) {

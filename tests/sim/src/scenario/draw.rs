@@ -24,8 +24,27 @@ pub(super) fn scenario(seed: u64, length: Length) -> Scenario {
         documents,
         callers: (0..callers).map(|at| caller(seed, at, heal_us, queues)).collect(),
         agents: (0..agents).map(|at| agent(seed, at, heal_us)).collect(),
-        faults: faults(&mut dice, length, nodes, gateways, heal_us),
+        faults: [faults(&mut dice, length, nodes, gateways, heal_us), moves(seed, length, heal_us)].concat(),
     }
+}
+
+/// The tenant moves whatever else is going on.
+fn moves(seed: u64, length: Length, heal_us: Us) -> Vec<Fault> {
+    let mut dice = own(seed, 3, 0);
+    let many = match length {
+        Length::Short => dice.usize(0..4),
+        Length::Long => dice.usize(5..20),
+    };
+    let one = |_| {
+        let at_us = between(&mut dice, 5 * SECOND, heal_us - 4 * SECOND);
+        Fault { at_us, for_us: 0, kind: FaultKind::MoveTenant(dice.u64(..)) }
+    };
+    (0..many).map(one).collect()
+}
+
+/// In one seed of three nobody begins to call for a while, so that all that was to be done is done, and the shard sleeps.
+fn lull(seed: u64, heal_us: Us) -> (Us, Us) {
+    if seed.is_multiple_of(3) { (heal_us * 2 / 5, heal_us * 13 / 20) } else { (0, 0) }
 }
 
 fn own(seed: u64, kind: u64, at: usize) -> Rng {
@@ -44,6 +63,8 @@ fn caller(seed: u64, at: usize, heal_us: Us, queues: usize) -> Caller {
     let near = (0..3).map(|_| between(&mut dice, 0, 2 * spread / 3)).sum::<Us>();
     let arrives_us = if dice.u8(0..5) == 0 { between(&mut dice, 3 * SECOND, heal_us) } else { peak + near - spread };
     let long = dice.u8(0..4) > 0;
+    let (from_us, to_us) = lull(seed, heal_us);
+    let arrives_us = if (from_us..to_us).contains(&arrives_us) { arrives_us + to_us - from_us } else { arrives_us };
     Caller {
         name: format!("c{}", at + 1),
         arrives_us: arrives_us.max(2 * SECOND),
@@ -104,7 +125,8 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
             | FaultKind::BreakStreams(_)
             | FaultKind::HandOver
             | FaultKind::Configure(_)
-            | FaultKind::ClearCall => 0,
+            | FaultKind::ClearCall
+            | FaultKind::MoveTenant(_) => 0,
         };
         let (kind, for_us) = instead(kind, at_us, for_us);
         let who = touched(&kind, nodes, gateways);
@@ -176,5 +198,6 @@ fn touched(kind: &FaultKind, nodes: usize, gateways: usize) -> Vec<usize> {
         // One noise, one hand-over at a time: while nothing else is wrong with the nodes it can be seen to happen.
         FaultKind::Noise(_) | FaultKind::HandOver => (0..nodes).collect(),
         FaultKind::Configure(_) | FaultKind::ClearCall => vec![nodes + gateways - 1],
+        FaultKind::MoveTenant(_) => Vec::new(),
     }
 }

@@ -55,6 +55,12 @@ impl Faults {
         }
     }
 
+    /// One that ends when what it began has ended.
+    pub(super) fn over(&mut self, number: usize) {
+        self.happened(number);
+        self.active.remove(&number);
+    }
+
     pub(super) fn none_goes_on(&self) -> bool {
         self.active.is_empty() && self.versions.is_empty()
     }
@@ -153,6 +159,13 @@ impl World {
             FaultKind::Freeze(gateway) => self.freeze(gateway, over_us),
             FaultKind::Drain(gateway) => self.drain_gateway(gateway, false),
             FaultKind::BreakStreams(_) | FaultKind::HandOver | FaultKind::ClearCall => return self.retry(number),
+            FaultKind::MoveTenant(drawn) => {
+                self.faults.active.insert(number);
+                if !self.begin_move(number, drawn) {
+                    self.schedule(AGAIN_US, Event::Fault { number });
+                }
+                return Ok(());
+            }
             FaultKind::Configure(change) => {
                 self.scenario.documents = scenario::change(&self.scenario.documents, change);
                 let version = number as u64 + 2;

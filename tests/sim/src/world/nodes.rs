@@ -5,7 +5,7 @@ use proto::v1::{Outcome, outcome::Result as Answer};
 
 use super::{Event, World};
 use crate::{
-    link::SHARD,
+    link::TENANT,
     mutant::Mutant,
     network::{Down, Up},
     node_process::TICK_US,
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// Whether an input reaches the process now; one that stands still gets it when it goes on.
-    fn reaches(&mut self, at: usize, event: impl FnOnce() -> Event) -> bool {
+    pub(super) fn reaches(&mut self, at: usize, event: impl FnOnce() -> Event) -> bool {
         if let Some(until_us) = self.nodes[at].paused_until_us {
             self.schedule_at(until_us.max(self.now_us) + 1, event());
             return false;
@@ -39,8 +39,9 @@ impl World {
         if self.nodes[at].life != life || !self.reaches(at, || Event::Tick { node: at, life }) {
             return;
         }
-        if let Some(core) = self.nodes[at].core(self.now_us) {
-            core.tick();
+        for (shard, asleep) in self.nodes[at].tick(self.now_us) {
+            let home = self.judge.home() == Some(shard);
+            self.figures.naps[usize::from(!home)].count(asleep);
         }
         self.schedule(TICK_US, Event::Tick { node: at, life });
         self.drain(at);
@@ -108,13 +109,20 @@ impl World {
             for key in effects.unwatch {
                 self.send_down(key, Down::Closed);
             }
-            for (_, token) in effects.answerable {
-                self.watch.read(at, token);
+            for (shard, token) in effects.answerable {
+                self.readable(at, shard, token);
             }
-            for _ in effects.gained {
-                self.figures.leaders += 1;
+            for (_, token) in effects.unanswerable {
+                self.watch.unread(at, token);
+                self.read_for_mover(at, token, false);
+            }
+            for (shard, _) in effects.tenancies {
+                self.tenancy_applied(at, shard);
+            }
+            for shard in effects.gained {
+                self.figures.leaders += u64::from(self.judge.home() == Some(shard));
                 self.watch.gained(at, self.now_us);
-                self.say(|| format!("n{} leads", at + 1));
+                self.say(|| format!("n{} leads shard {shard}", at + 1));
             }
             if !effects.again {
                 break;
@@ -176,7 +184,7 @@ impl World {
             let accepted = Some(Answer::Accepted(proto::v1::Accepted {}));
             let outcomes: Vec<_> = submissions
                 .iter()
-                .map(|submission| Outcome { id: submission.id, shard: SHARD, result: accepted.clone() })
+                .map(|submission| Outcome { id: submission.id, shard: TENANT, result: accepted.clone() })
                 .collect();
             self.watch.answered(node, &outcomes);
             self.send_down(session, Down::Outcomes(outcomes));
@@ -231,25 +239,38 @@ impl World {
         self.schedule(delay_us, Event::Broken { session });
     }
 
-    /// Asks a question of a node, as `cordctl` does.
-    pub(super) fn ask(&mut self, at: usize, token: u64) {
+    /// Asks a question about a shard of a node, as `cordctl` does.
+    pub(super) fn ask(&mut self, at: usize, shard: u32, token: u64) {
         if !self.nodes[at].runs() {
             return;
         }
-        self.watch.asked(at, token, self.now_us);
-        if self.mutant == Some(Mutant::StaleRead) && self.nodes[at].leads() {
-            return self.watch.read(at, token);
+        self.watch.asked(at, token, self.now_us, self.judge.last(shard));
+        let guesses = match self.mutant {
+            Some(Mutant::StaleRead) => true,
+            Some(Mutant::SleepyRead) => self.nodes[at].is_asleep(shard),
+            _ => false,
+        };
+        if guesses && self.nodes[at].leads_shard(shard) {
+            return self.readable(at, shard, token);
         }
         if let Some(core) = self.nodes[at].core(self.now_us) {
-            core.ask(SHARD, token);
+            core.ask(shard, token);
             self.drain(at);
         }
+    }
+
+    /// A question may be answered from what the node has of the shard now.
+    fn readable(&mut self, at: usize, shard: u32, token: u64) {
+        let status = self.nodes[at].core.as_ref().and_then(|core| core.host().status(shard));
+        self.watch.read(at, token, shard, status.map_or(0, |status| status.applied));
+        self.read_for_mover(at, token, true);
     }
 
     pub(super) fn crash_node(&mut self, at: usize) -> Check {
         let survivors = if self.dice.bool() { 0 } else { self.dice.usize(0..=self.nodes[at].staged()) };
         let torn = self.dice.bool();
         hold!(self.nodes[at].core.is_some(), Asked, "n{} should crash and is dead already", at + 1);
+        self.forget_movers(at);
         self.nodes[at].crash(survivors, torn).map_err(|error| (Invariant::Panic, error))?;
         let theirs: Vec<u64> = self
             .network

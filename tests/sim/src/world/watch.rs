@@ -7,7 +7,8 @@ use proto::v1::{Outcome, Submission, outcome::Result as Answer};
 
 use super::{Event, LOOK_US, World};
 use crate::{
-    link::SHARD,
+    link::TENANT,
+    machine::SHARDS,
     node_process::LEASE_US,
     people::{LegKey, Wish},
     scenario::{MILLI, SECOND, Us},
@@ -24,6 +25,12 @@ const LATE_US: u64 = SECOND;
 const STREAM_US: Us = 4 * SECOND;
 /// Replicas are audited at each so manieth look.
 const AUDIT_EVERY: u64 = 8;
+/// For so many looks somebody asks about the tenant, and for as many nobody does: questions keep a shard awake.
+const CURIOUS: u64 = 16;
+/// The shard where it does not live is asked about at each so manieth look.
+const REMOTE_EVERY: u64 = 40;
+/// With nothing wrong a move goes on, and the tenant lives somewhere again within this.
+const DARK_US: Us = 10 * SECOND;
 
 #[derive(Debug, Default)]
 struct Away {
@@ -37,8 +44,12 @@ pub(super) struct Watch {
     started_us: Vec<Us>,
     gained_us: Vec<Us>,
     wrong_us: Us,
+    /// The same, a tenant that moves left aside.
+    broken_us: Us,
     submitted: BTreeMap<(usize, u64, u64), Us>,
-    asked: BTreeMap<(usize, u64), Us>,
+    /// Since when, and what was applied by then.
+    asked: BTreeMap<(usize, u64), (Us, u64)>,
+    answers: u64,
     tokens: u64,
     looks: u64,
     away: BTreeMap<String, Away>,
@@ -53,8 +64,10 @@ impl Watch {
             started_us: vec![0; nodes],
             gained_us: vec![0; nodes],
             wrong_us: 0,
+            broken_us: 0,
             submitted: BTreeMap::new(),
             asked: BTreeMap::new(),
+            answers: 0,
             tokens: 0,
             looks: 0,
             away: BTreeMap::new(),
@@ -92,15 +105,34 @@ impl Watch {
 
     /// Something is wrong with the nodes: calm times begin anew.
     pub(super) fn wrong(&mut self, now_us: Us) {
-        self.wrong_us = now_us;
+        (self.wrong_us, self.broken_us) = (now_us, now_us);
     }
 
-    pub(super) fn asked(&mut self, at: usize, token: u64, now_us: Us) {
-        self.asked.insert((at, token), now_us);
+    /// Whether it cannot talk to a majority.
+    pub(super) fn is_alone(&self, at: usize) -> bool {
+        self.minority_since_us[at].is_some()
     }
 
-    pub(super) fn read(&mut self, at: usize, token: u64) {
-        let Some(since_us) = self.asked.remove(&(at, token)) else { return };
+    pub(super) const fn answers(&self) -> u64 {
+        self.answers
+    }
+
+    pub(super) fn asked(&mut self, at: usize, token: u64, now_us: Us, applied: u64) {
+        self.asked.insert((at, token), (now_us, applied));
+    }
+
+    pub(super) fn unread(&mut self, at: usize, token: u64) {
+        self.asked.remove(&(at, token));
+    }
+
+    pub(super) fn read(&mut self, at: usize, token: u64, shard: u32, applied: u64) {
+        let Some((since_us, known)) = self.asked.remove(&(at, token)) else { return };
+        self.answers += 1;
+        if applied < known {
+            let n = at + 1;
+            let what = format!("n{n} answers about shard {shard} from entry {applied}, {known} was applied before");
+            self.problem.get_or_insert((Invariant::Reads, what));
+        }
         if self.minority_since_us[at].is_some_and(|alone_us| since_us > alone_us) {
             let what = format!("n{} is alone and answers a question", at + 1);
             self.problem.get_or_insert((Invariant::Minority, what));
@@ -161,42 +193,73 @@ impl World {
             return Err(problem);
         }
         self.faults.configured(self.judge.shard().config_version());
-        let asked = self.dice.usize(0..self.nodes.len());
-        for at in 0..self.nodes.len() {
-            if at == asked || self.nodes[at].leads() {
-                self.watch.tokens += 1;
-                self.ask(at, self.watch.tokens);
-            }
-        }
+        self.ask_around();
+        self.look_for_a_mover();
         if self.watch.looks.is_multiple_of(AUDIT_EVERY) {
             self.audit_replicas()?;
         }
         let calm = self.network.is_whole() && self.nodes.iter().all(|node| node.runs() && node.slow_until_us == 0);
         if !calm {
+            self.watch.wrong(self.now_us);
+        }
+        if let Some(since_us) = self.judge.dark_since_us() {
+            let dark_us = self.now_us - since_us.max(self.watch.broken_us);
+            hold!(
+                dark_us < DARK_US,
+                Healing,
+                "nothing is wrong, and the tenant lives nowhere for {} s",
+                dark_us / SECOND
+            );
+            // Nothing of it can be calm meanwhile.
             self.watch.wrong_us = self.now_us;
         }
         if self.now_us > self.watch.wrong_us + CALM_US { self.calm_times() } else { Ok(()) }
     }
 
+    /// Questions about the shards: of whoever leads, of somebody else, and of one that has just been left alone.
+    fn ask_around(&mut self) {
+        let asked = self.dice.usize(0..self.nodes.len());
+        let (looks, home) = (self.watch.looks, self.judge.home());
+        for shard in SHARDS {
+            let due = if home == Some(shard) {
+                (looks / CURIOUS).is_multiple_of(2)
+            } else {
+                looks.is_multiple_of(REMOTE_EVERY)
+            };
+            for at in 0..self.nodes.len() {
+                let lonely = self.watch.minority_since_us[at].is_some_and(|since_us| since_us + LOOK_US >= self.now_us);
+                if lonely || (due && (at == asked || self.nodes[at].leads_shard(shard))) {
+                    self.watch.tokens += 1;
+                    self.ask(at, shard, self.watch.tokens);
+                }
+            }
+        }
+    }
+
     fn audit_replicas(&mut self) -> Check {
         for (at, node) in self.nodes.iter().enumerate() {
-            let Some(shard) = node.core.as_ref().and_then(|core| core.tenant(SHARD)) else {
-                continue;
-            };
-            let audit = shard.audit();
-            hold!(audit.is_ok(), Audit, "n{}: {}", at + 1, audit.err().unwrap_or_default());
+            let tenants = SHARDS.into_iter().filter_map(|shard| node.core.as_ref()?.tenants(shard));
+            for shard in tenants.flat_map(|tenants| tenants.all_living().filter_map(|tenant| tenants.living(tenant))) {
+                let audit = shard.audit();
+                hold!(audit.is_ok(), Audit, "n{}: {}", at + 1, audit.err().unwrap_or_default());
+            }
         }
         Ok(())
     }
 
     /// What the cluster must do when nothing is wrong with it.
     fn calm_times(&mut self) -> Check {
+        for shard in SHARDS {
+            let led = self.nodes.iter().any(|node| node.leads_shard(shard));
+            let calm_s = CALM_US / SECOND;
+            hold!(led, Healing, "nobody leads shard {shard} although nothing has been wrong for {calm_s} s");
+        }
         let Some(leader) = (0..self.nodes.len()).find(|at| self.nodes[*at].leads()) else {
-            hold!(false, Healing, "nobody leads although nothing has been wrong for {} s", CALM_US / SECOND);
+            hold!(false, Healing, "nobody leads the tenant although nothing has been wrong for {} s", CALM_US / SECOND);
             return Ok(());
         };
         let own_us = self.nodes[leader].own_us(self.now_us);
-        let tenant = self.nodes[leader].core.as_ref().and_then(|core| core.tenant(SHARD));
+        let tenant = self.nodes[leader].core.as_ref().and_then(|core| core.tenant(TENANT));
         let due_ms = tenant.and_then(acd::Shard::next_deadline).unwrap_or(u64::MAX);
         let late = due_ms.saturating_mul(MILLI) + LATE_US < own_us;
         hold!(!late, Deadlines, "a deadline has been due for {} ms", own_us / MILLI - due_ms.min(own_us / MILLI));
@@ -224,21 +287,25 @@ impl World {
     }
 
     fn replicas_agree(&self) -> bool {
-        let mut applied = self.nodes.iter().map(|node| {
-            let core = node.core.as_ref()?;
-            Some(core.host().status(SHARD)?.applied)
-        });
-        let first = applied.next().flatten();
-        first.is_some_and(|first| first >= self.judge.last() && applied.all(|other| other == Some(first)))
+        SHARDS.into_iter().all(|shard| {
+            let mut applied = self.nodes.iter().map(|node| {
+                let core = node.core.as_ref()?;
+                Some(core.host().status(shard)?.applied)
+            });
+            let first = applied.next().flatten();
+            first.is_some_and(|first| first >= self.judge.last(shard) && applied.all(|other| other == Some(first)))
+        })
     }
 
     pub(super) fn finish(&mut self) -> Check {
         self.judge.finish()?;
         self.audit_replicas()?;
-        let hash = self.judge.shard().hash();
-        for (at, node) in self.nodes.iter().enumerate() {
-            let tenant = node.core.as_ref().and_then(|core| core.tenant(SHARD));
-            hold!(tenant.is_some_and(|tenant| tenant.hash() == hash), Replicas, "n{} ends in another state", at + 1);
+        for shard in SHARDS {
+            let hash = self.judge.hash(shard);
+            for (at, node) in self.nodes.iter().enumerate() {
+                let same = node.hash(shard) == Some(hash);
+                hold!(same, Replicas, "n{} ends in another state of shard {shard}", at + 1);
+            }
         }
         self.faults.check(&self.scenario.faults)
     }
@@ -258,8 +325,9 @@ impl World {
         let callers = self.people.callers_are_done();
         let agree = self.replicas_agree();
         format!(
-            "not over: healed {}, callers done {callers}, replicas agree {agree}, legs {legs:x?}, calls {calls:?}, ended calls {ended:?}",
-            self.healed()
+            "not over: healed {}, moving {}, callers done {callers}, replicas agree {agree}, legs {legs:x?}, calls {calls:?}, ended calls {ended:?}",
+            self.healed(),
+            self.moves.is_moving()
         )
     }
 }
