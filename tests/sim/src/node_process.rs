@@ -99,7 +99,7 @@ impl NodeProcess {
 
     /// The directory says where the tenant lives.
     pub(crate) fn set_home(&self, shard: u32) {
-        self.homes.set(BTreeMap::from([(TENANT, shard)]));
+        self.homes.set(BTreeMap::from([(TENANT, shard)]), SHARDS.into());
     }
 
     /// One tick, as the real actor does it. Says which shards fell asleep (true) or woke since the last one.
