@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::join_all;
+use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use proto::v1::{
     AgentInfo, AskRequest, CallDetail, DescribeRequest, DirectoryDocuments, GatewayInfo, GetAgentRequest,
     GetCallRequest, ListGatewaysRequest, NodeDescription, ShardInfo, ask_reply, ask_request::About, command,
@@ -41,7 +41,7 @@ impl AdminService {
             let reply = self.ask(row.number, about.clone()).await?;
             Ok(named(row, reply))
         });
-        join_all(replies).await.into_iter().collect()
+        stream::iter(replies).buffered(TENANTS_AT_ONCE).try_collect().await
     }
 
     /// A question about one thing, wherever it is; None when no tenant has it. Of several the first by number.
