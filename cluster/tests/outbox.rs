@@ -99,7 +99,9 @@ fn what_a_shard_keeps_for_long_does_not_keep_what_others_had_beside_it() {
         outbox.sync().expect("synced");
         taken(&path)
     };
-    (0..80).for_each(|_| drop(write(500)));
+    for _ in 0..80 {
+        write(500);
+    }
     // Half of what was written, all that is kept is a fifteenth. What is given back is used again, so more is written.
     let (mut held, mut portions) = (u64::MAX, 80 * 500 / 100);
     while held > portions * 100 * RECORD as u64 / 2 {
