@@ -18,11 +18,13 @@ const TAG_BYTES_MAX: usize = 255;
 pub struct OutboxLimits {
     /// Records per shard; the oldest go first.
     pub records_per_shard_max: u64,
+    /// How often space is looked for that can be given back.
+    pub tidy_every_ms: u64,
 }
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { records_per_shard_max: 1_000_000 }
+        Self { records_per_shard_max: 1_000_000, tidy_every_ms: 500 }
     }
 }
 
@@ -99,7 +101,7 @@ impl Outbox {
         if let Some(parent) = folder.parent() {
             std::fs::create_dir_all(parent).map_err(|source| StoreError::Io { path: parent.to_owned(), source })?;
         }
-        let vault = Vault::open(folder)?;
+        let vault = Vault::open_tidied(folder, limits.tidy_every_ms)?;
         let records = vault.drawer("records")?;
         let mut counts = BTreeMap::new();
         for key in records.keys() {
@@ -273,4 +275,33 @@ fn tag_key(key: RowKey, tag: &[u8]) -> Vec<u8> {
     tagged.extend_from_slice(tag);
     tagged.extend_from_slice(&key.encode());
     tagged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of a drawer.
+    fn rows(drawer: &Drawer) -> usize {
+        drawer.keys().inspect(|key| assert!(key.is_ok(), "readable")).count()
+    }
+
+    #[test]
+    fn of_what_was_pruned_nothing_is_left_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let limits = OutboxLimits { records_per_shard_max: 64, ..OutboxLimits::default() };
+        let outbox = Outbox::open(&folder.path().join("outbox"), limits).expect("opened");
+        for index in 1..=3_000_u64 {
+            // A tag of its own, one that comes again and again, and none.
+            let own = index.to_be_bytes();
+            let records = [&own[..], &own[..], b"call", b""].map(|tag| Tagged { tag, record: &[7; 40] });
+            assert!(outbox.put(index as u32 % 3, index, &records).expect("put"));
+            if index % 500 == 0 {
+                let kept: u64 = (0..3).map(|shard| outbox.len(shard)).sum();
+                let (records, tags) = (rows(&outbox.records), rows(&outbox.tags));
+                assert_eq!((records as u64, tags), (kept / 4, 2 * records), "after {index} entries");
+                assert!(kept <= 3 * (64 + 64 / 16 + 4), "{kept}");
+            }
+        }
+    }
 }

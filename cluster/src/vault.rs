@@ -15,6 +15,9 @@ use crate::store::StoreError;
 /// Memory for sled's page cache; what lives here is written often and read at start.
 const CACHE_BYTES: u64 = 8 << 20;
 
+/// sled's one file that is always there.
+const LOG: &str = "db";
+
 /// How long another one who has the database open may take to let go of it.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -23,6 +26,9 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct Vault {
     db: sled::Db,
     path: Arc<PathBuf>,
+    /// Held where sled has a thread of its own, which only logs when its fsync fails: whoever opens a file after somebody was
+    /// told of a failure is not told of it any more, but who had it open is.
+    log: Option<Arc<File>>,
 }
 
 /// One ordered map in a vault.
@@ -50,6 +56,16 @@ impl Vault {
     /// Opens or begins a database. While one begins, a mark stands beside it: sled refuses for ever what a power cut
     /// leaves of its beginning, in which nothing was promised yet.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_as(path, None)
+    }
+
+    /// The same, of one in which much comes and goes: rows that stay keep whole segments of those that went, and without a
+    /// thread that moves them, so often, the file holds all that was ever written.
+    pub(crate) fn open_tidied(path: &Path, every_ms: u64) -> Result<Self, StoreError> {
+        Self::open_as(path, Some(every_ms))
+    }
+
+    fn open_as(path: &Path, tidy_every_ms: Option<u64>) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { path: path.to_owned(), source };
         let (mark, parent) = (path.with_extension("begun"), path.parent().unwrap_or(path));
         if mark.exists() && path.exists() {
@@ -63,9 +79,11 @@ impl Vault {
         let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None)
+            .flush_every_ms(tidy_every_ms)
             .mode(sled::Mode::HighThroughput);
-        let vault = Self { db: open(&config, path)?, path: Arc::new(path.to_owned()) };
+        let db = open(&config, path)?;
+        let log = tidy_every_ms.map(|_| File::open(path.join(LOG)).map(Arc::new)).transpose().map_err(io)?;
+        let vault = Self { db, path: Arc::new(path.to_owned()), log };
         if begins {
             vault.sync()?;
             sync_file(parent)?;
@@ -83,6 +101,9 @@ impl Vault {
     /// Returns when everything put before is on the disk.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         stored(|| self.db.flush().map_err(|error| failed(&self.path, &error)))?;
+        if let Some(log) = &self.log {
+            log.sync_all().map_err(|source| StoreError::Io { path: self.path.join(LOG), source })?;
+        }
         sync_tree(&self.path)
     }
 }

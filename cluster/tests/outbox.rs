@@ -1,5 +1,11 @@
 //! The outbox of records on a real disk.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
 use cluster::{Outbox, OutboxLimits, RecordKey, Tagged};
 
 fn key(shard: u32, index: u64, position: u32) -> RecordKey {
@@ -39,7 +45,7 @@ fn a_record_put_twice_is_there_once_also_after_a_restart() {
 #[test]
 fn the_oldest_go_when_it_is_full() {
     let folder = tempfile::tempdir().expect("a folder");
-    let limits = OutboxLimits { records_per_shard_max: 100 };
+    let limits = OutboxLimits { records_per_shard_max: 100, ..OutboxLimits::default() };
     let outbox = Outbox::open(&folder.path().join("outbox"), limits).expect("it opens");
     for index in 1..=1_000 {
         put(&outbox, 1, index, &[("call", "record")]);
@@ -63,4 +69,45 @@ fn of_an_entry_only_what_is_tagged_is_found_and_the_latest_comes_first() {
     let newest = outbox.read_last(1, 2).expect("read");
     assert_eq!(newest, [(key(1, 7, 3), b"answered".to_vec()), (key(1, 7, 2), b"agent ready".to_vec())]);
     assert_eq!(outbox.read(key(1, 7, 1), 1).expect("read"), [(key(1, 7, 1), b"offered".to_vec())]);
+}
+
+/// What a folder takes on the disk.
+fn taken(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.filter_map(|entry| match entry.metadata().ok()? {
+        metadata if metadata.is_dir() => Some(taken(&entry.path())),
+        metadata => Some(metadata.blocks() * 512),
+    });
+    bytes.sum()
+}
+
+#[test]
+fn what_a_shard_keeps_for_long_does_not_keep_what_others_had_beside_it() {
+    const RECORD: usize = 300;
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+    let path = folder.path().join("outbox");
+    let limits = OutboxLimits { records_per_shard_max: 1_000, tidy_every_ms: 5 };
+    let outbox = Outbox::open(&path, limits).expect("it opens");
+    let mut index = 0_u64;
+    let mut write = |count: u64| {
+        for _ in 0..count {
+            index += 1;
+            // One shard has little to say and is far from its limit.
+            let shard = if index.is_multiple_of(250) { 0 } else { 1 + index as u32 % 3 };
+            outbox.put(shard, index, &[Tagged { tag: &index.to_be_bytes(), record: &[7; RECORD] }]).expect("put");
+        }
+        outbox.sync().expect("synced");
+        taken(&path)
+    };
+    for _ in 0..80 {
+        write(500);
+    }
+    // Half of what was written, all that is kept is a fifteenth. What is given back is used again, so more is written.
+    let (mut held, mut portions) = (u64::MAX, 80 * 500 / 100);
+    while held > portions * 100 * RECORD as u64 / 2 {
+        assert!(portions < 1_000, "{held} bytes are held of {} records", portions * 100);
+        held = write(100);
+        portions += 1;
+        sleep(Duration::from_millis(5));
+    }
 }

@@ -14,7 +14,8 @@ use super::{
 const SHARD: u32 = 1;
 
 fn open(dir: &Path, records_per_shard_max: u64) -> Records {
-    let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits { records_per_shard_max }).expect("an outbox");
+    let outbox = Outbox::open(&dir.join("outbox"), OutboxLimits { records_per_shard_max, ..OutboxLimits::default() })
+        .expect("an outbox");
     Records::start(outbox, &[SHARD], |error| panic!("{error}")).expect("a thread")
 }
 

@@ -249,6 +249,10 @@ async fn a_move_whose_target_goes_silent_is_undone_and_can_be_made_again() {
     world.stop_all().await;
 }
 
+async fn votes(world: &World, nodes: &[u64]) {
+    world.see("the shard has moved", |view| (voters(view, 1) == nodes && is_calm(view)).then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_returns_knows_what_was_written_down_before_it_went() {
     let mut world = World::found(3, NodeConfig::default()).await;
@@ -258,15 +262,21 @@ async fn a_replica_that_returns_knows_what_was_written_down_before_it_went() {
     let gateway = gateway_stays(&world);
     caller_comes(&world, &[1, 2, 3], 1).await;
     caller_leaves(&world, &[1, 2, 3], 1).await;
-    let votes = async |nodes: &[u64]| {
-        world.see("the shard has moved", |view| (voters(view, 1) == nodes && is_calm(view)).then_some(())).await;
-    };
-    // n2's replica goes, and comes back where n4's was.
+    // n2's replica goes, and comes back where n4's was. It is restarted meanwhile, without one.
     world.wish(1, "n2", NodeWish::Drained, false).await.expect("three are left");
-    votes(&[1, 3, 4]).await;
+    votes(&world, &[1, 3, 4]).await;
+    until("n2 has dropped it", async || {
+        let held = world.describe(2).await?;
+        held.replicas.iter().all(|replica| replica.shard == 0).then_some(())
+    })
+    .await;
+    world.stop(2).await;
+    world.start(2);
+    until("n2 is back", async || world.describe(2).await.filter(|now| now.life == 2)).await;
+    world.see("n2 is known", |view| (view.nodes.iter().all(|node| node.up) && is_calm(view)).then_some(())).await;
     world.wish(1, "n2", NodeWish::Unspecified, false).await.expect("undone");
     world.wish(1, "n4", NodeWish::Drained, false).await.expect("three are left");
-    votes(&[1, 2, 3]).await;
+    votes(&world, &[1, 2, 3]).await;
     let lead = MoveLeadRequest { shard: 1, to: "n2".into(), by: "test".into() };
     world.cluster(1).await.expect("up").move_lead(lead).await.expect("it leads");
     // It is told by the leader, from what it has itself.
