@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
+use futures::future::join_all;
 use proto::v1::{
     AgentInfo, AskRequest, CallDetail, DescribeRequest, DirectoryDocuments, GatewayInfo, GetAgentRequest,
     GetCallRequest, ListGatewaysRequest, NodeDescription, ShardInfo, ask_reply, ask_request::About, command,
@@ -36,12 +36,14 @@ impl AdminService {
 
     /// The same question to every tenant.
     pub(super) async fn ask_all(&self, scope: &Scope, about: About) -> Result<Vec<ask_reply::About>, Status> {
-        let tenants = self.tenants(scope).await?;
-        let replies = tenants.iter().map(|row| async {
-            let reply = self.ask(row.number, about.clone()).await?;
-            Ok(named(row, reply))
-        });
-        stream::iter(replies).buffered(TENANTS_AT_ONCE).try_collect().await
+        let mut all = Vec::new();
+        for rows in self.tenants(scope).await?.chunks(TENANTS_AT_ONCE) {
+            let replies = join_all(rows.iter().map(|row| self.ask(row.number, about.clone()))).await;
+            for (row, reply) in rows.iter().zip(replies) {
+                all.push(named(row, reply?));
+            }
+        }
+        Ok(all)
     }
 
     /// A question about one thing, wherever it is; None when no tenant has it. Of several the first by number.

@@ -189,15 +189,13 @@ impl World {
                     self.schedule(delay_us, Event::MoverAsks { from: at, to, life, number, ask: ask.clone() });
                 }
             }
-            Some(Want::Propose { number, step }) => {
-                // What a leader of the directory that was deposed proposes is never decided, what it proposed before may be.
-                if self.moves.present == Some(life) && !self.watch.is_alone(at) {
-                    for delay_us in self.mail() {
-                        self.schedule(delay_us, Event::Decides { life, number, step: step.clone() });
-                    }
+            // What a leader of the directory that was deposed proposes is never decided, what it proposed before may be.
+            Some(Want::Propose { number, step }) if self.moves.present == Some(life) && !self.watch.is_alone(at) => {
+                for delay_us in self.mail() {
+                    self.schedule(delay_us, Event::Decides { life, number, step: step.clone() });
                 }
             }
-            None => {}
+            Some(Want::Propose { .. }) | None => {}
         }
     }
 
