@@ -47,9 +47,12 @@ fn other_seeds_are_other_minutes() {
 #[test]
 fn a_fault_that_cannot_happen_fails_the_run() {
     let mut scenario = Scenario::draw(1, Length::Short);
-    scenario.callers.clear();
-    scenario.faults = vec![sim::Fault { at_us: 1_000_000, for_us: 0, kind: sim::FaultKind::ClearCall }];
-    let failure = sim::run(&scenario, None).expect_err("there is no call to clear");
+    let fault = |at_us, for_us, kind| sim::Fault { at_us, for_us, kind };
+    scenario.faults = vec![
+        fault(5_000_000, 20_000_000, sim::FaultKind::Crash(0)),
+        fault(10_000_000, 0, sim::FaultKind::SetClock(0, 500)),
+    ];
+    let failure = sim::run(&scenario, None).expect_err("a dead node has no clock");
     assert_eq!(failure.invariant, sim::Invariant::Asked, "{failure}");
 }
 

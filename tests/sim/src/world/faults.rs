@@ -67,14 +67,16 @@ impl Faults {
 
     pub(super) fn sums(&self, faults: &[Fault]) -> BTreeMap<&'static str, u64> {
         let mut sums = BTreeMap::new();
-        for fault in faults {
+        for (fault, _) in faults.iter().zip(&self.happened).filter(|(_, happened)| **happened) {
             *sums.entry(fault.kind.name()).or_insert(0) += 1;
         }
         sums
     }
 
     pub(super) fn check(&self, faults: &[Fault]) -> Check {
-        let missing = faults.iter().zip(&self.happened).find(|(_, happened)| !**happened);
+        // A supervisor who finds no call has none to end.
+        let may_miss = |fault: &Fault| fault.kind == FaultKind::ClearCall;
+        let missing = faults.iter().zip(&self.happened).find(|(fault, happened)| !**happened && !may_miss(fault));
         hold!(
             missing.is_none(),
             Asked,
@@ -240,7 +242,7 @@ impl World {
         if done {
             self.faults.happened(number);
             self.watch.wrong(self.now_us);
-        } else {
+        } else if self.now_us < self.scenario.heal_us {
             self.schedule(AGAIN_US, Event::Fault { number });
         }
         Ok(())
