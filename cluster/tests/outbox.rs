@@ -1,12 +1,12 @@
 //! The outbox of records on a real disk.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::{Outbox, OutboxLimits, RecordKey, Tagged};
+use taken::taken;
+
+mod taken;
 
 fn key(shard: u32, index: u64, position: u32) -> RecordKey {
     RecordKey { shard, index, position }
@@ -71,19 +71,10 @@ fn of_an_entry_only_what_is_tagged_is_found_and_the_latest_comes_first() {
     assert_eq!(outbox.read(key(1, 7, 1), 1).expect("read"), [(key(1, 7, 1), b"offered".to_vec())]);
 }
 
-/// What a folder takes on the disk.
-fn taken(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let bytes = entries.filter_map(|entry| match entry.metadata().ok()? {
-        metadata if metadata.is_dir() => Some(taken(&entry.path())),
-        metadata => Some(metadata.blocks() * 512),
-    });
-    bytes.sum()
-}
-
 #[test]
 fn what_a_shard_keeps_for_long_does_not_keep_what_others_had_beside_it() {
     const RECORD: usize = 300;
+    const TURN_MAX: Duration = Duration::from_millis(50);
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
     let path = folder.path().join("outbox");
     let limits = OutboxLimits { records_per_shard_max: 1_000, tidy_every_ms: 5 };
@@ -108,6 +99,10 @@ fn what_a_shard_keeps_for_long_does_not_keep_what_others_had_beside_it() {
         assert!(portions < 1_000, "{held} bytes are held of {} records", portions * 100);
         held = write(100);
         portions += 1;
-        sleep(Duration::from_millis(5));
+        // The thread that moves what lives has its turn.
+        let turn_over = Instant::now() + TURN_MAX;
+        while taken(&path) == held && Instant::now() < turn_over {
+            sleep(Duration::from_millis(1));
+        }
     }
 }

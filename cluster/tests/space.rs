@@ -1,12 +1,13 @@
 //! A day's load on one disk: what it takes is flat, for whatever is not needed is given back.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use cluster::{
     DiskConfig, DiskStore, Host, HostConfig, Identity, Machine, Outbox, OutboxLimits, RestoreError, Store as _, Tagged,
 };
+use taken::taken;
+
+mod taken;
 
 const SHARDS: std::ops::Range<u32> = 0..4;
 const ENTRY_BYTES: usize = 2_000;
@@ -37,16 +38,6 @@ impl Machine for Large {
         *self = Self(u64::from_be_bytes(*count));
         Ok(())
     }
-}
-
-/// What a folder takes on the disk.
-fn taken(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let bytes = entries.filter_map(|entry| match entry.metadata().ok()? {
-        metadata if metadata.is_dir() => Some(taken(&entry.path())),
-        metadata => Some(metadata.blocks() * 512),
-    });
-    bytes.sum()
 }
 
 struct Node {

@@ -79,7 +79,7 @@ pub(crate) fn reached(limit: Limit) {
 }
 
 /// So many things were.
-pub(crate) fn count(limit: Limit, more: u64) {
+fn count(limit: Limit, more: u64) {
     REACHED.get_or_create_owned(&LimitLabel { limit: limit.name() }).inc_by(more);
 }
 

@@ -31,6 +31,9 @@ impl Telling {
 
     /// To each lane the orders of its calls, in the order they were told; false when one of them is too far behind.
     pub(super) fn orders(&self, orders: Vec<Order>) -> bool {
+        if self.rooms.len() == 1 {
+            return orders.is_empty() || self.one(0, Told::Orders(orders));
+        }
         let mut dealt: Vec<Vec<Order>> = vec![Vec::new(); self.rooms.len()];
         for order in orders {
             dealt[self.doors.lane_of(order.call)].push(order);

@@ -185,7 +185,11 @@ impl Others {
             // It only ever grows, and nobody else adds to it.
             counter.inc_by(value(count).saturating_sub(counter.get()));
         }
-        for (limit, count) in [(Limit::Handshakes, &door.handshakes_limit), (Limit::Strangers, &door.strangers_limit)] {
+        for (limit, count) in [
+            (Limit::PeerQueue, &sent.dropped),
+            (Limit::Handshakes, &door.handshakes_limit),
+            (Limit::Strangers, &door.strangers_limit),
+        ] {
             limits::up_to(limit, value(count));
         }
     }
@@ -217,6 +221,7 @@ mod tests {
         let others = Others { sent: Arc::default(), received: Arc::default(), door: Arc::default() };
         others.sent.snapshots.store(2, Ordering::Relaxed);
         others.sent.snapshot_bytes.store(900, Ordering::Relaxed);
+        others.sent.dropped.store(5, Ordering::Relaxed);
         others.received.snapshots_failed.store(4, Ordering::Relaxed);
         others.door.known.store(6, Ordering::Relaxed);
         others.door.strangers_limit.store(7, Ordering::Relaxed);
@@ -238,6 +243,7 @@ mod tests {
             ("snapshots_sent_bytes_total", 900),
             ("snapshots_refused_total", 4),
             ("handshakes_total", 6),
+            ("limit_reached_total{limit=\"peer_queue\"}", 5),
             ("limit_reached_total{limit=\"strangers\"}", 7),
             ("limit_reached_total{limit=\"handshakes\"}", 8),
             ("tenant_moves_total{outcome=\"arrived\"}", 1),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use cluster::{WriterCounters, peers::PeerCounters};
+use cluster::WriterCounters;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use trust::DoorCounters;
 
@@ -22,7 +22,6 @@ use crate::{
     follow::Follow,
     http,
     join::{Announcer, Refused},
-    limits::{self, Limit},
     metrics::{Metrics, gauge_value},
     moves::Mover,
     pump::Pump,
@@ -87,7 +86,7 @@ pub(super) async fn spawn(
         tasks.spawn(http::serve(listener, Arc::clone(metrics), answers.clone()));
     }
     let door = config.trust.counters();
-    tasks.spawn(watch_counters(Arc::clone(&counters), peers.counters(), door, records.clone(), Arc::clone(metrics)));
+    tasks.spawn(watch_counters(Arc::clone(&counters), door, records.clone(), Arc::clone(metrics)));
     tasks.spawn(watch_flushes(counters, flush_us));
     Ok((tasks, refusals))
 }
@@ -113,18 +112,14 @@ async fn watch_flushes(counters: Arc<WriterCounters>, flush_us: Arc<AtomicU64>) 
 
 async fn watch_counters(
     counters: Arc<WriterCounters>,
-    peers: Arc<PeerCounters>,
     door: Arc<DoorCounters>,
     records: Records,
     metrics: Arc<Metrics>,
 ) {
-    let mut dropped = 0;
     let value = |count: &AtomicU64| gauge_value(count.load(Ordering::Relaxed));
     loop {
         metrics.log_flushes.set(value(&counters.flushes));
         metrics.log_batches.set(value(&counters.batches));
-        let dropped_now = peers.dropped.load(Ordering::Relaxed);
-        limits::count(Limit::PeerQueue, dropped_now - std::mem::replace(&mut dropped, dropped_now));
         metrics.records_buffered.set(gauge_value(records.buffered()));
         metrics.connections_refused.set(value(&door.refused));
         sleep(Duration::from_secs(1)).await;
