@@ -417,17 +417,17 @@ impl Shard {
         // Occupancy is of this time signed in, in the day too.
         agent.day.busy_ms = 0;
         for index in 0..self.agents[key].members.len() {
-            self.level_entry(key, index);
+            self.level_entry(key, index, |other| other != key);
         }
     }
 
-    /// A newcomer to a queue is counted as if having done at least what the least busy other there has.
-    pub(crate) fn level_entry(&mut self, key: AgentKey, index: usize) {
+    /// A newcomer to a queue is counted as if having done at least what the least busy of the `others` there has.
+    pub(crate) fn level_entry(&mut self, key: AgentKey, index: usize, others: impl Fn(AgentKey) -> bool) {
         self.agents[key].members[index].entry = (0, 0);
         let agent = &self.agents[key];
         let member = &agent.members[index];
         let window = self.queues[member.queue].policy.document.window;
-        let least = self.least_figures(member.queue, key);
+        let least = self.least_figures(member.queue, others);
         let own = crate::pools::done(agent, member, window, self.now);
         self.agents[key].members[index].entry = (least.0.saturating_sub(own.0), least.1.saturating_sub(own.1));
     }

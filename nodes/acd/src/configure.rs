@@ -4,7 +4,7 @@ mod lists;
 mod removals;
 mod wanted;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::agents::ABSENT;
@@ -23,6 +23,9 @@ use crate::shard::{NumberRow, Shard};
 use crate::table::{AgentKey, QueueKey};
 
 use wanted::Wanted;
+
+/// Under earlier rules whoever comes to a queue is compared with those who come or go at the same time too.
+const NEWCOMERS_RULES: u32 = 4;
 
 /// What held before, as far as a change of it concerns those who wait.
 struct Former {
@@ -57,16 +60,14 @@ impl Shard {
         };
         self.put_all(&wanted);
         self.put_queues(&wanted);
-        let before: BTreeMap<AgentKey, Vec<QueueKey>> = self
-            .agents
-            .iter()
-            .map(|(key, agent)| (key, agent.members.iter().map(|member| member.queue).collect()))
-            .collect();
+        let memberships = |agent: &Agent| agent.members.iter().map(|member| member.queue).collect();
+        let before: BTreeMap<AgentKey, Vec<QueueKey>> =
+            self.agents.iter().map(|(key, agent)| (key, memberships(agent))).collect();
         for agent in wanted.agents.values() {
             self.put_agent(agent, &wanted, out);
         }
         self.build_pools();
-        self.level_newcomers(&before);
+        self.level_newcomers(&before, &wanted);
         self.review_calls(&former);
         self.review_legs(&former.queues, &former_centre);
         for key in self.agents.keys() {
@@ -86,19 +87,25 @@ impl Shard {
         Ok(Accepted)
     }
 
-    /// Whoever is new in a queue whose strategy counts begins at the least of the others there.
-    fn level_newcomers(&mut self, before: &BTreeMap<AgentKey, Vec<QueueKey>>) {
+    /// Whoever is new in a queue whose strategy counts begins at the least of those who were there `before` and stay.
+    fn level_newcomers(&mut self, before: &BTreeMap<AgentKey, Vec<QueueKey>>, wanted: &Wanted<'_>) {
+        let was_in = |agent: AgentKey, queue| before.get(&agent).is_some_and(|queues| queues.contains(&queue));
+        let stays = |(_, agent): &(AgentKey, &Agent)| wanted.agents.contains_key(&*agent.name);
+        let staying: BTreeSet<AgentKey> = self.agents.iter().filter(stays).map(|(key, _)| key).collect();
         for key in self.agents.keys() {
             if self.agents[key].class() == Class::LoggedOut {
                 continue; // at the log-in
             }
             for index in 0..self.agents[key].members.len() {
                 let queue = self.agents[key].members[index].queue;
-                let others = self.queues[queue].members.iter();
-                let somebody_was_here =
-                    others.clone().any(|other| before.get(other).is_some_and(|at| at.contains(&queue)));
-                if somebody_was_here && !before.get(&key).is_some_and(|at| at.contains(&queue)) {
-                    self.level_entry(key, index);
+                let somebody_was_in = self.queues[queue].members.iter().any(|other| was_in(*other, queue));
+                if was_in(key, queue) || !somebody_was_in {
+                    continue;
+                }
+                if self.rules < NEWCOMERS_RULES {
+                    self.level_entry(key, index, |other| other != key);
+                } else {
+                    self.level_entry(key, index, |other| was_in(other, queue) && staying.contains(&other));
                 }
             }
         }

@@ -161,15 +161,14 @@ impl Shard {
         windows.max().unwrap_or(0)
     }
 
-    /// The least (calls, talk time) that another logged-in member of the queue counts.
-    pub(crate) fn least_figures(&self, queue: QueueKey, newcomer: AgentKey) -> (u32, u64) {
+    /// The least (calls, talk time) that a logged-in one of these members of the queue counts.
+    pub(crate) fn least_figures(&self, queue: QueueKey, these: impl Fn(AgentKey) -> bool) -> (u32, u64) {
         let row = &self.queues[queue];
         if !matches!(row.policy.single(), Strategy::FewestCalls | Strategy::LeastTalk) {
             return (0, 0);
         }
-        let others = row.members.iter().filter(|key| **key != newcomer).map(|key| &self.agents[*key]);
-        let others = others.filter(|agent| agent.class() != Class::LoggedOut);
-        let figures = others.filter_map(|agent| {
+        let these = row.members.iter().filter(|key| these(**key)).map(|key| &self.agents[*key]);
+        let figures = these.filter(|agent| agent.class() != Class::LoggedOut).filter_map(|agent| {
             let member = agent.member(queue)?;
             Some(done(agent, member, row.policy.document.window, self.now))
         });

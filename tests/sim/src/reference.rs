@@ -5,6 +5,8 @@
 mod choose;
 mod picture;
 
+use std::collections::BTreeSet;
+
 use proto::v1::{AgentRecord, DecisionRecord, command::Kind, record};
 
 use crate::{
@@ -26,6 +28,8 @@ pub(crate) struct Reference {
     rung_roughly: bool,
     /// Until when the agent of the last change was to be rung.
     rung_until_ms: u64,
+    /// Legs that were taken back to ring anew: a gateway that comes back is told of them again.
+    taken_back: BTreeSet<(u64, u32)>,
 }
 
 impl Reference {
@@ -75,7 +79,10 @@ impl Reference {
         for record in &records[first..] {
             self.record(record)?;
         }
-        for (call, agent) in rung_again(step) {
+        for (call, leg, agent) in rung_again(step) {
+            if !self.taken_back.insert((call, leg)) {
+                continue;
+            }
             let now_ms = self.picture.now_ms;
             let agent = self.picture.agent_mut(agent).filter(|agent| agent.state == "reserved" && agent.call == call);
             if let Some(agent) = agent {

@@ -78,7 +78,7 @@ impl Rings {
                 std::iter::once(&decision.chosen).chain(&decision.also).map(|agent| (decision.call, agent.as_str()))
             })
             .collect();
-        let again = rung_again(step);
+        let again: BTreeSet<_> = rung_again(step).into_iter().map(|(call, _, agent)| (call, agent)).collect();
         for (_, order) in &step.output.orders {
             let Some(Want::Ring(ring)) = &order.want else { continue };
             let key = (order.call, order.leg);
@@ -140,10 +140,10 @@ impl Rings {
     }
 }
 
-/// Calls and agents whose phones are taken back to ring anew by another gateway.
-pub(crate) fn rung_again<'a>(step: &'a Step<'_>) -> BTreeSet<(u64, &'a str)> {
+/// Calls, legs and agents whose phones are taken back to ring anew by another gateway.
+pub(crate) fn rung_again<'a>(step: &'a Step<'_>) -> BTreeSet<(u64, u32, &'a str)> {
     let taken = step.output.orders.iter().filter_map(|(_, order)| match &order.takeover.as_ref()?.rang {
-        Some(Rang::Ring(ring)) => Some((order.call, ring.agent.as_str())),
+        Some(Rang::Ring(ring)) => Some((order.call, order.leg, ring.agent.as_str())),
         Some(Rang::Dial(_)) | None => None,
     });
     taken.collect()

@@ -103,6 +103,7 @@ impl Picture {
             .into_iter()
             .filter_map(|kind| if let Kind::Agent(agent) = kind { Some(agent) } else { None })
             .collect();
+        let before: Vec<_> = self.agents.iter().map(|agent| (agent.name.clone(), agent.rules.queues.clone())).collect();
         for agent in &mut self.agents {
             if agent.state == "reserved" {
                 agent.roughly = true;
@@ -114,6 +115,7 @@ impl Picture {
                 None => agent.rules.queues.clear(),
             }
         }
+        self.level_newcomers(&before);
         let mut cursors = std::mem::take(&mut self.cursors);
         for (queue, offered) in &mut cursors {
             let members = self.members(queue);
@@ -266,24 +268,48 @@ impl Picture {
 
     /// A shift begins: nothing was done, and in each queue that counts no less than the least of the others.
     pub(super) fn begin_shift(&mut self, name: &str) {
+        if let Some(agent) = self.agent_mut(name) {
+            (agent.talks, agent.entries) = ((0, 0), Vec::new());
+        }
         let Some(agent) = self.agents.iter().find(|agent| agent.name == name) else { return };
-        let mut entries = Vec::new();
-        for member in &agent.rules.queues {
-            let others = self.agents.iter().filter(|other| other.name != name && other.state != "logged-out");
-            let others: Vec<_> = others.filter(|other| Self::membership(other, &member.queue).is_some()).collect();
-            let counts = self.queue(&member.queue).is_some_and(|queue| {
-                matches!(super::choose::single(queue), v1::Strategy::FewestCalls | v1::Strategy::LeastTalk)
-            });
-            if counts {
-                let done = |other: &&Agent| super::choose::done(other, &member.queue);
-                let talks = others.iter().copied().map(|other| done(&other).0).min().unwrap_or(0);
-                let ms = others.iter().copied().map(|other| done(&other).1).min().unwrap_or(0);
-                entries.push((member.queue.clone(), talks, ms));
+        for member in agent.rules.queues.clone() {
+            let least = self.least(&member.queue, |other| other.name != name);
+            self.enter(name, &member.queue, least);
+        }
+    }
+
+    /// Whoever came to a queue by new rules begins at the least of those who were there and stay.
+    fn level_newcomers(&mut self, before: &[(String, Vec<v1::Membership>)]) {
+        let was_in = |name: &str, queue: &str| {
+            let of = before.iter().find(|(known, _)| known == name);
+            of.is_some_and(|(_, queues)| queues.iter().any(|member| member.queue == queue))
+        };
+        for agent in self.agents.clone().iter().filter(|agent| agent.state != "logged-out") {
+            for member in agent.rules.queues.iter().filter(|member| !was_in(&agent.name, &member.queue)) {
+                let least = self.least(&member.queue, |other| was_in(&other.name, &member.queue));
+                self.enter(&agent.name, &member.queue, least);
             }
         }
+    }
+
+    /// The least that members of a queue who are logged in have done, where its strategy counts.
+    fn least(&self, queue: &str, these: impl Fn(&Agent) -> bool) -> (u64, u64) {
+        let counts = self.queue(queue).is_some_and(|queue| {
+            matches!(super::choose::single(queue), v1::Strategy::FewestCalls | v1::Strategy::LeastTalk)
+        });
+        let there = |agent: &&Agent| {
+            counts && agent.state != "logged-out" && Self::membership(agent, queue).is_some() && these(agent)
+        };
+        let done = || self.agents.iter().filter(there).map(|agent| super::choose::done(agent, queue));
+        (done().map(|done| done.0).min().unwrap_or(0), done().map(|done| done.1).min().unwrap_or(0))
+    }
+
+    /// The agent is taken to have done so much in the queue at least.
+    fn enter(&mut self, name: &str, queue: &str, least: (u64, u64)) {
         if let Some(agent) = self.agent_mut(name) {
-            agent.talks = (0, 0);
-            agent.entries = entries;
+            let own = agent.talks;
+            agent.entries.retain(|(known, ..)| known != queue);
+            agent.entries.push((queue.to_owned(), least.0.saturating_sub(own.0), least.1.saturating_sub(own.1)));
         }
     }
 

@@ -64,9 +64,12 @@ pub(crate) fn change(documents: &[Document], number: u64) -> Vec<Document> {
                     _ => None,
                 })
                 .collect();
-            let at = agents[dice.usize(0..agents.len())];
-            if let Some(Kind::Agent(agent)) = &mut documents[at].kind {
-                agent.queues = memberships(&mut dice, &names);
+            // Two who come to a queue at the same time are no measure for each other.
+            for _ in 0..dice.usize(1..3) {
+                let at = agents[dice.usize(0..agents.len())];
+                if let Some(Kind::Agent(agent)) = &mut documents[at].kind {
+                    agent.queues = memberships(&mut dice, &names);
+                }
             }
         }
     }

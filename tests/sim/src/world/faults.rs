@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::v1::{Configure, DrainGateway, command::Kind};
+use proto::v1::{Configure, DrainGateway, SetRules, command::Kind};
 
 use super::{Event, World};
 use crate::{
@@ -91,6 +91,8 @@ impl World {
     /// The first configuration, by the office: a gateway without calls that nothing happens to.
     pub(super) fn configure_first(&mut self) {
         let documents = self.scenario.documents.clone();
+        // As the directory does where every node knows them.
+        self.office(Kind::SetRules(SetRules { version: acd::RULES }));
         self.office(Kind::Configure(Configure { version: 1, documents }));
         // It is never dealt a call: when all others are gone, calls are homeless.
         self.drain_gateway(self.scenario.gateways, false);
