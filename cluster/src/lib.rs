@@ -29,7 +29,7 @@ pub use guard::is_disk_panic;
 pub use host::{Host, HostConfig, HostCounters, Membership, ProposeError};
 pub use identity::{Disk, Identity};
 pub use memory::MemoryStore;
-pub use outbox::{Outbox, OutboxLimits, RecordKey, Tagged};
+pub use outbox::{Entry, Outbox, OutboxLimits, RecordKey, Tagged};
 pub use proto::v1::PeerMessage;
 pub use recover::{RecoveredShard, recover};
 pub use snapshots::SNAPSHOT_BYTES_MAX;

@@ -39,6 +39,9 @@ pub struct RecordKey {
     pub position: u32,
 }
 
+/// An entry of a shard's log and its records, in order.
+pub type Entry = (u64, Vec<Vec<u8>>);
+
 /// A record that is put, and what finds it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tagged<'a> {
@@ -153,12 +156,21 @@ impl Outbox {
     /// Removes the oldest entries of a shard, `count` records or a few more.
     fn prune(&self, shard: u32, count: u64) -> Result<(), StoreError> {
         let (from, to) = RowKey::span(shard, 0);
-        let (mut records, mut tags, mut removed) = (Change::default(), Change::default(), 0);
+        let (mut rows, mut removed) = (Vec::new(), 0);
         for item in self.records.range(&from, &to) {
             if removed >= count {
                 break;
             }
             let (key, row) = item?;
+            removed += RowKey::decode(&key).map_or(0, |key| u64::from(key.records));
+            rows.push((key, row));
+        }
+        self.remove_rows(shard, rows.into_iter())
+    }
+
+    fn remove_rows(&self, shard: u32, rows: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<(), StoreError> {
+        let (mut records, mut tags, mut removed) = (Change::default(), Change::default(), 0);
+        for (key, row) in rows {
             if let Some(parsed) = RowKey::decode(&key) {
                 Row(&row).filter(|(tag, _)| !tag.is_empty()).for_each(|(tag, _)| tags.remove(&tag_key(parsed, tag)));
                 removed += u64::from(parsed.records);
@@ -189,6 +201,45 @@ impl Outbox {
         }
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// Entries of a shard behind `after` up to and with `until`, each whole, in order: so many that they have `bytes` of
+    /// records, and one at least. Besides, up to and with which entry that is all there is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn read_entries(
+        &self,
+        shard: u32,
+        after: u64,
+        until: u64,
+        bytes: usize,
+    ) -> Result<(Vec<Entry>, u64), StoreError> {
+        let (low, high) = RowKey::span(shard, after.saturating_add(1));
+        let (mut found, mut size): (Vec<Entry>, _) = (Vec::new(), 0);
+        for item in self.records.range(&low, &high) {
+            let (key, row) = item?;
+            let Some(RowKey { index, .. }) = RowKey::decode(&key).filter(|key| key.index <= until) else { break };
+            size += row.len();
+            if let Some((last, _)) = found.last().filter(|_| size > bytes) {
+                let last = *last;
+                return Ok((found, last));
+            }
+            found.push((index, Row(&row).map(|(_, record)| record.to_vec()).collect()));
+        }
+        Ok((found, until))
+    }
+
+    /// Removes the records of one entry, if there are any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn remove(&self, shard: u32, index: u64) -> Result<(), StoreError> {
+        let row = |records| RowKey { shard, index, records }.encode();
+        for item in self.records.range(&row(0), &row(u32::MAX)) {
+            self.remove_rows(shard, std::iter::once(item?))?;
+        }
+        Ok(())
     }
 
     /// The last `limit` records of a shard, newest first. Reads at most 50 pages.

@@ -29,7 +29,7 @@ use crate::{
     machine::ShardMachine,
     members::{Members, id_of},
     owners::Owners,
-    records::Records,
+    records::{Piece, Records},
     translate,
 };
 
@@ -204,6 +204,27 @@ impl Answers {
         let question = Box::new(move |core: Result<&Core, NotLeader>| drop(answer.send(core.map(look))));
         owner.try_send(Ask { shard, question }).map_err(|_| NotLeader::default())?;
         answered.await.unwrap_or_else(|_| Err(NotLeader::default()))
+    }
+
+    /// Records that another node misses, of entries that this one has applied. None when it has no replica of the shard, or
+    /// cannot look.
+    pub(crate) async fn piece(&self, shard: u32, after: u64, until: u64) -> Option<Piece> {
+        let applied = self.peek(shard, move |core| core.host().status(shard).map(|status| status.applied)).await??;
+        let records = self.records.clone();
+        // Disk: not on an async thread.
+        let read = tokio::task::spawn_blocking(move || records.piece(shard, after, until.min(applied))).await;
+        match read.ok()? {
+            Ok(piece) => Some(piece),
+            Err(error) => {
+                tracing::error!(%error, "the outbox cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Gaps in the records of this node that others may fill.
+    pub(crate) fn record_gaps(&self) -> usize {
+        self.records.gaps_to_fill()
     }
 
     async fn records_of(&self, tenant: u32, call: u64) -> Result<Vec<Record>, NotLeader> {

@@ -49,6 +49,8 @@ pub struct NodeConfig {
     pub silence_ms: u64,
     /// A tenant that moves and has not arrived by then lives where it was again, milliseconds.
     pub arrival_max_ms: u64,
+    /// How often it is looked for records that this node misses and others have, milliseconds; 0 = never.
+    pub fill_every_ms: u64,
     /// Rules of a cluster that is founded by this node.
     pub rules: u32,
 }
@@ -76,6 +78,7 @@ impl Default for NodeConfig {
             replace_after_ms: 300_000,
             silence_ms: 10_000,
             arrival_max_ms: 15_000,
+            fill_every_ms: 1_000,
             rules: acd::RULES,
         }
     }

@@ -43,6 +43,7 @@ async fn text(State(seen): State<Seen>) -> impl IntoResponse {
         .cluster
         .shards_asleep
         .set(gauge_value(described.replicas.iter().filter(|replica| replica.asleep).count() as u64));
+    metrics.record_gaps.set(gauge_value(seen.answers.record_gaps() as u64));
     let shards = described.shards;
     // A tenant that has moved is shown where it lives only.
     metrics.queues.clear();

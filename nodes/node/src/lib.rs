@@ -13,6 +13,7 @@ pub mod config;
 pub mod core;
 pub mod directory;
 mod disk_failure;
+mod filler;
 mod follow;
 pub mod homes;
 mod http;

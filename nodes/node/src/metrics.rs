@@ -114,6 +114,8 @@ pub struct Metrics {
     pub log_batches: Gauge<i64, AtomicI64>,
     /// Records that are not stored yet.
     pub records_buffered: Gauge<i64, AtomicI64>,
+    /// Gaps in the records that other nodes may fill.
+    pub record_gaps: Gauge<i64, AtomicI64>,
     /// Of its part in the cluster.
     pub cluster: ClusterMetrics,
     /// Connections refused: a certificate that is not believed, or one stranger too many.
@@ -158,6 +160,7 @@ impl Default for Metrics {
         let log_flushes = gauge("log_flushes", "Flushes of the Raft log since the start");
         let log_batches = gauge("log_batches", "Write batches made durable since the start");
         let records_buffered = gauge("records_buffered", "Records that are not in the outbox yet");
+        let record_gaps = gauge("record_gaps", "Gaps in the records of this node that others may fill");
         let connections_refused = gauge(
             "connections_refused",
             "gRPC connections refused since the start: a certificate not believed, too many",
@@ -175,6 +178,7 @@ impl Default for Metrics {
             log_flushes,
             log_batches,
             records_buffered,
+            record_gaps,
             cluster,
             connections_refused,
         }

@@ -20,12 +20,14 @@ use tokio::sync::watch;
 pub mod counts;
 pub mod cursor;
 mod gaps;
+mod pieces;
 pub mod reader;
 #[cfg(test)]
 mod tests;
 
 pub use gaps::Gap;
 use gaps::Gaps;
+pub use pieces::Piece;
 
 /// Bursts that may wait for the thread; then applying waits, which is the back-pressure.
 const WAITING_MAX: usize = 4_096;
@@ -54,6 +56,12 @@ enum Work {
         shard: u32,
         index: u64,
         now_ms: u64,
+    },
+    /// Records that were missing here.
+    Fill {
+        shard: u32,
+        piece: Piece,
+        done: SyncSender<()>,
     },
     /// Answered when everything before it is in the outbox.
     Barrier(SyncSender<()>),
@@ -190,6 +198,12 @@ impl Records {
         self.outbox.read(from, limit)
     }
 
+    /// How many gaps there are that another node may fill, in all shards.
+    #[must_use]
+    pub fn gaps_to_fill(&self) -> usize {
+        self.gaps.to_fill()
+    }
+
     /// What is missing here of a shard.
     #[must_use]
     pub fn gaps(&self, shard: u32) -> Vec<Gap> {
@@ -265,6 +279,10 @@ impl Writer {
                     self.gaps.restored(&self.outbox, shard, index, now_ms)?;
                     self.tell();
                 }
+                Work::Fill { shard, piece, done } => {
+                    self.fill(shard, &piece)?;
+                    let _ = done.send(());
+                }
                 Work::Barrier(done) => drop(done.send(())),
                 Work::Stop => return Ok(()),
             }
@@ -273,6 +291,21 @@ impl Writer {
     }
 
     fn put(&self, shard: u32, index: u64, records: &[Record]) -> Result<(), StoreError> {
+        self.write(shard, index, records)?;
+        self.buffered.fetch_sub(records.len() as u64, Ordering::Relaxed);
+        self.tell();
+        Ok(())
+    }
+
+    /// The gap closes behind its records: after a crash in between they come once more.
+    fn fill(&self, shard: u32, piece: &Piece) -> Result<(), StoreError> {
+        piece.entries.iter().try_for_each(|(index, records)| self.write(shard, *index, records))?;
+        self.gaps.filled(&self.outbox, shard, (piece.from, piece.through), piece.times())?;
+        self.tell();
+        Ok(())
+    }
+
+    fn write(&self, shard: u32, index: u64, records: &[Record]) -> Result<(), StoreError> {
         let encoded: Vec<_> = records.iter().map(|record| (tag_of(record), record.encode_to_vec())).collect();
         let row: Vec<_> = encoded.iter().map(|(tag, record)| Tagged { tag, record }).collect();
         let count = records.len() as u64;
@@ -280,8 +313,6 @@ impl Writer {
         if self.outbox.put(shard, index, &row)? && self.outbox.len(shard) < before + count {
             self.gaps.pruned(&self.outbox, shard)?;
         }
-        self.buffered.fetch_sub(count, Ordering::Relaxed);
-        self.tell();
         Ok(())
     }
 

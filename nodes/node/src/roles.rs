@@ -70,6 +70,7 @@ pub const TABLE: &[(&str, Roles)] = &[
     ("Peer/SendSnapshot", NODES),
     ("Query/Ask", NODES),
     ("Query/Describe", NODES),
+    ("Query/ReadRecords", NODES),
     ("Shard/Submit", COMMANDS),
     ("Shard/Watch", GATEWAYS),
     ("Shard/Follow", GATEWAYS),

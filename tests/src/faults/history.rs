@@ -27,8 +27,6 @@ pub struct Seen {
     pub line: Vec<String>,
     /// What each node has written down.
     pub records: BTreeMap<String, Vec<Value>>,
-    /// Nodes whose disks were emptied.
-    pub wiped: BTreeSet<String>,
     /// What the clients of registers saw.
     pub operations: Vec<Operation>,
 }
@@ -65,8 +63,8 @@ pub fn judge(seen: &Seen) -> anyhow::Result<String> {
     ))
 }
 
-/// The log of a shard is the same on every node, so what was written down of it is too; a wiped node's begins later. How two
-/// shards are put together is not promised: what a wiped node has from others comes in batches of one shard.
+/// The log of a shard is the same on every node, so what was written down of it is too, also where a disk was emptied: the
+/// others give it what it had. How two shards are put together is not promised.
 fn same_everywhere<'a>(seen: &'a Seen, broken: &mut Vec<String>) -> anyhow::Result<&'a [Value]> {
     let longest = seen.records.values().max_by_key(|records| records.len());
     let Some(longest) = longest.filter(|records| !records.is_empty()) else { bail!("nothing was written down") };
@@ -78,13 +76,12 @@ fn same_everywhere<'a>(seen: &'a Seen, broken: &mut Vec<String>) -> anyhow::Resu
         let all = theirs(longest);
         for (id, records) in &seen.records {
             let records = theirs(records);
-            if records.len() != all.len() && !seen.wiped.contains(id) {
+            if records.len() != all.len() {
                 broken.push(format!("{id} has written {} records down, others {}", records.len(), all.len()));
             }
-            let tail = &all[all.len().saturating_sub(records.len())..];
-            let differs = (0..records.len()).find(|&place| Some(&records[place]) != tail.get(place));
+            let differs = (0..records.len()).find(|&place| Some(&records[place]) != all.get(place));
             if let Some(place) = differs {
-                broken.push(format!("record {place} of {id} differs: {} and {:?}", records[place], tail.get(place)));
+                broken.push(format!("record {place} of {id} differs: {} and {:?}", records[place], all.get(place)));
             }
         }
     }

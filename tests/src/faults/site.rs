@@ -176,7 +176,7 @@ impl Site {
         self.machines.iter().filter(|machine| machine.id.starts_with('n')).map(Machine::grpc).collect()
     }
 
-    /// Until every node is up, every shard is led and applied everywhere, and every gateway serves.
+    /// Until every node is up, every shard is led and applied everywhere, no node misses records, and every gateway serves.
     ///
     /// # Errors
     /// It does not come to that.
@@ -196,7 +196,13 @@ impl Site {
             // Load goes on meanwhile, so they are never quite equal.
             (newest > 0 && last.iter().all(|(_, index)| index + 500 >= newest)).then_some(())
         })
-        .with_context(|| format!("{last:?}"))
+        .with_context(|| format!("{last:?}"))?;
+        let nodes = self.nodes();
+        wait_long("every node has the records that it was not there for", READY_MAX, || {
+            // A release before this one does not say.
+            let gaps = nodes.iter().map(|id| self.metric(id, "cordboard_node_record_gaps").unwrap_or_default());
+            gaps.sum::<f64>().eq(&0.0).then_some(())
+        })
     }
 
     /// The applied index of shard 1 by node.

@@ -72,8 +72,6 @@ pub struct Story {
     fates: BTreeMap<String, Fate>,
     ports: u16,
     began: Instant,
-    /// Nodes whose disks were emptied: their records begin later.
-    pub wiped: BTreeSet<String>,
     proofs: Vec<(String, Proof)>,
 }
 
@@ -105,7 +103,6 @@ impl Story {
             fates: BTreeMap::new(),
             ports: CALLERS_PORT,
             began: Instant::now(),
-            wiped: BTreeSet::new(),
             proofs: Vec::new(),
         };
         let begun = story.begin();
@@ -249,8 +246,7 @@ impl Story {
             for id in &nodes {
                 records.insert(id.clone(), self.site.records_of(id).ok()?);
             }
-            let lengths: BTreeSet<usize> =
-                records.iter().filter(|(id, _)| !self.wiped.contains(*id)).map(|(_, lines)| lines.len()).collect();
+            let lengths: BTreeSet<usize> = records.values().map(Vec::len).collect();
             (lengths.len() == 1).then_some(())
         })?;
         let seen = Seen {
@@ -258,7 +254,6 @@ impl Story {
             talked_to: self.agents.talked_to(),
             line: self.waiting.clone(),
             records,
-            wiped: self.wiped.clone(),
             operations,
         };
         let counted = judge(&seen)?;

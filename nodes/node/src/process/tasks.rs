@@ -19,6 +19,7 @@ use super::{Inside, cores::Told};
 use crate::{
     choosers::Choosers,
     config::NodeConfig,
+    filler::Filler,
     follow::Follow,
     http,
     join::{Announcer, Refused},
@@ -79,6 +80,17 @@ pub(super) async fn spawn(
     tasks.spawn(announcer.run(roster.clone(), replicas.clone(), Arc::clone(peers), refused));
     tasks.spawn(pump.run());
     tasks.spawn(mover.run());
+    if config.fill_every_ms > 0 {
+        let filler = Filler {
+            own: *own,
+            records: records.clone(),
+            owners: owners.clone(),
+            members: members.clone(),
+            channels: shards.channels().clone(),
+            every: Duration::from_millis(config.fill_every_ms),
+        };
+        tasks.spawn(filler.run());
+    }
     tasks.spawn(config.trust.clone().watch());
     tasks.spawn(Choosers::new(shards.clone(), told.asks).run());
     if let Some(address) = config.http {

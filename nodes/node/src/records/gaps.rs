@@ -1,5 +1,6 @@
 //! What this node does not have of a shard's records: the oldest ones, which were pruned, and those of entries that a
-//! leader's snapshot took in. Kept in the outbox itself, beside the records. Never guesses that something is there.
+//! leader's snapshot took in, until another node has given them. Kept in the outbox itself, beside the records. Never guesses
+//! that something is there.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +28,7 @@ pub struct Gap {
     pub from_ms: u64,
     /// and not younger.
     pub until_ms: u64,
-    /// They were pruned, as they are at every node sooner or later; else a snapshot took them in, and others have them.
+    /// They were pruned, as they are at every node sooner or later; else a snapshot took them in, and others may have them.
     pub pruned: bool,
 }
 
@@ -36,6 +37,18 @@ impl Gap {
     #[must_use]
     pub const fn lies_between(&self, one: u64, next: u64) -> bool {
         self.after < next && self.until > one
+    }
+
+    /// What is left of it, before and behind, when everything of entries behind `from` up to and with `through` has come,
+    /// whose first and last records are of these times. None when that has nothing to do with it.
+    fn without(self, from: u64, through: u64, times: Option<(u64, u64)>) -> Option<[Option<Self>; 2]> {
+        if self.pruned || from >= self.until || through <= self.after {
+            return None;
+        }
+        let (first_ms, last_ms) = times.unwrap_or((self.until_ms, self.from_ms));
+        let before = Self { until: from, until_ms: first_ms.max(self.from_ms), ..self };
+        let behind = Self { after: through, from_ms: last_ms.min(self.until_ms), ..self };
+        Some([(from > self.after).then_some(before), (through < self.until).then_some(behind)])
     }
 
     fn encode(self) -> Vec<u8> {
@@ -48,6 +61,17 @@ impl Gap {
         let [after, until, from_ms, until_ms] = fields.try_into().ok()?;
         Some(Self { after, until, from_ms, until_ms, pruned: row == PRUNED })
     }
+}
+
+/// The first entries behind `after` up to and with `until` of which everything is here: behind the first number, up to and
+/// with the second. Nothing is when they are the same.
+pub(super) fn whole(gaps: &[Gap], after: u64, until: u64) -> (u64, u64) {
+    let mut from = after;
+    while let Some(gap) = gaps.iter().find(|gap| gap.after <= from && from < gap.until) {
+        from = gap.until;
+    }
+    let next = gaps.iter().map(|gap| gap.after).filter(|after| *after > from).min();
+    (from, until.min(next.unwrap_or(u64::MAX)).max(from))
 }
 
 /// The gaps of all shards, by shard and row. Clones share them.
@@ -72,7 +96,28 @@ impl Gaps {
         let first = outbox.read(RecordKey { shard, index: 0, position: 0 }, 1)?.into_iter().next();
         let Some((key, until_ms)) = first.map(|(key, bytes)| (key, at_ms(&bytes))) else { return Ok(()) };
         let gap = Gap { after: 0, until: key.index.saturating_sub(1), from_ms: 0, until_ms, pruned: true };
-        self.keep(outbox, shard, PRUNED, gap)
+        self.keep(outbox, shard, PRUNED, gap)?;
+        // What is missing of what everybody prunes is not missed.
+        let mut passed = self.of(shard).into_iter().filter(|other| !other.pruned && other.until <= gap.until);
+        passed.try_for_each(|gap| self.forget(outbox, shard, gap.until))
+    }
+
+    /// Everything of entries behind `from` up to and with `through` has come, the first and the last record of these times.
+    pub(super) fn filled(
+        &self,
+        outbox: &Outbox,
+        shard: u32,
+        (from, through): (u64, u64),
+        times: Option<(u64, u64)>,
+    ) -> Result<(), StoreError> {
+        for gap in self.of(shard) {
+            let Some(left) = gap.without(from, through, times) else { continue };
+            if left.iter().flatten().all(|left| left.until != gap.until) {
+                self.forget(outbox, shard, gap.until)?;
+            }
+            left.into_iter().flatten().try_for_each(|left| self.keep(outbox, shard, left.until, left))?;
+        }
+        Ok(())
     }
 
     /// The machine was replaced by a snapshot at `index`, as it was at `now_ms`; what is here is from before.
@@ -94,6 +139,17 @@ impl Gaps {
         outbox.put(GAPS_OF | shard, row, &[Tagged { tag: &[], record: &gap.encode() }])?;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((shard, row), gap);
         Ok(())
+    }
+
+    fn forget(&self, outbox: &Outbox, shard: u32, row: u64) -> Result<(), StoreError> {
+        outbox.remove(GAPS_OF | shard, row)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(shard, row));
+        Ok(())
+    }
+
+    /// How many there are that another node may fill, in all shards.
+    pub(super) fn to_fill(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().filter(|gap| !gap.pruned).count()
     }
 
     /// Those of one shard.

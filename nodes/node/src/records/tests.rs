@@ -198,3 +198,114 @@ fn a_shard_that_comes_back_is_known_from_the_outbox() {
     }
     records.stop();
 }
+
+/// Gives one what another has of its first gap, until it has no more. What was given, as (from, through).
+fn fill(lacking: &Records, whole: &Records) -> Vec<(u64, u64)> {
+    let gap = lacking.gaps(SHARD)[0];
+    let (mut after, mut given) = (gap.after, Vec::new());
+    while after < gap.until {
+        let piece = whole.piece(SHARD, after, gap.until).expect("read");
+        assert!(piece.is_sound() && piece.from >= after && piece.through <= gap.until, "{piece:?}");
+        if piece.through == piece.from {
+            break;
+        }
+        after = piece.through;
+        given.push((piece.from, piece.through));
+        lacking.fill(SHARD, piece);
+    }
+    given
+}
+
+fn all(records: &Records) -> (Vec<u64>, bool) {
+    let (mut found, mut pruned, mut reader) = (Vec::new(), false, reader(records, "c1", &[], 0));
+    while let Some(batch) = reader.next_batch().expect("read") {
+        found.extend(calls(&batch));
+        pruned |= batch.pruned;
+    }
+    (found, pruned)
+}
+
+#[test]
+fn what_is_missing_comes_from_another_and_is_found_as_if_it_had_been_here() {
+    let dirs = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
+    let [whole, lacking] = [0, 1].map(|at| open(dirs[at].path(), 100_000));
+    // Entries without records, with several, and one that is larger than a piece.
+    let of = |index: u64| -> Vec<Record> {
+        match index {
+            30 => (0..3_000).map(|at| Record { tenant: "t".repeat(200), ..call(30_000 + at) }).collect(),
+            _ if index.is_multiple_of(7) => Vec::new(),
+            _ => vec![agent(index), call(index)],
+        }
+    };
+    let put = |records: &Records, from, to| {
+        (from..=to).filter(|at| at % 7 != 0).for_each(|at| records.put(SHARD, at, of(at)));
+    };
+    put(&whole, 1, 55);
+    put(&lacking, 1, 5);
+    lacking.restored(SHARD, 49, 49_000);
+    put(&lacking, 50, 55);
+    lacking.settle();
+    assert!(all(&lacking).1 && lacking.gaps_to_fill() == 1);
+    assert!(lacking.of_call(SHARD, 40).expect("read").is_empty());
+    // Others are not told of what is not here either.
+    let piece = lacking.piece(SHARD, 0, 55).expect("read");
+    assert_eq!((piece.from, piece.through), (0, 5));
+    let piece = lacking.piece(SHARD, 7, 55).expect("read");
+    assert_eq!((piece.from, piece.through), (49, 55));
+
+    let given = fill(&lacking, &whole);
+    assert_eq!(given, [(5, 29), (29, 30), (30, 49)]);
+    assert_eq!((all(&lacking), lacking.gaps(SHARD)), (all(&whole), vec![]));
+    assert!(!all(&lacking).1);
+    for call in [40, 30_007] {
+        assert_eq!(lacking.of_call(SHARD, call).expect("read"), whole.of_call(SHARD, call).expect("read"));
+    }
+    assert_eq!(lacking.ended("t", 9_000), whole.ended("t", 9_000));
+    lacking.stop();
+    let lacking = open(dirs[1].path(), 100_000);
+    assert_eq!((all(&lacking), lacking.gaps(SHARD)), (all(&whole), vec![]));
+    lacking.stop();
+    whole.stop();
+}
+
+#[test]
+fn what_nobody_has_stays_a_gap_and_what_is_behind_it_comes() {
+    let dirs = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
+    let [other, lacking] = [0, 1].map(|at| open(dirs[at].path(), 1_000));
+    (1..=20).for_each(|index| other.put(SHARD, index, vec![call(index)]));
+    other.restored(SHARD, 30, 30_000);
+    (31..=50).for_each(|index| other.put(SHARD, index, vec![call(index)]));
+    lacking.restored(SHARD, 40, 40_000);
+    (41..=50).for_each(|index| lacking.put(SHARD, index, vec![call(index)]));
+    lacking.settle();
+    assert_eq!(fill(&lacking, &other), [(0, 20), (30, 40)]);
+    let left = Gap { after: 20, until: 30, from_ms: 20_000, until_ms: 31_000, pruned: false };
+    assert_eq!(lacking.gaps(SHARD), [left]);
+    assert_eq!(all(&lacking), ((1..=20).chain(31..=50).collect(), true));
+    assert!(fill(&lacking, &other).is_empty());
+    lacking.stop();
+    let lacking = open(dirs[1].path(), 1_000);
+    assert_eq!(lacking.gaps(SHARD), [left]);
+    lacking.stop();
+    other.stop();
+}
+
+#[test]
+fn of_what_everybody_prunes_nothing_is_missed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 32);
+    (1..=5).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.restored(SHARD, 20, 20_000);
+    (21..=30).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.restored(SHARD, 40, 40_000);
+    (41..=70).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.settle();
+    let missing = || records.gaps(SHARD).iter().filter(|gap| !gap.pruned).map(|gap| gap.until).collect::<Vec<_>>();
+    assert_eq!(missing(), [40]);
+    // A piece that would be pruned at once leaves nothing behind either.
+    let entries = (31..=40).map(|index| (index, vec![call(index)])).collect();
+    records.fill(SHARD, super::Piece { from: 30, through: 40, entries });
+    assert!(missing().is_empty(), "{:?}", records.gaps(SHARD));
+    assert!(!all(&records).1);
+    records.stop();
+}

@@ -1,6 +1,9 @@
 //! Service Query: other nodes ask this one on behalf of their admins.
 
-use proto::v1::{AskReply, AskRequest, DescribeRequest, NodeDescription, NotLeader, query_server};
+use proto::v1::{
+    AskReply, AskRequest, DescribeRequest, EntryRecords, NodeDescription, NotLeader, ReadRecordsReply,
+    ReadRecordsRequest, query_server,
+};
 use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
 
 use crate::{answers::Answers, shards::LEADER_TRAILER};
@@ -28,6 +31,15 @@ impl query_server::Query for QueryService {
     async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<NodeDescription>, Status> {
         let described = self.answers.describe().await;
         described.map(Response::new).ok_or_else(|| Status::unavailable("this node is overloaded, or stops"))
+    }
+
+    async fn read_records(&self, request: Request<ReadRecordsRequest>) -> Result<Response<ReadRecordsReply>, Status> {
+        let ReadRecordsRequest { shard, after, until } = request.into_inner();
+        let piece = self.answers.piece(shard, after, until).await;
+        let piece = piece.ok_or_else(|| Status::not_found(format!("this node has no records of shard {shard}")))?;
+        let entries = piece.entries.into_iter().map(|(index, records)| EntryRecords { index, records });
+        let (from, through) = (piece.from, piece.through);
+        Ok(Response::new(ReadRecordsReply { from, through, entries: entries.collect() }))
     }
 }
 

@@ -110,10 +110,10 @@ async fn a_consumer_goes_from_node_to_node_without_loss_or_duplicates() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_snapshot_has_kept_from_a_node_is_read_at_another() {
-    // Little is kept of the log, so that a node that was away gets a snapshot.
-    let small = NodeConfig { snapshot_entries: 20, snapshot_bytes: 2_000, ..NodeConfig::default() };
+/// Three nodes of which little is kept in the log, so that one that was away gets a snapshot; it looks for what it misses so
+/// often. Which one was away, and calls 1 to 200, of which it heard the first three.
+async fn one_was_away(fill_every_ms: u64, consumer: &mut Consumer) -> (Cluster, Gateway, usize) {
+    let small = NodeConfig { snapshot_entries: 20, snapshot_bytes: 2_000, fill_every_ms, ..NodeConfig::default() };
     let mut cluster = Cluster::start_as(small).await;
     apply(&cluster, CENTRE).await;
     let away = AgentChange::LogOut.into();
@@ -122,27 +122,52 @@ async fn what_a_snapshot_has_kept_from_a_node_is_read_at_another() {
     let leader = cluster.leader(&[0, 1, 2]).await;
     let third = (leader + 2) % 3;
     let (mut gateway, _) = Gateway::attach(&cluster.nodes[leader].endpoint, 0).await.expect("attached");
-    let mut consumer = Consumer::default();
     ends(&mut gateway, 1..=3).await;
     consumer.follow(&cluster, leader, 3).await;
     cluster.stop(third).await;
     ends(&mut gateway, 4..=200).await;
     cluster.restart(third);
+    (cluster, gateway, third)
+}
+
+/// Calls that a node has itself, and whether it says that something is missing.
+async fn alone(cluster: &Cluster, index: usize) -> (Vec<u64>, bool) {
+    let mut request = tonic::Request::new(request("", &["call"], false));
+    request.metadata_mut().insert(node::shards::FROM_NODE, tonic::metadata::MetadataValue::from_static("1"));
+    let mut admin = cluster.admin(index).await.expect("up");
+    let mut stream = admin.stream_records(request).await.expect("open").into_inner();
+    let (mut found, mut pruned) = (Vec::new(), false);
+    while let Some(batch) = timeout(PATIENCE, stream.next()).await.expect("in time") {
+        let batch = batch.expect("a batch");
+        found.extend(calls(&batch));
+        pruned |= batch.pruned;
+    }
+    (found, pruned)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_snapshot_has_kept_from_a_node_is_read_at_another() {
+    let mut consumer = Consumer::default();
+    let (mut cluster, mut gateway, third) = one_was_away(0, &mut consumer).await;
     consumer.follow(&cluster, third, 200).await;
     ends(&mut gateway, 201..=203).await;
     consumer.follow(&cluster, third, 203).await;
     assert_eq!(consumer.calls, (1..=203).collect::<Vec<_>>());
     // A node alone says that something is missing: or it got no snapshot, and this is no test.
-    let request = tonic::Request::new(request("", &["call"], false));
-    let mut alone = request;
-    alone.metadata_mut().insert(node::shards::FROM_NODE, tonic::metadata::MetadataValue::from_static("1"));
-    let mut admin = cluster.admin(third).await.expect("up");
-    let mut stream = admin.stream_records(alone).await.expect("open").into_inner();
-    let mut pruned = false;
-    while let Some(batch) = timeout(PATIENCE, stream.next()).await.expect("in time") {
-        pruned |= batch.expect("a batch").pruned;
+    assert!(alone(&cluster, third).await.1);
+    for index in 0..3 {
+        cluster.stop(index).await;
     }
-    assert!(pruned);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_snapshot_has_kept_from_a_node_comes_to_it() {
+    let (mut cluster, mut gateway, third) = one_was_away(200, &mut Consumer::default()).await;
+    ends(&mut gateway, 201..=203).await;
+    until("the node has everything that it was not there for", async || {
+        (alone(&cluster, third).await == ((1..=203).collect(), false)).then_some(())
+    })
+    .await;
     for index in 0..3 {
         cluster.stop(index).await;
     }

@@ -65,6 +65,11 @@ impl Faults {
         self.active.is_empty() && self.versions.is_empty()
     }
 
+    /// Numbers of the faults that are not over, and versions of the configuration that nobody has applied.
+    pub(super) fn left(&self) -> (Vec<usize>, Vec<u64>) {
+        (self.active.iter().copied().collect(), self.versions.keys().copied().collect())
+    }
+
     pub(super) fn sums(&self, faults: &[Fault]) -> BTreeMap<&'static str, u64> {
         let mut sums = BTreeMap::new();
         for (fault, _) in faults.iter().zip(&self.happened).filter(|(_, happened)| **happened) {
@@ -267,7 +272,8 @@ impl World {
         }
         let kind = self.scenario.faults[number].kind.clone();
         if matches!(kind, FaultKind::SlowDisk(_)) && !self.faults.happened[number] {
-            // Nothing was written meanwhile: it goes on until something is.
+            // Nothing was written meanwhile: it goes on until something is, and when all is quiet nobody else has something.
+            self.drain_gateway(self.scenario.gateways, false);
             self.schedule(AGAIN_US, Event::Over { number });
             return Ok(());
         }

@@ -325,8 +325,9 @@ impl World {
         let callers = self.people.callers_are_done();
         let agree = self.replicas_agree();
         format!(
-            "not over: healed {}, moving {}, callers done {callers}, replicas agree {agree}, legs {legs:x?}, calls {calls:?}, ended calls {ended:?}",
+            "not over: healed {}, faults and versions left {:?}, moving {}, callers done {callers}, replicas agree {agree}, legs {legs:x?}, calls {calls:?}, ended calls {ended:?}",
             self.healed(),
+            self.faults.left(),
             self.moves.is_moving()
         )
     }

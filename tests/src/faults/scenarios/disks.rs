@@ -54,7 +54,6 @@ pub fn node_wiped(story: &mut Story) -> anyhow::Result<Proof> {
     story.site.machine(&id)?.kill()?;
     story.site.machine(&id)?.wipe()?;
     ensure!(fs::read_dir(&story.site.machine(&id)?.dir)?.next().is_none(), "{id} still has data");
-    story.wiped.insert(id.clone());
     story.flows()?;
     story.site.start_machine(&id)?;
     // Then restarted twice: what it was given must be on its disk.
