@@ -22,6 +22,8 @@ mod rules;
 mod running;
 #[path = "membership/sleeping.rs"]
 mod sleeping;
+#[path = "membership/steering.rs"]
+mod steering;
 
 /// Nodes by number, those that run and those that do not.
 struct World {

@@ -72,8 +72,14 @@ impl steward_server::Steward for StewardService {
     }
 
     async fn steer(&self, request: Request<SteerRequest>) -> Result<Response<SteerReply>, Status> {
-        let refused = timeout(STEER_MAX, self.carry_out(request.into_inner())).await;
-        let refused = refused.unwrap_or_else(|_| Err("it takes too long".to_owned())).err().unwrap_or_default();
+        let service = self.clone();
+        // On its own: who asked may go, or it takes too long, and half a replica is nothing that the next one expects.
+        let carried_out = tokio::spawn(async move { service.carry_out(request.into_inner()).await });
+        let refused = match timeout(STEER_MAX, carried_out).await {
+            Ok(Ok(carried_out)) => carried_out.err().unwrap_or_default(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it takes too long".to_owned(),
+        };
         Ok(Response::new(SteerReply { refused }))
     }
 

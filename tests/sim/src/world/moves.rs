@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// As long as the real mover waits for a tenant to arrive.
-const ARRIVAL_US: Us = 15 * SECOND;
+pub(super) const ARRIVAL_US: Us = 15 * SECOND;
 /// What was sent twice comes so late at most.
 const LATE_US: Us = 3 * SECOND;
 /// Movers that die during one move.
