@@ -86,6 +86,7 @@ impl DiskStore {
         let dir = log_path.to_str().ok_or_else(|| StoreError::Log("the folder's name is not UTF-8".into()))?;
         let facts = vault.drawer("facts")?;
         damage::check(&log_path, facts.get(REWRITTEN)?.as_deref().and_then(Rewritten::decode))?;
+        damage::remove_unbegun(&log_path)?;
         let engine = Engine::open(Config {
             dir: dir.to_owned(),
             // A batch of small commands hardly compresses, and the processor is what is scarce.

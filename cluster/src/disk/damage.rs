@@ -1,4 +1,5 @@
-//! Tells damage of the log from a write that a power cut has torn. Reads raft-engine's files before it does; writes nothing.
+//! Tells damage of the log from a write that a power cut has torn, and removes a file that never began. Looks at
+//! raft-engine's files before it does; writes nothing.
 //!
 //! The engine drops whatever comes after the first batch that it cannot read in its last file. After a torn write that is
 //! right: nothing after it was ever promised. After a flipped bit it would take back what was acknowledged, silently. Each
@@ -7,10 +8,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::snapshots::sync_folder;
 use crate::store::StoreError;
 
-/// Magic words, version 2, no alignment.
-const FILE_HEADER: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0";
+/// What every file begins with. Version 2 has the alignment behind it, which is none, and signs batches by the file's number;
+/// version 1 does neither, and is what the engine makes of a last file without a header.
+const MAGIC: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
+const VERSION_1: &[u8] = b"\0\0\0\0\0\0\0\x01";
+const VERSION_2: &[u8] = b"\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0";
 /// Length and compression, offset of the items.
 const BATCH_HEADER: usize = 16;
 const CHECKSUM: usize = 4;
@@ -101,13 +106,42 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(|source| StoreError::Io { path: path.to_owned(), source })
 }
 
+/// Removes the last file of a kind when it has not begun: a full disk, or a power cut at the wrong moment, leaves one without
+/// a header. The engine would go on in it, in its oldest format, whose batches do not say which file they are of.
+pub(super) fn remove_unbegun(log: &Path) -> Result<(), StoreError> {
+    for kind in ["raftlog", "rewrite"] {
+        let Some((number, path)) = files(log, kind)?.pop() else { continue };
+        if Header::of(&read(&path)?, number).is_none() {
+            fs::remove_file(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
+            sync_folder(log)?;
+            tracing::info!(file = %path.display(), "a file of the log that never began is removed");
+        }
+    }
+    Ok(())
+}
+
+/// How a file begins.
+struct Header {
+    bytes: usize,
+    /// In the checksum of each batch.
+    signature: u32,
+}
+
+impl Header {
+    fn of(bytes: &[u8], file: u64) -> Option<Self> {
+        let version = bytes.strip_prefix(MAGIC)?;
+        if version.starts_with(VERSION_1) {
+            return Some(Self { bytes: MAGIC.len() + VERSION_1.len(), signature: 0 });
+        }
+        let begun = version.starts_with(VERSION_2);
+        begun.then_some(Self { bytes: MAGIC.len() + VERSION_2.len(), signature: file as u32 })
+    }
+}
+
 /// Where the first batch ends that is followed by none, or by a broken one.
 fn walk(bytes: &[u8], file: u64, verify: bool) -> usize {
-    if !bytes.starts_with(FILE_HEADER) {
-        return 0;
-    }
-    let mut at = FILE_HEADER.len();
-    while let Some(length) = batch(&bytes[at..], file, verify) {
+    let Some(Header { bytes: mut at, signature }) = Header::of(bytes, file) else { return 0 };
+    while let Some(length) = batch(&bytes[at..], signature, verify) {
         at += length;
     }
     at
@@ -115,12 +149,15 @@ fn walk(bytes: &[u8], file: u64, verify: bool) -> usize {
 
 /// Whether a whole batch lies anywhere behind the place where the first broken one begins.
 fn follows(bytes: &[u8], broken: usize, file: u64) -> bool {
+    // Without a header it may be of either version.
+    let signatures = Header::of(bytes, file).map_or(vec![file as u32, 0], |header| vec![header.signature]);
     let rest = bytes.get(broken + 1..).unwrap_or_default();
-    (0..rest.len()).any(|at| batch(&rest[at..], file, true).is_some())
+    let whole = |at: usize| signatures.iter().any(|signature| batch(&rest[at..], *signature, true).is_some());
+    (0..rest.len()).any(whole)
 }
 
 /// The length of the batch that begins here, if one does. What an earlier use of a file has left is signed otherwise.
-fn batch(bytes: &[u8], file: u64, verify: bool) -> Option<usize> {
+fn batch(bytes: &[u8], signature: u32, verify: bool) -> Option<usize> {
     let (first, rest) = bytes.split_first_chunk::<8>()?;
     let (items, _) = rest.split_first_chunk::<8>()?;
     let length = usize::try_from(u64::from_be_bytes(*first) >> 8).ok()?;
@@ -133,7 +170,7 @@ fn batch(bytes: &[u8], file: u64, verify: bool) -> Option<usize> {
             .is_some_and(|(part, wanted)| crc32fast::hash(part) == u32::from_le_bytes(*wanted) ^ signature)
     };
     let whole = !verify
-        || is_signed(&bytes[items..length], file as u32)
+        || is_signed(&bytes[items..length], signature)
             && (items == BATCH_HEADER || is_signed(&bytes[BATCH_HEADER..items], 0));
     whole.then_some(length)
 }

@@ -13,7 +13,7 @@ use proto::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    asking::checked,
+    asking::{checked, shards_of},
     elsewhere::Elsewhere,
     refusals::missing,
     scope::Scope,
@@ -58,11 +58,14 @@ impl AdminService {
 impl admin_server::Admin for AdminService {
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<Overview>, Status> {
         let nodes = self.describe_all().await;
-        let shards = self.shard_list().await;
+        let nodes_total = nodes.len();
+        let up: Vec<_> = nodes.into_iter().filter_map(|(_, description)| description).collect();
+        let nodes_up = up.len();
+        let shards = shards_of(up.into_iter());
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let mut status = Overview {
-            nodes_up: count(nodes.iter().filter(|(_, description)| description.is_some()).count()),
-            nodes_total: count(nodes.len()),
+            nodes_up: count(nodes_up),
+            nodes_total: count(nodes_total),
             shards_led: count(shards.iter().filter(|shard| !shard.leader.is_empty()).count()),
             shards_total: count(shards.len()),
             at_ms: crate::clock::now_us() / 1_000,

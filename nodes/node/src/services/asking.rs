@@ -78,21 +78,7 @@ impl AdminService {
 
     /// All shards, as the nodes that are up have them.
     pub(super) async fn shard_list(&self) -> Vec<ShardInfo> {
-        let mut shards: BTreeMap<u32, ShardInfo> = BTreeMap::new();
-        for (_, description) in self.describe_all().await {
-            for seen in description.map(|description| description.shards).unwrap_or_default() {
-                match shards.get_mut(&seen.id) {
-                    // A later term knows the present leader; within a term, whoever knows one.
-                    Some(known) if (known.term, !known.leader.is_empty()) >= (seen.term, !seen.leader.is_empty()) => {
-                        known.committed = known.committed.max(seen.committed);
-                        known.applied = known.applied.max(seen.applied);
-                        known.config_version = known.config_version.max(seen.config_version);
-                    }
-                    _ => drop(shards.insert(seen.id, seen)),
-                }
-            }
-        }
-        shards.into_values().collect()
+        shards_of(self.describe_all().await.into_iter().filter_map(|(_, description)| description))
     }
 
     /// A command to a tenant, until it is applied.
@@ -147,4 +133,21 @@ pub(super) fn checked(request: GetCallRequest) -> Result<GetCallRequest, Status>
         return Err(Status::invalid_argument("a call id has 16 hexadecimal digits, as `cordctl call list` prints it"));
     }
     Ok(request)
+}
+
+/// All shards, as these nodes have them.
+pub(super) fn shards_of(nodes: impl Iterator<Item = NodeDescription>) -> Vec<ShardInfo> {
+    let mut shards: BTreeMap<u32, ShardInfo> = BTreeMap::new();
+    for seen in nodes.flat_map(|description| description.shards) {
+        match shards.get_mut(&seen.id) {
+            // A later term knows the present leader; within a term, whoever knows one.
+            Some(known) if (known.term, !known.leader.is_empty()) >= (seen.term, !seen.leader.is_empty()) => {
+                known.committed = known.committed.max(seen.committed);
+                known.applied = known.applied.max(seen.applied);
+                known.config_version = known.config_version.max(seen.config_version);
+            }
+            _ => drop(shards.insert(seen.id, seen)),
+        }
+    }
+    shards.into_values().collect()
 }
