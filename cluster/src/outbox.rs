@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::store::StoreError;
 use crate::vault::{Change, Drawer, Vault};
 
+/// This part of the limit is pruned together: a little at a time would be a scan for each entry.
+const SLACK: u64 = 16;
 /// Records looked at in one call.
 const PAGE_MAX: usize = 1_000;
 /// The longest tag.
@@ -144,8 +146,7 @@ impl Outbox {
                 *count += records.len() as u64;
                 *count
             };
-            // A little at a time would be a scan for each entry.
-            let slack = self.limits.records_per_shard_max / 16;
+            let slack = self.limits.records_per_shard_max / SLACK;
             if count > self.limits.records_per_shard_max + slack {
                 self.prune(shard, count - self.limits.records_per_shard_max)?;
             }
@@ -220,6 +221,9 @@ impl Outbox {
         for item in self.records.range(&low, &high) {
             let (key, row) = item?;
             let Some(RowKey { index, .. }) = RowKey::decode(&key).filter(|key| key.index <= until) else { break };
+            if found.last().is_some_and(|(last, _)| *last == index) {
+                continue; // of another release, which wrote another number of records of this entry
+            }
             size += row.len();
             if let Some((last, _)) = found.last().filter(|_| size > bytes) {
                 let last = *last;
@@ -278,6 +282,12 @@ impl Outbox {
             }
         }
         Ok(found)
+    }
+
+    /// Whether as many records of a shard are kept as may be: its oldest may have gone.
+    pub fn is_full(&self, shard: u32) -> bool {
+        let max = self.limits.records_per_shard_max;
+        self.len(shard) > max - max / SLACK
     }
 
     /// How many records of a shard are kept.

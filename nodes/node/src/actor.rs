@@ -114,6 +114,9 @@ impl ShardActor {
     }
 
     fn carry_out(&mut self, effects: Effects, context: &mut Context<Self>) {
+        // Before the log: a snapshot in it waits for what was written down until then, and for the gap that one of a leader
+        // leaves. Before questions: whoever is answered finds it.
+        self.write_down(effects.records, &effects.restored);
         if let Some(batch) = effects.write {
             // A writer that has stopped has said why, and is about to end the process.
             let _ = self.shell.writer.submit(self.shell.host, batch);
@@ -146,8 +149,6 @@ impl ShardActor {
         for key in effects.unwatch {
             self.watchers.remove(&key);
         }
-        // Before questions: whoever is answered finds what was written down until then.
-        self.write_down(effects.records, &effects.restored);
         for (shard, token) in effects.answerable {
             if let Some((_, question)) = self.questions.remove(&token)
                 && self.core.machine(shard).is_some()

@@ -206,15 +206,18 @@ impl Answers {
         answered.await.unwrap_or_else(|_| Err(NotLeader::default()))
     }
 
-    /// Records that another node misses, of entries that this one has applied. None when it has no replica of the shard, or
-    /// cannot look.
+    /// Records that another node misses, of entries that this one has applied. None when it has none of the shard, or cannot
+    /// look.
     pub(crate) async fn piece(&self, shard: u32, after: u64, until: u64) -> Option<Piece> {
-        let applied = self.peek(shard, move |core| core.host().status(shard).map(|status| status.applied)).await??;
+        let applied = self.peek(shard, move |core| core.host().status(shard).map(|status| status.applied)).await;
         let records = self.records.clone();
         // Disk: not on an async thread.
-        let read = tokio::task::spawn_blocking(move || records.piece(shard, after, until.min(applied))).await;
-        match read.ok()? {
-            Ok(piece) => Some(piece),
+        let read = tokio::task::spawn_blocking(move || match applied.flatten() {
+            Some(applied) => records.piece(shard, after, until.min(applied)).map(Some),
+            None => records.piece_of_former(shard, after, until),
+        });
+        match read.await.ok()? {
+            Ok(piece) => piece,
             Err(error) => {
                 tracing::error!(%error, "the outbox cannot be read");
                 None
@@ -224,7 +227,8 @@ impl Answers {
 
     /// Gaps in the records of this node that others may fill.
     pub(crate) fn record_gaps(&self) -> usize {
-        self.records.gaps_to_fill()
+        let shards = self.owners.shards();
+        shards.iter().flat_map(|shard| self.records.gaps(*shard)).filter(|gap| !gap.pruned).count()
     }
 
     async fn records_of(&self, tenant: u32, call: u64) -> Result<Vec<Record>, NotLeader> {

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use trust::Channels;
 
 use crate::{
-    members::Members,
+    members::{Member, Members},
     owners::Owners,
     process::MESSAGE_BYTES_MAX,
     records::{Gap, Piece, Records},
@@ -65,8 +65,10 @@ impl Filler {
     /// Asks for what is missing, from its beginning to its end. False when nobody has any of it.
     async fn fill(&self, shard: u32, gap: Gap) -> bool {
         let (mut after, mut some) = (gap.after, false);
+        let own = self.own;
+        let mut others: Vec<_> = self.members.all().into_iter().filter(|(number, _)| *number != own).collect();
         while after < gap.until {
-            let Some(piece) = self.next_piece(shard, after, gap.until).await else { break };
+            let Some(piece) = self.next_piece(&mut others, shard, after, gap.until).await else { break };
             (after, some) = (piece.through, true);
             let records = self.records.clone();
             // Disk: not on an async thread.
@@ -81,22 +83,27 @@ impl Filler {
         some
     }
 
-    /// What follows at a node that has it; when none has what is next, the first of what any of them has.
-    async fn next_piece(&self, shard: u32, after: u64, until: u64) -> Option<Piece> {
-        let mut best: Option<Piece> = None;
-        for (number, member) in self.members.all() {
-            if number == self.own {
-                continue;
-            }
-            let mut query =
-                QueryClient::new(self.channels.to(&member.endpoint)).max_decoding_message_size(MESSAGE_BYTES_MAX);
-            let asked = within(PIECE_WAIT, query.read_records(ReadRecordsRequest { shard, after, until })).await;
-            let Some(piece) = asked.ok().and_then(|reply| piece_of(reply, after, until)) else { continue };
-            if piece.from == after {
-                return Some(piece);
-            }
-            if best.as_ref().is_none_or(|best| piece.from < best.from) {
-                best = Some(piece);
+    /// What follows at one of the others that has it; when none has what is next, the first of what any of them has. Whoever
+    /// gives is asked first next time, whoever does not answer is not asked again.
+    async fn next_piece(&self, others: &mut Vec<(u64, Member)>, shard: u32, after: u64, until: u64) -> Option<Piece> {
+        let (mut best, mut at): (Option<Piece>, _) = (None, 0);
+        while at < others.len() {
+            let channel = self.channels.to(&others[at].1.endpoint);
+            let mut query = QueryClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+            match within(PIECE_WAIT, query.read_records(ReadRecordsRequest { shard, after, until })).await {
+                Ok(reply) => {
+                    let piece = piece_of(reply, after, until);
+                    if piece.as_ref().is_some_and(|piece| piece.from == after) {
+                        others.swap(0, at);
+                        return piece;
+                    }
+                    let first = |piece: &Piece| best.as_ref().is_none_or(|best| piece.from < best.from);
+                    if piece.as_ref().is_some_and(first) {
+                        best = piece;
+                    }
+                    at += 1;
+                }
+                Err(_) => drop(others.remove(at)),
             }
         }
         best
@@ -152,5 +159,6 @@ mod tests {
         for reply in unsound {
             assert!(piece_of(reply.clone(), 5, 9).is_none(), "{reply:?}");
         }
+        assert!(piece_of(reply(0, 2, &[0, 1]), 0, 2).is_none(), "there is no entry 0");
     }
 }

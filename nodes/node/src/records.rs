@@ -198,12 +198,6 @@ impl Records {
         self.outbox.read(from, limit)
     }
 
-    /// How many gaps there are that another node may fill, in all shards.
-    #[must_use]
-    pub fn gaps_to_fill(&self) -> usize {
-        self.gaps.to_fill()
-    }
-
     /// What is missing here of a shard.
     #[must_use]
     pub fn gaps(&self, shard: u32) -> Vec<Gap> {
@@ -299,7 +293,10 @@ impl Writer {
 
     /// The gap closes behind its records: after a crash in between they come once more.
     fn fill(&self, shard: u32, piece: &Piece) -> Result<(), StoreError> {
-        piece.entries.iter().try_for_each(|(index, records)| self.write(shard, *index, records))?;
+        // Pruning may have come so far meanwhile.
+        let pruned = self.gaps.pruned_until(shard);
+        let kept = piece.entries.iter().filter(|(index, _)| *index > pruned);
+        kept.into_iter().try_for_each(|(index, records)| self.write(shard, *index, records))?;
         self.gaps.filled(&self.outbox, shard, (piece.from, piece.through), piece.times())?;
         self.tell();
         Ok(())

@@ -59,6 +59,12 @@ impl Answers {
         // Disk: not on an async thread.
         let read = tokio::task::spawn_blocking(move || {
             records.settle();
+            let lacks = |shard: &u32| {
+                let gaps = records.gaps(*shard);
+                gaps.iter().any(|gap| gap.from_ms < request.until_ms && gap.until_ms > request.from_ms)
+            };
+            // Looked at before and after: gaps close and are made.
+            let lacked = shards.iter().any(lacks);
             let mut rows = Rows::new(&request);
             // Each one's first millisecond finds an interval; the first may have begun before the time.
             let first = request.from_ms - request.from_ms % INTERVAL_MS;
@@ -86,11 +92,8 @@ impl Answers {
                 });
             }
             rows.check()?;
-            let missing = shards
-                .iter()
-                .flat_map(|&shard| records.gaps(shard))
-                .any(|gap| gap.from_ms < request.until_ms && gap.until_ms > request.from_ms);
-            Ok(StatsReply { rows: rows.all(), at_ms: present.now_ms, complete: !missing })
+            let complete = !lacked && !shards.iter().any(lacks);
+            Ok(StatsReply { rows: rows.all(), at_ms: present.now_ms, complete })
         });
         read.await.unwrap_or(Err(NoStats::Unreadable))
     }

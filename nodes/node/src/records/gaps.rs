@@ -12,7 +12,7 @@ use proto::v1::Record;
 
 /// Gaps of shard `s` are rows of this bit with `s`: shards are counted from 0 and never come near it.
 const GAPS_OF: u32 = 1 << 31;
-/// The row of what was pruned; the row of a snapshot has the snapshot's index.
+/// The row of what was pruned; that of another gap is where it ends.
 const PRUNED: u64 = 0;
 /// Rows read in one look.
 const ROWS_MAX: usize = 1_000;
@@ -84,18 +84,21 @@ impl Gaps {
         let mut from = RecordKey { shard: GAPS_OF | shard, index: 0, position: 0 };
         loop {
             let rows = outbox.read(from, ROWS_MAX)?;
-            let Some((last, _)) = rows.last() else { return Ok(()) };
+            let Some((last, _)) = rows.last() else { break };
             from = RecordKey { index: last.index.saturating_add(1), ..from };
             let gaps = rows.iter().filter_map(|(key, row)| Some(((shard, key.index), Gap::decode(key.index, row)?)));
             self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(gaps);
         }
+        // A crash may have come after the oldest went and before that was written down.
+        if outbox.is_full(shard) { self.pruned(outbox, shard) } else { Ok(()) }
     }
 
     /// The oldest records have been pruned.
     pub(super) fn pruned(&self, outbox: &Outbox, shard: u32) -> Result<(), StoreError> {
         let first = outbox.read(RecordKey { shard, index: 0, position: 0 }, 1)?.into_iter().next();
         let Some((key, until_ms)) = first.map(|(key, bytes)| (key, at_ms(&bytes))) else { return Ok(()) };
-        let gap = Gap { after: 0, until: key.index.saturating_sub(1), from_ms: 0, until_ms, pruned: true };
+        let until = key.index.saturating_sub(1).max(self.pruned_until(shard));
+        let gap = Gap { after: 0, until, from_ms: 0, until_ms, pruned: true };
         self.keep(outbox, shard, PRUNED, gap)?;
         // What is missing of what everybody prunes is not missed.
         let mut passed = self.of(shard).into_iter().filter(|other| !other.pruned && other.until <= gap.until);
@@ -111,13 +114,35 @@ impl Gaps {
         times: Option<(u64, u64)>,
     ) -> Result<(), StoreError> {
         for gap in self.of(shard) {
-            let Some(left) = gap.without(from, through, times) else { continue };
-            if left.iter().flatten().all(|left| left.until != gap.until) {
-                self.forget(outbox, shard, gap.until)?;
+            let Some([before, behind]) = gap.without(from, through, times) else { continue };
+            // What is left is there before the whole goes, so that a crash in between takes nothing for filled.
+            if let Some(before) = before {
+                self.widen(outbox, shard, before)?;
             }
-            left.into_iter().flatten().try_for_each(|left| self.keep(outbox, shard, left.until, left))?;
+            match behind {
+                Some(behind) => self.keep(outbox, shard, behind.until, behind)?,
+                None => self.forget(outbox, shard, gap.until)?,
+            }
         }
         Ok(())
+    }
+
+    /// Up to which entry the oldest were pruned.
+    pub(super) fn pruned_until(&self, shard: u32) -> u64 {
+        let gaps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.get(&(shard, PRUNED)).map_or(0, |gap| gap.until)
+    }
+
+    /// Keeps a gap, and all of one that ends where it does.
+    fn widen(&self, outbox: &Outbox, shard: u32, gap: Gap) -> Result<(), StoreError> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(shard, gap.until)).copied();
+        let gap = known.map_or(gap, |known| Gap {
+            after: gap.after.min(known.after),
+            from_ms: gap.from_ms.min(known.from_ms),
+            until_ms: gap.until_ms.max(known.until_ms),
+            ..gap
+        });
+        self.keep(outbox, shard, gap.until, gap)
     }
 
     /// The machine was replaced by a snapshot at `index`, as it was at `now_ms`; what is here is from before.
@@ -127,12 +152,8 @@ impl Gaps {
         if after >= index {
             return Ok(());
         }
-        self.keep(
-            outbox,
-            shard,
-            index,
-            Gap { after, until: index, from_ms, until_ms: now_ms.max(from_ms), pruned: false },
-        )
+        let gap = Gap { after, until: index, from_ms, until_ms: now_ms.max(from_ms), pruned: false };
+        self.widen(outbox, shard, gap)
     }
 
     fn keep(&self, outbox: &Outbox, shard: u32, row: u64, gap: Gap) -> Result<(), StoreError> {
@@ -145,11 +166,6 @@ impl Gaps {
         outbox.remove(GAPS_OF | shard, row)?;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(shard, row));
         Ok(())
-    }
-
-    /// How many there are that another node may fill, in all shards.
-    pub(super) fn to_fill(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().filter(|gap| !gap.pruned).count()
     }
 
     /// Those of one shard.

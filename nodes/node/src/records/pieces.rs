@@ -27,9 +27,9 @@ impl Piece {
     /// Whether entries are in order, and of this piece.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let inside = |index: &u64| (self.from..self.through).contains(&index.saturating_sub(1));
-        let indices = self.entries.iter().map(|(index, _)| *index);
-        indices.clone().is_sorted_by(|one, next| one < next) && indices.into_iter().all(|index| inside(&index))
+        let mut indices = self.entries.iter().map(|(index, _)| *index);
+        let in_order = indices.clone().is_sorted_by(|one, next| one < next);
+        in_order && indices.all(|index| self.from < index && index <= self.through)
     }
 
     /// When its first and its last record were written down, Unix milliseconds.
@@ -51,7 +51,8 @@ impl Records {
         let (from, through) = whole(&self.gaps(shard), after, until);
         let nothing = Piece { from, through: from, entries: Vec::new() };
         let (entries, ends) = self.outbox.read_entries(shard, from, through, PIECE_BYTES_MAX)?;
-        // Looked at again after reading: the oldest may have been pruned meanwhile.
+        // Looked at again after reading, and after what was under way: the oldest may have been pruned meanwhile.
+        self.settle();
         if whole(&self.gaps(shard), after, until) != (from, through) {
             return Ok(nothing);
         }
@@ -66,6 +67,18 @@ impl Records {
                 Ok(nothing)
             }
         }
+    }
+
+    /// The same of a shard that has no replica here any more: everything up to its last record is here, or was never.
+    /// None when nothing of it is.
+    ///
+    /// # Errors
+    /// The outbox cannot be read.
+    pub fn piece_of_former(&self, shard: u32, after: u64, until: u64) -> Result<Option<Piece>, StoreError> {
+        self.settle();
+        self.gaps.load(&self.outbox, shard)?;
+        let last = self.outbox.read_last(shard, 1)?.into_iter().next();
+        last.map(|(key, _)| self.piece(shard, after, until.min(key.index))).transpose()
     }
 
     /// Writes down what was missing here. Returns when it is in the outbox. Blocks.

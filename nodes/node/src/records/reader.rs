@@ -7,12 +7,14 @@ use cluster::{RecordKey, StoreError};
 use prost::Message as _;
 use proto::v1::{Record, RecordBatch, record::Kind};
 
-use super::{Records, cursor::Cursor};
+use super::{Gap, Records, cursor::Cursor};
 
 /// Records in a batch when the consumer does not say.
 const BATCH_DEFAULT: usize = 500;
 /// Records in a batch at the most.
 const BATCH_MAX: usize = 1_000;
+/// How often a page is read anew because a gap has closed meanwhile.
+const READS_MAX: usize = 5;
 /// So many records that the consumer does not want are passed before it is told how far it is.
 const PASSED_MAX: usize = 20_000;
 
@@ -62,6 +64,9 @@ impl Kinds {
         wanted && self.tenant.as_ref().is_none_or(|tenant| *tenant == record.tenant)
     }
 }
+
+/// Records as they are in the outbox, in order.
+type Rows = Vec<(RecordKey, Vec<u8>)>;
 
 /// One consumer's place in the records of this node.
 pub struct Reader {
@@ -152,14 +157,32 @@ impl Reader {
         RecordBatch { records, cursor: self.cursor.to_string(), pruned: std::mem::take(&mut self.pruned) }
     }
 
+    /// What follows in one shard, and the gaps that it may have: those of before, which may close while it is read, so that
+    /// it would look whole, and those of after, for the oldest may be pruned meanwhile.
+    fn read(&self, shard: u32) -> Result<(Rows, Vec<Gap>), StoreError> {
+        let mut before = self.records.gaps(shard);
+        for _ in 0..READS_MAX {
+            let found = self.records.read(self.cursor.next(shard), self.batch_max)?;
+            let mut after = self.records.gaps(shard);
+            let to_fill = |gaps: &[Gap]| gaps.iter().filter(|gap| !gap.pruned).copied().collect::<Vec<_>>();
+            if to_fill(&before) == to_fill(&after) {
+                return Ok((found, after));
+            }
+            std::mem::swap(&mut before, &mut after);
+        }
+        // They close faster than it reads: what has come is taken for missing, and looked for elsewhere.
+        let found = self.records.read(self.cursor.next(shard), self.batch_max)?;
+        before.extend(self.records.gaps(shard));
+        Ok((found, before))
+    }
+
     /// What follows in one shard, up to the next gap.
     fn page(&mut self, shard: u32) -> Result<Page, StoreError> {
-        let found = self.records.read(self.cursor.next(shard), self.batch_max)?;
+        let (found, gaps) = self.read(shard)?;
         let Some((first, _)) = found.first() else { return Ok(Page::default()) };
         // Looked at after reading. The oldest are pruned first: as long as this one is there, all behind it are.
         let anchor = self.cursor.last(shard).map_or(*first, |(index, position)| RecordKey { shard, index, position });
         let there = self.records.read(anchor, 1)?.first().is_some_and(|(key, _)| *key == anchor);
-        let gaps = self.records.gaps(shard);
         let mut page = Page { pruned: !there, ..Page::default() };
         for (key, bytes) in found {
             let last = self.cursor.last(shard);

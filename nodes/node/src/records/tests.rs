@@ -245,7 +245,7 @@ fn what_is_missing_comes_from_another_and_is_found_as_if_it_had_been_here() {
     lacking.restored(SHARD, 49, 49_000);
     put(&lacking, 50, 55);
     lacking.settle();
-    assert!(all(&lacking).1 && lacking.gaps_to_fill() == 1);
+    assert!(all(&lacking).1);
     assert!(lacking.of_call(SHARD, 40).expect("read").is_empty());
     // Others are not told of what is not here either.
     let piece = lacking.piece(SHARD, 0, 55).expect("read");
@@ -307,5 +307,82 @@ fn of_what_everybody_prunes_nothing_is_missed() {
     records.fill(SHARD, super::Piece { from: 30, through: 40, entries });
     assert!(missing().is_empty(), "{:?}", records.gaps(SHARD));
     assert!(!all(&records).1);
+    records.stop();
+}
+
+#[test]
+fn whoever_reads_while_a_gap_closes_misses_nothing_without_a_word() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 100_000);
+    let last = 1_200;
+    let rounds = 24;
+    for round in 0..rounds {
+        let shard = 1 + round;
+        let put = |index: u64| records.put(shard, index, vec![call(index)]);
+        (1..=5).for_each(put);
+        records.restored(shard, 1_000, 0);
+        (1_001..=last).for_each(put);
+        records.settle();
+        let filling = std::thread::spawn({
+            let records = records.clone();
+            move || {
+                for from in (5..1_000).step_by(5) {
+                    let through = (from + 5).min(1_000);
+                    let entries = (from + 1..=through).map(|index| (index, vec![call(index)])).collect();
+                    records.fill(shard, super::Piece { from, through, entries });
+                }
+            }
+        });
+        while !filling.is_finished() || !records.gaps(shard).is_empty() {
+            let mut reader = Reader::new(records.clone(), vec![shard], Cursor::default(), Kinds::default(), 40);
+            let mut next = 1;
+            while let Some(batch) = reader.next_batch().expect("read") {
+                let found = calls(&batch);
+                assert!(batch.pruned || found[0] == next, "{found:?} follows {}", next - 1);
+                assert!(found.is_sorted_by(|one, next| one + 1 == *next), "{found:?}");
+                next = found.last().expect("some") + 1;
+            }
+            assert_eq!(next, last + 1);
+        }
+        filling.join().expect("filled");
+    }
+    records.stop();
+}
+
+#[test]
+fn a_replica_that_went_still_gives_what_it_wrote_down() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let records = open(dir.path(), 1_000);
+    (1..=5).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.restored(SHARD, 20, 20_000);
+    (21..=30).for_each(|index| records.put(SHARD, index, vec![call(index)]));
+    records.stop();
+    let outbox = Outbox::open(&dir.path().join("outbox"), OutboxLimits::default()).expect("an outbox");
+    let records = Records::start(outbox, &[], |error| panic!("{error}")).expect("a thread");
+    let bounds = |after, until| {
+        let piece = records.piece_of_former(SHARD, after, until).expect("read").expect("some");
+        (piece.from, piece.through, piece.entries.len())
+    };
+    assert_eq!([bounds(0, 50), bounds(5, 50), bounds(25, 28)], [(0, 5, 5), (20, 30, 10), (25, 28, 3)]);
+    assert!(records.piece_of_former(2, 0, 50).expect("read").is_none());
+    records.stop();
+}
+
+#[test]
+fn a_crash_between_pruning_and_its_word_is_seen_at_the_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let folder = dir.path().join("outbox");
+    let limits = OutboxLimits { records_per_shard_max: 32, ..OutboxLimits::default() };
+    let outbox = Outbox::open(&folder, limits).expect("an outbox");
+    for index in 1..=60 {
+        let record = prost::Message::encode_to_vec(&call(index));
+        // Without the thread that writes the gap down.
+        outbox.put(SHARD, index, &[cluster::Tagged { tag: b"", record: &record }]).expect("put");
+    }
+    drop(outbox);
+    let records = open(dir.path(), 32);
+    let piece = records.piece(SHARD, 0, 60).expect("read");
+    assert!(piece.from > 20 && piece.through == 60, "{piece:?}");
+    assert_eq!(piece.entries.first().map(|(index, _)| *index), Some(piece.from + 1));
     records.stop();
 }
