@@ -160,6 +160,9 @@ impl Reference {
         agent.until_ms = None;
         agent.asked = false;
         let call = change.call;
+        if change.to == "ready" {
+            picture.freed.push(change.agent.clone());
+        }
         if change.to == "ready" && !kept {
             picture.rank(&change.agent);
         }

@@ -60,25 +60,13 @@ pub(super) fn check(picture: &Picture, decision: &DecisionRecord, mixed: bool) -
     hold!(free, Reference, "call {call:x} is {:?} and is given to {chosen}", line.stage);
     hold!(line.queue == decision.queue, Reference, "call {call:x} waits in {}, not in {}", line.queue, decision.queue);
     let able = able(picture, line);
-    let names: Vec<_> = able.iter().map(|agent| agent.name.as_str()).collect();
-    for agent in std::iter::once(chosen).chain(&decision.also) {
-        hold!(names.contains(&agent.as_str()), Reference, "{agent} cannot take call {call:x}; {names:?} could");
+    let mut fits = among(picture, queue, decision, able.clone(), goes_on);
+    if fits.is_err() && queue.strategy() == Strategy::Progressive && picture.offered_before.contains(&call) {
+        // Its next step rings whoever is free already: for those who have just become so, the whole line is looked at.
+        let free_before = able.into_iter().filter(|agent| !picture.freed.contains(&agent.name)).collect();
+        fits = among(picture, queue, decision, free_before, goes_on);
     }
-    let rung = 1 + decision.also.len();
-    if !goes_on {
-        number(queue, &able, rung, decision)?;
-    }
-    if !goes_on && let Some(order) = in_order(picture, queue, able) {
-        let best: Vec<&str> = order.iter().take(rung).map(|agent| agent.name.as_str()).collect();
-        let mut taken: Vec<&str> = std::iter::once(chosen).chain(&decision.also).map(String::as_str).collect();
-        let single = rung == 1;
-        let mut wanted = best.clone();
-        wanted.sort_unstable();
-        taken.sort_unstable();
-        let strategy = &decision.strategy;
-        hold!(wanted == taken, Reference, "call {call:x} goes to {taken:?} and belongs to {best:?} ({strategy})");
-        hold!(!single || best[0] == chosen, Reference, "call {call:x} goes to {chosen} and belongs to {best:?}");
-    }
+    fits?;
     if single(queue) == Strategy::LeastOccupied && queue.strategy() == Strategy::LeastOccupied {
         least_occupied(picture, queue, decision)?;
     }
@@ -99,6 +87,31 @@ pub(super) fn check(picture: &Picture, decision: &DecisionRecord, mixed: bool) -
             Order,
             "{chosen} gets call {call:x} of {of} and {other:x} in {queue} comes first: {claims}"
         );
+    }
+    Ok(())
+}
+
+/// Holds who was chosen against all who could be.
+fn among(picture: &Picture, queue: &Queue, decision: &DecisionRecord, able: Vec<&Agent>, goes_on: bool) -> Check {
+    let (call, chosen) = (decision.call, &decision.chosen);
+    let names: Vec<_> = able.iter().map(|agent| agent.name.as_str()).collect();
+    for agent in std::iter::once(chosen).chain(&decision.also) {
+        hold!(names.contains(&agent.as_str()), Reference, "{agent} cannot take call {call:x}; {names:?} could");
+    }
+    let rung = 1 + decision.also.len();
+    if !goes_on {
+        number(queue, &able, rung, decision)?;
+    }
+    if !goes_on && let Some(order) = in_order(picture, queue, able) {
+        let best: Vec<&str> = order.iter().take(rung).map(|agent| agent.name.as_str()).collect();
+        let mut taken: Vec<&str> = std::iter::once(chosen).chain(&decision.also).map(String::as_str).collect();
+        let single = rung == 1;
+        let mut wanted = best.clone();
+        wanted.sort_unstable();
+        taken.sort_unstable();
+        let strategy = &decision.strategy;
+        hold!(wanted == taken, Reference, "call {call:x} goes to {taken:?} and belongs to {best:?} ({strategy})");
+        hold!(!single || best[0] == chosen, Reference, "call {call:x} goes to {chosen} and belongs to {best:?}");
     }
     Ok(())
 }

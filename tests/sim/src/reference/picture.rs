@@ -81,6 +81,10 @@ pub(super) struct Picture {
     pub(super) lines: Vec<Line>,
     /// Of each queue the members up to the last one offered.
     pub(super) cursors: Vec<(String, Vec<String>)>,
+    /// Calls that were offered when the step began.
+    pub(super) offered_before: Vec<u64>,
+    /// Who has become ready in it.
+    pub(super) freed: Vec<String>,
 }
 
 impl Picture {
@@ -375,6 +379,9 @@ impl Picture {
     /// The step is over.
     pub(super) fn seal(&mut self) {
         self.agents.iter_mut().for_each(|agent| agent.asked = false);
+        self.freed.clear();
+        self.offered_before.clear();
+        self.offered_before.extend(self.lines.iter().filter(|line| line.stage == Stage::Offered).map(|line| line.call));
         self.last_ms = self.now_ms;
     }
 }
