@@ -163,12 +163,12 @@ impl Reader {
         let mut before = self.records.gaps(shard);
         for _ in 0..READS_MAX {
             let found = self.records.read(self.cursor.next(shard), self.batch_max)?;
-            let mut after = self.records.gaps(shard);
+            let after = self.records.gaps(shard);
             let to_fill = |gaps: &[Gap]| gaps.iter().filter(|gap| !gap.pruned).copied().collect::<Vec<_>>();
             if to_fill(&before) == to_fill(&after) {
                 return Ok((found, after));
             }
-            std::mem::swap(&mut before, &mut after);
+            before = after;
         }
         // They close faster than it reads: what has come is taken for missing, and looked for elsewhere.
         let found = self.records.read(self.cursor.next(shard), self.batch_max)?;
