@@ -1,14 +1,18 @@
-//! Unix time that never runs backwards and never stands still, for everything a node decides by time. It follows the
-//! system's clock forwards at once; where that was set back, it runs slower until the two agree again: a clock that
-//! stood still would hold every deadline, every batch and every keep-alive back for as long as it was set back.
+//! Unix time that never runs backwards, never stands still and seldom leaps, for everything a node decides by time. Where the
+//! system's clock was set, this one runs slower or faster until the two agree again: a clock that stood still would hold every
+//! deadline, every batch and every keep-alive back for as long as it was set back, and one that leapt would end every ringing
+//! and every wait in line. It leaps only where it would be wrong for the better part of an hour otherwise.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// While ahead of the system's clock, one part in so many of the time that passes is left out.
+/// While the system's clock is elsewhere, one part in so many of the time that passes is left out or added.
 const SLEW: u64 = 10;
+
+/// Where the system's clock is ahead by more, microseconds, it is followed at once.
+const AHEAD_US_MAX: u64 = 300_000_000;
 
 static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
 
@@ -38,7 +42,12 @@ pub fn now_us() -> u64 {
 #[must_use]
 pub fn follow(last_us: u64, passed_us: u64, system_us: u64) -> u64 {
     let own_us = last_us.saturating_add(passed_us);
-    own_us.max(system_us) - own_us.saturating_sub(system_us).min(passed_us / SLEW)
+    let ahead_us = system_us.saturating_sub(own_us);
+    if ahead_us > AHEAD_US_MAX {
+        return system_us;
+    }
+    let slewed_us = passed_us / SLEW;
+    own_us + ahead_us.min(slewed_us) - own_us.saturating_sub(system_us).min(slewed_us)
 }
 
 fn system_us() -> u64 {
@@ -50,9 +59,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_set_forwards_is_followed_at_once() {
+    fn a_clock_that_is_set_forwards_is_followed_a_little_faster_and_from_afar_at_once() {
         assert_eq!(follow(1_000, 100, 1_100), 1_100);
-        assert_eq!(follow(1_000, 100, 9_000), 9_000);
+        assert_eq!(follow(1_000, 100, 1_105), 1_105);
+        assert_eq!(follow(1_000, 100, 9_000), 1_110);
+        assert_eq!(follow(1_000, 0, AHEAD_US_MAX + 1_000), 1_000);
+        assert_eq!(follow(1_000, 0, AHEAD_US_MAX + 1_001), AHEAD_US_MAX + 1_001);
     }
 
     #[test]

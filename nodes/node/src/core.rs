@@ -30,6 +30,10 @@ use crate::{
     tenancy::{Stay, Tenants},
 };
 
+/// The clock is read every tick and with every input. What is more than this, microseconds, was a process that stood still or
+/// a clock that was set.
+const LEAP_US: u64 = 1_000_000;
+
 /// All shards of one actor. Its machines are [`ShardMachine`]s, or, in the simulator, such in a coat that watches them.
 pub struct Core<M: Replica = ShardMachine> {
     host: Host<M>,
@@ -72,6 +76,15 @@ impl<M: Replica> Core<M> {
 
     /// Moves the time of all later inputs; it never goes backwards.
     pub fn set_now(&mut self, unix_us: u64) {
+        let passed_us = unix_us.saturating_sub(self.now_us);
+        if passed_us > LEAP_US {
+            for (&tenant, desk) in self.desks.iter_mut().filter(|(_, desk)| desk.leads()) {
+                desk.leapt(unix_us, passed_us);
+                if desk.is_busy() {
+                    self.busy.insert(tenant);
+                }
+            }
+        }
         self.now_us = self.now_us.max(unix_us);
     }
 

@@ -1,8 +1,9 @@
 //! What the leader of a tenant's shard keeps beside the tenant's state: who waits for which outcome, what is on its way into
-//! the log (`batches.rs`), who watches and whose lease runs (`watchers.rs`). All of it may be lost at any time: senders ask
+//! the log (`batches.rs`) and at what time (`shard_time.rs`), who watches and whose lease runs (`watchers.rs`). All of it may be lost at any time: senders ask
 //! again, gateways watch again.
 
 mod batches;
+mod shard_time;
 mod watchers;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use super::{
     replies::{outcome_of, rejected},
 };
 use crate::machine::TenantOutput;
-use batches::Batches;
+use batches::{Batches, Place};
+use shard_time::ShardTime;
 use watchers::Watchers;
 
 /// Bounds and times of a desk.
@@ -83,6 +85,10 @@ enum Asker {
     Client(ClientKey),
     /// An AttachGateway of ours: its watcher is told everything once it is applied.
     Attach(WatcherKey),
+    /// Nobody: a TakeLead of ours, which shard time waits for.
+    Time,
+    /// Nobody: the rules of a shard that is new.
+    Rules,
     /// Nobody: a LoseGateway of ours.
     Nobody,
 }
@@ -104,6 +110,7 @@ pub(super) struct Desk {
     sender: u64,
     number: u64,
     pending: BTreeMap<Id, Pending>,
+    time: ShardTime,
     batches: Batches,
     watchers: Watchers,
 }
@@ -118,6 +125,7 @@ impl Desk {
             sender,
             number: 0,
             pending: BTreeMap::new(),
+            time: ShardTime::default(),
             batches: Batches::new(limits),
             watchers: Watchers::new(limits),
         }
@@ -135,13 +143,22 @@ impl Desk {
     pub(super) fn take_lead(&mut self, now_us: u64, home: u32, shard: &acd::Shard) {
         (self.lead, self.home) = (true, home);
         self.watchers.wait_for_all(now_us, shard);
-        // Before anything else moves the tenant's clock over the time without a leader.
-        self.enqueue_own(now_us, Asker::Nobody, command::Kind::TakeLead(TakeLead {}));
+        self.time.begin(now_us, shard.now().saturating_mul(1_000));
+        self.enqueue_take_lead(now_us);
         // A tenant that nobody has configured has nothing that other rules could change under. Later ones come from the
         // directory, which knows what every node can follow.
         if shard.config_version() == 0 && shard.rules() < acd::RULES_BEFORE {
-            let version = acd::RULES_BEFORE;
-            self.enqueue_own(now_us, Asker::Nobody, command::Kind::SetRules(SetRules { version }));
+            self.enqueue_first_rules(now_us);
+        }
+    }
+
+    /// The node's clock was not read for so long, or was set ahead, and shows `now_us`: neither who rings nor a gateway that
+    /// has gone is held to a time in which nobody was heard.
+    pub(super) fn leapt(&mut self, now_us: u64, by_us: u64) {
+        self.watchers.leapt(by_us);
+        let held = self.time.hold(by_us);
+        if held && !self.pending.values().any(|pending| pending.asker == Asker::Time && !pending.in_flight) {
+            self.enqueue_take_lead(now_us);
         }
     }
 
@@ -201,7 +218,16 @@ impl Desk {
         let id = logged.id.as_ref().map_or((0, 0), |id| (id.sender, id.number));
         let trace = logged.trace.clone();
         self.pending.insert(id, Pending { asker, since_us: now_us, trace, in_flight: false });
-        self.batches.push(logged);
+        self.batches.push(logged, if asker == Asker::Time { Place::First } else { Place::Any });
+    }
+
+    fn enqueue_take_lead(&mut self, now_us: u64) {
+        self.enqueue_own(now_us, Asker::Time, command::Kind::TakeLead(TakeLead {}));
+    }
+
+    fn enqueue_first_rules(&mut self, now_us: u64) {
+        let version = acd::RULES_BEFORE;
+        self.enqueue_own(now_us, Asker::Rules, command::Kind::SetRules(SetRules { version }));
     }
 
     fn enqueue_own(&mut self, now_us: u64, asker: Asker, kind: command::Kind) {
@@ -231,7 +257,8 @@ impl Desk {
 
     /// Deadlines of the shard, leases, keep-alives.
     pub(super) fn tick(&mut self, now_us: u64, shard: &acd::Shard, effects: &mut Effects) {
-        if shard.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= now_us) {
+        let shard_us = self.time.read(now_us);
+        if shard.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= shard_us) {
             self.batches.move_the_clock();
         }
         for lose in self.watchers.lapsed(now_us, shard) {
@@ -248,14 +275,15 @@ impl Desk {
         for id in &commands {
             if let Some(pending) = self.pending.get_mut(id) {
                 pending.in_flight = true;
+                if pending.asker == Asker::Time {
+                    self.time.let_go();
+                }
             }
         }
+        let at_ms = self.time.read(now_us) / 1_000;
         // A shard's own tenant is not named, as no release named it.
         let tenant = if self.tenant == self.home { 0 } else { self.tenant };
-        Some(Proposal {
-            data: Batch { at_ms: now_us / 1_000, commands: taken, tenant, ..Batch::default() }.encode_to_vec(),
-            commands,
-        })
+        Some(Proposal { data: Batch { at_ms, commands: taken, tenant, ..Batch::default() }.encode_to_vec(), commands })
     }
 
     /// When the waiting commands should go, if there are any and a place is free for them.
@@ -278,6 +306,11 @@ impl Desk {
                     self.watchers.end(now_us, key);
                     effects.unwatch.push(key);
                 }
+                Some(Asker::Time) => {
+                    self.time.take_back();
+                    self.enqueue_take_lead(now_us);
+                }
+                Some(Asker::Rules) => self.enqueue_first_rules(now_us),
                 Some(Asker::Nobody) | None => {}
             }
         }
@@ -316,7 +349,7 @@ impl Desk {
                 Asker::Attach(key) => {
                     self.watchers.attached(now_us, key, shard.filter(|_| result.is_ok()), effects);
                 }
-                Asker::Nobody => {}
+                Asker::Time | Asker::Rules | Asker::Nobody => {}
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Stories of three cores in one thread: memory stores, a network that can be cut, time by hand. Never a real clock.
 
+mod leaps;
 mod takeover;
 mod trio;
 

@@ -7,11 +7,20 @@ use proto::v1::Logged;
 
 use super::Limits;
 
+/// Where in an entry a command may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It ends the entry before it: one entry has one time, and this command is about it.
+    First,
+    Any,
+}
+
 /// A command that is not proposed yet.
 #[derive(Debug)]
 struct Waiting {
     logged: Logged,
     bytes: usize,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -29,10 +38,10 @@ impl Batches {
         Self { limits, waiting: VecDeque::new(), waiting_bytes: 0, in_flight: 0, proposed_us: 0, clock_due: false }
     }
 
-    pub(super) fn push(&mut self, logged: Logged) {
+    pub(super) fn push(&mut self, logged: Logged, place: Place) {
         let bytes = logged.encoded_len();
         self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting { logged, bytes });
+        self.waiting.push_back(Waiting { logged, bytes, place });
     }
 
     /// A deadline is due: an empty batch goes, if nothing else is there that moves the clock.
@@ -66,13 +75,13 @@ impl Batches {
 
     /// How many of the waiting commands go into one entry: bounded in number and in bytes, but one at least.
     fn next_batch(&self) -> usize {
-        let mut bytes = 0;
+        let Some(first) = self.waiting.front() else { return 0 };
+        let mut bytes = first.bytes;
         let fits = |waiting: &&Waiting| {
             bytes += waiting.bytes;
-            bytes <= self.limits.batch_bytes_max
+            bytes <= self.limits.batch_bytes_max && waiting.place == Place::Any
         };
-        let count = self.waiting.iter().take(self.limits.batch_commands_max).take_while(fits).count();
-        count.max(1).min(self.waiting.len())
+        1 + self.waiting.iter().take(self.limits.batch_commands_max).skip(1).take_while(fits).count()
     }
 
     /// When the waiting commands should go, if there are any and a place is free for them.

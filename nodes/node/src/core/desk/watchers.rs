@@ -63,6 +63,11 @@ impl Watchers {
         }
     }
 
+    /// The clock leapt: every lease that runs has the time that was lost.
+    pub(super) fn leapt(&mut self, by_us: u64) {
+        self.lapses.values_mut().for_each(|at_us| *at_us = at_us.saturating_add(by_us));
+    }
+
     /// Somebody else leads, or nobody.
     pub(super) fn close_all(&mut self, next: &NotLeader, effects: &mut Effects) {
         for key in std::mem::take(&mut self.watchers).into_keys() {

@@ -45,6 +45,8 @@ pub(super) struct Trio {
     cores: Vec<Core>,
     stores: Vec<MemoryStore>,
     now_us: u64,
+    /// How far each node's clock is ahead.
+    ahead_us: [u64; 3],
     cut: BTreeSet<usize>,
     outcomes: BTreeMap<ClientKey, Vec<Outcome>>,
     replies: BTreeMap<WatcherKey, Vec<WatchReply>>,
@@ -106,6 +108,7 @@ impl Trio {
             cores,
             stores,
             now_us: START_US,
+            ahead_us: [0; 3],
             cut: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -128,14 +131,19 @@ impl Trio {
         while self.now_us < until_ms * 1_000 {
             let step = 5_000 - self.now_us % 5_000;
             self.now_us = (self.now_us + step).min(until_ms * 1_000);
-            for core in &mut self.cores {
-                core.set_now(self.now_us);
+            for (core, ahead_us) in self.cores.iter_mut().zip(self.ahead_us) {
+                core.set_now(self.now_us + ahead_us);
                 if self.now_us.is_multiple_of(TICK_US) {
                     core.tick();
                 }
             }
             self.settle();
         }
+    }
+
+    /// A node's clock is set ahead.
+    pub(super) fn leap_ms(&mut self, at: usize, ms: u64) {
+        self.ahead_us[at] += ms * 1_000;
     }
 
     /// Until nobody has anything to say at this moment.
@@ -166,7 +174,7 @@ impl Trio {
 
     fn drain(&mut self, at: usize) -> (Vec<(u64, PeerMessage)>, bool) {
         let core = &mut self.cores[at];
-        core.set_now(self.now_us);
+        core.set_now(self.now_us + self.ahead_us[at]);
         let saving = |core: &Core| core.host().status(SHARD).is_some_and(|status| status.saving);
         let before = saving(core);
         let mut effects = core.drain();
@@ -243,7 +251,7 @@ impl Trio {
     }
 
     pub(super) fn submit_at(&mut self, at: usize, client: ClientKey, submission: Submission) {
-        self.cores[at].set_now(self.now_us);
+        self.cores[at].set_now(self.now_us + self.ahead_us[at]);
         self.cores[at].submit(client, vec![submission]);
     }
 
@@ -260,13 +268,13 @@ impl Trio {
     pub(super) fn watch(&mut self, key: WatcherKey, gateway: &str, incarnation: u64) {
         let leader = self.leader();
         let request = WatchRequest { shard: SHARD, gateway: gateway.into(), incarnation, sip: "10.0.1.1:5060".into() };
-        self.cores[leader].set_now(self.now_us);
+        self.cores[leader].set_now(self.now_us + self.ahead_us[leader]);
         self.cores[leader].watch(key, request);
     }
 
     pub(super) fn unwatch(&mut self, key: WatcherKey) {
-        for core in &mut self.cores {
-            core.set_now(self.now_us);
+        for (core, ahead_us) in self.cores.iter_mut().zip(self.ahead_us) {
+            core.set_now(self.now_us + ahead_us);
             core.unwatch(key);
         }
     }
@@ -337,6 +345,10 @@ impl Trio {
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.tenant(self.leader()).next_deadline()
+    }
+
+    pub(super) fn shard_now_ms(&self) -> u64 {
+        self.tenant(self.leader()).now()
     }
 
     pub(super) fn gateway_is_up(&self, gateway: &str) -> bool {
