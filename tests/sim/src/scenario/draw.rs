@@ -142,7 +142,8 @@ fn faults(dice: &mut Rng, length: Length, nodes: usize, gateways: usize, heal_us
     faults
 }
 
-/// A gateway goes in five ways. Not by the dice, so that the seeds of before are what they were.
+/// A gateway goes in five ways, and a clock leaps by little or by much. Not by the dice, so that the seeds of before are what
+/// they were.
 fn instead(kind: FaultKind, at_us: Us, for_us: Us) -> (FaultKind, Us) {
     match (kind, at_us % 12) {
         (FaultKind::Vanish(gateway), 0 | 3 | 6 | 9) => (FaultKind::Freeze(gateway), for_us),
@@ -150,6 +151,8 @@ fn instead(kind: FaultKind, at_us: Us, for_us: Us) -> (FaultKind, Us) {
         (FaultKind::Vanish(_), 2) => (FaultKind::Blackout, for_us),
         // Longer than calls are kept.
         (FaultKind::Vanish(_), 5) => (FaultKind::Blackout, HOMELESS_US + for_us),
+        // So far that it is followed at once.
+        (FaultKind::SetClock(node, by_ms @ 6_000..), _) => (FaultKind::SetClock(node, by_ms * 100), for_us),
         (kind, _) => (kind, for_us),
     }
 }
