@@ -43,6 +43,10 @@ fn main() -> anyhow::Result<()> {
             "--former" => former = Some(PathBuf::from(value()?).canonicalize()?),
             "--rate" => load.rate = value()?.parse()?,
             "--waiting" => load.waiting = value()?.parse()?,
+            "--help" => {
+                writeln!(std::io::stdout(), "{USAGE}")?;
+                return Ok(());
+            }
             "--list" => {
                 let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
                 writeln!(std::io::stdout(), "{}", names.join("\n"))?;

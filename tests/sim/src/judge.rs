@@ -3,6 +3,7 @@
 //! inside of `acd`.
 
 mod calls;
+mod leaps;
 mod positions;
 pub(crate) mod rings;
 mod stays;
@@ -27,6 +28,7 @@ use crate::{
     verdict::{Check, hold},
 };
 use calls::Calls;
+use leaps::Leaps;
 use positions::Positions;
 use rings::Rings;
 use stays::Stays;
@@ -68,6 +70,7 @@ struct Log {
 pub(crate) struct Judge {
     logs: BTreeMap<u32, Log>,
     stays: Stays,
+    leaps: Leaps,
     verdicts: BTreeMap<Id, Verdict>,
     calls: Calls,
     positions: Positions,
@@ -90,6 +93,7 @@ impl Judge {
                 })
                 .collect(),
             stays: Stays::default(),
+            leaps: Leaps::default(),
             verdicts: BTreeMap::new(),
             calls: Calls::default(),
             positions: Positions::default(),
@@ -186,6 +190,7 @@ impl Judge {
             }
             return Ok(());
         }
+        self.leaps.entry(self.now_us, living.map_or(0, acd::Shard::now), &batch)?;
         if batch.commands.is_empty() {
             self.step(shard, index, batch.at_ms, None)?;
         }

@@ -59,11 +59,13 @@ pub enum Mutant {
     DoubleLife,
     /// Node: the leader of a sleeping shard answers without waking it.
     SleepyRead,
+    /// Node: time that the clock leapt over is put into the log as if it had passed.
+    LeapInLog,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::LateWord,
         Self::ForgottenTenure,
         Self::EarlyFlush,
@@ -91,6 +93,7 @@ impl Mutant {
         Self::EarlyDrop,
         Self::DoubleLife,
         Self::SleepyRead,
+        Self::LeapInLog,
     ];
 
     /// The invariant that it is there for, where it may break others first.

@@ -43,6 +43,8 @@ pub enum Invariant {
     Home = 18,
     /// An answer has seen everything that was applied before it was asked for.
     Reads = 19,
+    /// Whoever rings is given the time that a clock or a process leapt over.
+    Time = 20,
 }
 
 impl Invariant {
@@ -69,6 +71,7 @@ impl Invariant {
             Self::TakeOver => "a gateway that is lost, emptied or late costs no call",
             Self::Home => "a tenant lives on one shard, and is there what it was where it was sealed",
             Self::Reads => "an answer has seen everything that was applied before it was asked for",
+            Self::Time => "whoever rings is given the time that a clock or a process leapt over",
         }
     }
 }
