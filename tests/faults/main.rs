@@ -93,7 +93,7 @@ fn main() -> anyhow::Result<()> {
 fn upgraded(former: &Path, load: Load) -> anyhow::Result<()> {
     let binaries = Binaries::own()?;
     let next = binaries.cordboard.canonicalize()?;
-    let mut story = Story::open(Binaries { cordboard: former.to_owned(), ..binaries }, load)?;
+    let mut story = Story::open(Binaries { cordboard: former.to_owned(), know_papers: false, ..binaries }, load)?;
     story.play("half way and back", |story| upgrades::half_way_and_back(story, former, &next))?;
     story.play("leader killed between releases", leaders::leader_killed)?;
     story.play("all the way", |story| upgrades::all_the_way(story, &next))?;

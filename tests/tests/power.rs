@@ -21,6 +21,7 @@ use tests::{
     cluster::binary,
     faults::{
         linear::contradictions,
+        papers::Papers,
         registers::{Clients, REGISTERS, What},
     },
     patience::wait_long,
@@ -147,7 +148,7 @@ fn a_power_cut_of_all_nodes_loses_nothing_that_a_client_was_told() -> anyhow::Re
     }
     building.switch_on()?;
     building.configure()?;
-    let clients = Clients::start(&building.endpoints)?;
+    let clients = Clients::start(&building.endpoints, &Papers::none())?;
     let mut dice = Rng::with_seed(9);
     let (mut wanted, mut unsynced) = (0, 0);
     for cut in 0..=CUTS {

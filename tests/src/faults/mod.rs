@@ -9,6 +9,7 @@ pub mod linear;
 pub mod load;
 pub mod machine;
 pub mod net;
+pub mod papers;
 pub mod registers;
 pub mod scenarios;
 pub mod schedule;

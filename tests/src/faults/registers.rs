@@ -21,6 +21,9 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use trust::{Far, Role, Trust};
+
+use super::papers::Papers;
 
 /// Agents who are registers: `reg1` and so on.
 pub const REGISTERS: u64 = 4;
@@ -80,6 +83,8 @@ struct Shared {
     values: Arc<AtomicU64>,
     began: Instant,
     endpoints: Vec<String>,
+    operator: Trust,
+    gateway: Trust,
 }
 
 impl Clients {
@@ -87,8 +92,8 @@ impl Clients {
     /// until their outcome is known.
     ///
     /// # Errors
-    /// No thread could be started.
-    pub fn start(endpoints: &[String]) -> anyhow::Result<Self> {
+    /// No thread could be started, or they have no certificates.
+    pub fn start(endpoints: &[String], papers: &Papers) -> anyhow::Result<Self> {
         let (operations, done) = (Arc::<Mutex<Vec<Operation>>>::default(), Arc::<AtomicBool>::default());
         let shared = Shared {
             operations: Arc::clone(&operations),
@@ -96,6 +101,8 @@ impl Clients {
             values: Arc::default(),
             began: Instant::now(),
             endpoints: endpoints.to_vec(),
+            operator: papers.trust("registers", Role::Admin)?,
+            gateway: papers.trust("registers", Role::Gateway)?,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("registers".into()).spawn(move || {
@@ -140,7 +147,7 @@ impl Drop for Clients {
 impl Shared {
     /// Reads and writes through one node, whatever happens to it.
     async fn admin(self, own: u64, endpoint: String) {
-        let Ok(channel) = channel(&endpoint) else { return };
+        let Ok(channel) = channel(&endpoint, &self.operator) else { return };
         let mut admin = AdminClient::new(channel);
         let mut turn = own;
         while !self.done.load(Ordering::Relaxed) {
@@ -211,7 +218,7 @@ impl Shared {
         let endpoint = self.endpoints[*place % self.endpoints.len()].clone();
         let asked = async {
             if stream.is_none() {
-                *stream = Some(Conversation::open(&endpoint).await?);
+                *stream = Some(Conversation::open(&endpoint, &self.gateway).await?);
             }
             stream.as_mut().context("it was just opened")?.ask(submission).await
         };
@@ -251,9 +258,9 @@ struct Conversation {
 }
 
 impl Conversation {
-    async fn open(endpoint: &str) -> anyhow::Result<Self> {
+    async fn open(endpoint: &str, trust: &Trust) -> anyhow::Result<Self> {
         let (requests, receiver) = mpsc::channel(4);
-        let mut client = ShardClient::new(channel(endpoint)?);
+        let mut client = ShardClient::new(channel(endpoint, trust)?);
         let replies = client.submit(ReceiverStream::new(receiver)).await?.into_inner();
         Ok(Self { requests, replies })
     }
@@ -270,9 +277,10 @@ impl Conversation {
     }
 }
 
-fn channel(endpoint: &str) -> anyhow::Result<Channel> {
+fn channel(endpoint: &str, trust: &Trust) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))?;
-    Ok(endpoint.connect_timeout(Duration::from_millis(500)).tcp_nodelay(true).connect_lazy())
+    let endpoint = endpoint.connect_timeout(Duration::from_millis(500)).tcp_nodelay(true);
+    Ok(trust.connect_lazily(&endpoint, Far::AnyNode))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -12,7 +12,9 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{machine::Machine, net::Net};
+use trust::Role;
+
+use super::{machine::Machine, net::Net, papers::Papers};
 use crate::patience::{PATIENCE, wait_long};
 
 /// A start or a return includes elections and what was missed.
@@ -29,6 +31,8 @@ pub struct Binaries {
     pub cordboard: PathBuf,
     /// `cordctl`.
     pub cordctl: PathBuf,
+    /// Whether they know of certificates.
+    pub know_papers: bool,
 }
 
 impl Binaries {
@@ -37,7 +41,8 @@ impl Binaries {
     /// # Errors
     /// They were not.
     pub fn own() -> anyhow::Result<Self> {
-        Ok(Self { cordboard: crate::cluster::binary("cordboard")?, cordctl: crate::cluster::binary("cordctl")? })
+        let (cordboard, cordctl) = (crate::cluster::binary("cordboard")?, crate::cluster::binary("cordctl")?);
+        Ok(Self { cordboard, cordctl, know_papers: true })
     }
 }
 
@@ -50,6 +55,10 @@ pub struct Site {
     pub net: Net,
     /// What is started.
     pub binaries: Binaries,
+    /// Who everybody is.
+    pub papers: Papers,
+    /// What `cordctl` says who it is with.
+    operator: Vec<String>,
     dir: TempDir,
     /// Nodes of the beginning, and those that joined since: an id is never used again.
     founders: usize,
@@ -69,6 +78,7 @@ impl Site {
     ) -> anyhow::Result<Self> {
         let mut net = Net::new()?;
         let dir = tempfile::Builder::new().prefix("cb-faults-").tempdir_in("/tmp")?;
+        let papers = if binaries.know_papers { Papers::in_folder(dir.path().join("tls"))? } else { Papers::none() };
         let mut machines = Vec::new();
         for number in 1..=nodes {
             machines.push(Machine::new(&mut net, dir.path(), &format!("n{number}"), &binaries.cordboard)?);
@@ -83,6 +93,7 @@ impl Site {
             let dir = node.dir.join("data").display().to_string();
             node.arguments =
                 words(&["node", "--id", &node.id, "--dir", &dir, "--peers", &peers.join(","), "--http", &http]);
+            node.arguments.extend(papers.arguments(&node.id, Role::Node)?);
         }
         for number in 1..=gateways {
             let mut gateway = Machine::new(&mut net, dir.path(), &format!("g{number}"), &binaries.cordboard)?;
@@ -100,10 +111,12 @@ impl Site {
                 "--nodes",
                 &grpc.join(","),
             ]);
+            gateway.arguments.extend(papers.arguments(&gateway.id, Role::Gateway)?);
             machines.push(gateway);
         }
         let documents = documents(&net);
-        let mut site = Self { machines, net, binaries, dir, founders: nodes, joined: 0 };
+        let operator = papers.arguments("olga", Role::Admin)?;
+        let mut site = Self { machines, net, binaries, papers, operator, dir, founders: nodes, joined: 0 };
         site.open(&documents).with_context(|| site.said())?;
         Ok(site)
     }
@@ -148,6 +161,7 @@ impl Site {
         let (dir, grpc, http) = (node.dir.join("data").display().to_string(), node.grpc(), node.http().to_string());
         node.arguments =
             words(&["node", "--id", &id, "--dir", &dir, "--join", &seeds, "--grpc", &grpc, "--http", &http]);
+        node.arguments.extend(self.papers.arguments(&id, Role::Node)?);
         node.start(&self.net)?;
         let place = self.nodes().len();
         self.machines.insert(place, node);
@@ -222,12 +236,16 @@ impl Site {
     /// # Errors
     /// It failed, or printed no JSON.
     pub fn ask_at(&self, endpoints: &str, arguments: &[&str]) -> anyhow::Result<Value> {
-        let mut command = Command::new(&self.binaries.cordctl);
-        command.args(["--endpoint", endpoints, "-o", "json"]).args(arguments).env("NO_COLOR", "1");
-        let out = command.output()?;
+        let out = self.cordctl(endpoints).args(arguments).output()?;
         let said = || format!("cordctl {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
         ensure!(out.status.success(), "{}", said());
         serde_json::from_slice(&out.stdout).with_context(said)
+    }
+
+    fn cordctl(&self, endpoints: &str) -> Command {
+        let mut command = Command::new(&self.binaries.cordctl);
+        command.args(["--endpoint", endpoints, "-o", "json"]).args(&self.operator).env("NO_COLOR", "1");
+        command
     }
 
     /// The same, asked of any node.
@@ -264,9 +282,7 @@ impl Site {
     /// It does not answer.
     pub fn records_of(&mut self, id: &str) -> anyhow::Result<Vec<Value>> {
         let endpoint = self.machine(id)?.grpc();
-        let mut command = Command::new(&self.binaries.cordctl);
-        command.args(["--endpoint", &endpoint, "-o", "json", "events"]).env("NO_COLOR", "1");
-        let out = command.output()?;
+        let out = self.cordctl(&endpoint).arg("events").output()?;
         ensure!(out.status.success(), "events of {id}: {}", String::from_utf8_lossy(&out.stderr));
         let text = String::from_utf8(out.stdout)?;
         text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()

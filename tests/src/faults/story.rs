@@ -89,7 +89,7 @@ impl Story {
         let phone = |port, rule| Phone::on(UdpSocket::bind(at(port))?, at(AGENTS_PORT + 3), &[Law::Mu], rule);
         let line_agent = phone(AGENTS_PORT + 1, Rule::Answer)?;
         let line = phone(AGENTS_PORT + 2, Rule::Refuse(603))?;
-        let clients = Some(Clients::start(&site.endpoints())?);
+        let clients = Some(Clients::start(&site.endpoints(), &site.papers)?);
         let mut story = Self {
             callers: BTreeMap::new(),
             agents,
