@@ -284,7 +284,8 @@ pub enum Command {
     },
     /// Makes what is due happen.
     AdvanceClock,
-    /// A leader begins: since the last entry nobody could tell an order or hear an answer, so offers get that time again.
+    /// A leader begins, or its clock leapt: since the last entry nobody could tell an order or hear an answer, so offers get that
+    /// time again.
     TakeLead,
 }
 

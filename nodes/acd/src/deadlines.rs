@@ -10,6 +10,9 @@ use crate::{Timestamp, table::AgentKey};
 /// Stale alarms are dropped when there are so many more alarms than rows.
 const STALE_MAX: usize = 4_096;
 
+/// Under earlier rules the steps of a queue go on while nobody can be heard, and take back what rings.
+const PROLONGED_STEPS_RULES: u32 = 4;
+
 impl Shard {
     /// Does all that is due, in order of time, then of [`Alarm`].
     pub(crate) fn expire(&mut self, out: &mut Output) {
@@ -125,7 +128,7 @@ impl Shard {
     }
 
     /// All who ring get `ms` more: nobody is held to a time in which no leader could tell or hear anything.
-    /// Walks all calls, once per change of leader.
+    /// Walks all calls, once per change of leader or leap of its clock.
     pub(crate) fn prolong_offers(&mut self, ms: u64) {
         for slot in 0..self.calls.slots() {
             let key = CallKey::from_slot(slot);
@@ -140,11 +143,19 @@ impl Shard {
         }
     }
 
-    /// Who rings for this call, is asked about it or says a last word gets `ms` more.
+    /// Who rings for this call, is asked about it or says a last word gets `ms` more. A step of its queue, which would take the
+    /// ringing back, waits for so long too.
     pub(crate) fn prolong_call(&mut self, key: CallKey, ms: u64) {
         if !matches!(self.calls[key].state, CallState::Waiting | CallState::Ended { .. }) {
             match &mut self.calls[key].state {
-                CallState::Offered(offer) => offer.until = offer.until.saturating_add(ms),
+                CallState::Offered(offer) => {
+                    offer.until = offer.until.saturating_add(ms);
+                    if self.rules >= PROLONGED_STEPS_RULES
+                        && let Some(line) = &mut self.calls[key].line
+                    {
+                        line.step_at = line.step_at.map(|at| at.saturating_add(ms));
+                    }
+                }
                 CallState::Asking { until, .. } | CallState::Calling { until, .. } | CallState::Leaving { until } => {
                     *until = until.saturating_add(ms);
                 }

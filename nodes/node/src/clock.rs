@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// While the system's clock is elsewhere, one part in so many of the time that passes is left out or added.
@@ -27,15 +27,14 @@ struct Clock {
 pub fn now_us() -> u64 {
     let (at, system_us) = (Instant::now(), system_us());
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let unix_us = clock.map_or(system_us, |last| {
-        let passed_us = u64::try_from(at.saturating_duration_since(last.at).as_micros()).unwrap_or(u64::MAX);
-        follow(last.unix_us, passed_us, system_us)
-    });
-    // Less than a microsecond is not forgotten: it is counted from the earlier moment.
-    if clock.is_none_or(|last| unix_us > last.unix_us) {
-        *clock = Some(Clock { at, unix_us });
-    }
-    unix_us
+    let last = clock.get_or_insert(Clock { at, unix_us: system_us });
+    let elapsed_us = u64::try_from(at.saturating_duration_since(last.at).as_micros()).unwrap_or(u64::MAX);
+    // What is too short to be slewed is counted at the next reading: whoever asks without a pause would never be slewed.
+    let rest_us = elapsed_us % SLEW;
+    let passed_us = elapsed_us - rest_us;
+    last.unix_us = follow(last.unix_us, passed_us, system_us.saturating_sub(rest_us));
+    last.at += Duration::from_micros(passed_us);
+    last.unix_us.saturating_add(rest_us)
 }
 
 /// What our clock shows after `passed_us` of real time, when it showed `last_us` and the system's shows `system_us`.

@@ -30,8 +30,8 @@ use crate::{
     tenancy::{Stay, Tenants},
 };
 
-/// The clock is read every tick and with every input. What is more than this, microseconds, was a process that stood still or
-/// a clock that was set.
+/// The clock is read every tick and with every input. What is more than this, microseconds, was a process that stood still, or
+/// did one thing for so long, or a clock that was set.
 const LEAP_US: u64 = 1_000_000;
 
 /// All shards of one actor. Its machines are [`ShardMachine`]s, or, in the simulator, such in a coat that watches them.
@@ -74,7 +74,8 @@ impl<M: Replica> Core<M> {
         self.homes = homes;
     }
 
-    /// Moves the time of all later inputs; it never goes backwards.
+    /// Moves the time of all later inputs; it never goes backwards. Where it leaps, the tenants that are led here are told so
+    /// by a command.
     pub fn set_now(&mut self, unix_us: u64) {
         let passed_us = unix_us.saturating_sub(self.now_us);
         if passed_us > LEAP_US {

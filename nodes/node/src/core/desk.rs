@@ -1,6 +1,6 @@
 //! What the leader of a tenant's shard keeps beside the tenant's state: who waits for which outcome, what is on its way into
-//! the log (`batches.rs`) and at what time (`shard_time.rs`), who watches and whose lease runs (`watchers.rs`). All of it may be lost at any time: senders ask
-//! again, gateways watch again.
+//! the log (`batches.rs`) and at what time (`shard_time.rs`), who watches and whose lease runs (`watchers.rs`). All of it may
+//! be lost at any time: senders ask again, gateways watch again.
 
 mod batches;
 mod shard_time;
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 use proto::v1::{
-    Batch, Command, CommandId, Logged, NotLeader, Outcome, RejectionCode, SetRules, Submission, TakeLead, TraceContext,
-    Unavailable, WatchRequest, command, outcome,
+    AdvanceClock, Batch, Command, CommandId, Logged, NotLeader, Outcome, RejectionCode, SetRules, Submission, TakeLead,
+    TraceContext, Unavailable, WatchRequest, command, outcome,
 };
 
 use super::{
@@ -93,6 +93,12 @@ enum Asker {
     Nobody,
 }
 
+#[derive(Debug, Default)]
+struct Owed {
+    take_lead: bool,
+    rules: bool,
+}
+
 /// A log entry to propose, and the commands in it.
 #[derive(Debug)]
 pub(super) struct Proposal {
@@ -111,6 +117,8 @@ pub(super) struct Desk {
     number: u64,
     pending: BTreeMap<Id, Pending>,
     time: ShardTime,
+    /// Commands of ours that are not in the log although they should be: put again at the next tick.
+    owed: Owed,
     batches: Batches,
     watchers: Watchers,
 }
@@ -126,6 +134,7 @@ impl Desk {
             number: 0,
             pending: BTreeMap::new(),
             time: ShardTime::default(),
+            owed: Owed::default(),
             batches: Batches::new(limits),
             watchers: Watchers::new(limits),
         }
@@ -157,7 +166,10 @@ impl Desk {
     pub(super) fn leapt(&mut self, now_us: u64, by_us: u64) {
         self.watchers.leapt(by_us);
         let held = self.time.hold(by_us);
-        if held && !self.pending.values().any(|pending| pending.asker == Asker::Time && !pending.in_flight) {
+        let waits = |pending: &Pending| pending.asker == Asker::Time && !pending.in_flight;
+        if held && !self.owed.take_lead && !self.pending.values().any(waits) {
+            // As far as time has passed it has passed for those who ring too: only what was leapt over is given to them.
+            self.enqueue_own(now_us, Asker::Nobody, command::Kind::AdvanceClock(AdvanceClock {}));
             self.enqueue_take_lead(now_us);
         }
     }
@@ -257,6 +269,13 @@ impl Desk {
 
     /// Deadlines of the shard, leases, keep-alives.
     pub(super) fn tick(&mut self, now_us: u64, shard: &acd::Shard, effects: &mut Effects) {
+        let owed = std::mem::take(&mut self.owed);
+        if owed.take_lead {
+            self.enqueue_take_lead(now_us);
+        }
+        if owed.rules {
+            self.enqueue_first_rules(now_us);
+        }
         let shard_us = self.time.read(now_us);
         if shard.next_deadline().is_some_and(|at_ms| at_ms.saturating_mul(1_000) <= shard_us) {
             self.batches.move_the_clock();
@@ -291,7 +310,7 @@ impl Desk {
         self.batches.next_wake()
     }
 
-    /// Consensus did not take the batch (a hand-over is going on): whoever asked must ask again.
+    /// Consensus did not take the batch (a hand-over is going on): whoever asked must ask again, and so do we.
     pub(super) fn batch_refused(&mut self, now_us: u64, refused: Vec<Id>, effects: &mut Effects) {
         self.batches.one_is_over();
         for id in refused {
@@ -308,9 +327,9 @@ impl Desk {
                 }
                 Some(Asker::Time) => {
                     self.time.take_back();
-                    self.enqueue_take_lead(now_us);
+                    self.owed.take_lead = true;
                 }
-                Some(Asker::Rules) => self.enqueue_first_rules(now_us),
+                Some(Asker::Rules) => self.owed.rules = true,
                 Some(Asker::Nobody) | None => {}
             }
         }
@@ -349,6 +368,12 @@ impl Desk {
                 Asker::Attach(key) => {
                     self.watchers.attached(now_us, key, shard.filter(|_| result.is_ok()), effects);
                 }
+                // Refused by the tenant itself, which has no room to remember us: nor did its time move.
+                Asker::Time if result.is_err() => {
+                    self.time.take_back();
+                    self.owed.take_lead = true;
+                }
+                Asker::Rules if result.is_err() => self.owed.rules = true,
                 Asker::Time | Asker::Rules | Asker::Nobody => {}
             }
         }

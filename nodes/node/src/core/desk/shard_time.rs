@@ -17,9 +17,10 @@ pub(super) struct ShardTime {
 }
 
 impl ShardTime {
-    /// A leader begins: time goes on from `log_us`, the time of the last entry.
+    /// A leader begins: time goes on from `log_us`, the time of the last entry; 0 is before the first one.
     pub(super) fn begin(&mut self, now_us: u64, log_us: u64) {
-        *self = Self { ahead_us: signed(log_us).saturating_sub(signed(now_us)), read_us: now_us, let_go_us: 0 };
+        let ahead_us = if log_us == 0 { 0 } else { signed(log_us).saturating_sub(signed(now_us)) };
+        *self = Self { ahead_us, read_us: now_us, let_go_us: 0 };
     }
 
     /// What goes into an entry, when the node's clock shows `now_us`. Ahead of that it goes on a little slower, until the two

@@ -27,17 +27,38 @@ fn rings(trio: &Trio) -> bool {
 #[test]
 fn a_clock_that_leaps_takes_no_time_from_who_rings() {
     let (mut trio, due_ms) = ringing();
-    trio.run_ms(1_000);
+    trio.run_ms(RING_MS - 3_000);
     trio.leap_ms(trio.leader(), LEAP_MS);
-    trio.run_ms(RING_MS - 2_000);
+    trio.run_ms(2_000);
     assert!(rings(&trio), "fourteen of its fifteen seconds");
-    assert!(
-        trio.next_deadline().is_some_and(|at_ms| at_ms >= due_ms + LEAP_MS),
-        "by the time that the clock shows now"
-    );
-    trio.run_ms(3_000);
+    let due_now_ms = trio.next_deadline().expect("it is due some time");
+    assert!((due_ms + LEAP_MS - 50..=due_ms + LEAP_MS + 50).contains(&due_now_ms), "by what the clock shows now");
+    trio.run_ms(1_500);
     assert!(!rings(&trio), "and no longer than it should");
     trio.replicas_agree();
+}
+
+#[test]
+fn a_leader_that_stands_still_again_and_again_does_not_let_anybody_ring_for_ever() {
+    let (mut trio, _) = ringing();
+    for _ in 0..RING_MS / 1_000 {
+        trio.leap_ms(trio.leader(), 1_500);
+        trio.run_ms(1_000);
+    }
+    trio.run_ms(500);
+    assert!(!rings(&trio));
+}
+
+#[test]
+fn a_second_and_less_is_no_leap() {
+    let (mut trio, _) = ringing();
+    for (leap_ms, commands) in [(1_000, 0), (1_001, 2)] {
+        let before = trio.commands_applied();
+        trio.leap_ms(trio.leader(), leap_ms);
+        trio.drain_only(trio.leader());
+        trio.run_ms(200);
+        assert_eq!(trio.commands_applied() - before, commands);
+    }
 }
 
 #[test]
@@ -62,7 +83,7 @@ fn what_waits_when_the_clock_leaps_is_done_before_its_time() {
 #[test]
 fn a_leap_that_consensus_does_not_take_is_told_later() {
     let (mut trio, _) = ringing();
-    let leader = trio.leader();
+    let (leader, before_ms) = (trio.leader(), trio.shard_now_ms());
     trio.stall_hand_over();
     trio.leap_ms(leader, LEAP_MS);
     trio.run_ms(100);
@@ -74,19 +95,24 @@ fn a_leap_that_consensus_does_not_take_is_told_later() {
     trio.run_ms(100);
     assert!(accepted(&trio.outcomes(5)));
     assert!(rings(&trio), "nor does what comes later bring the time that was held back");
+    assert!(trio.shard_now_ms() >= before_ms + LEAP_MS, "it is told");
 }
 
 #[test]
-fn a_clock_that_leaps_twice_leaps_once_in_the_log() {
+fn a_clock_that_leaps_again_before_the_first_leap_is_told_is_told_of_once() {
     let (mut trio, due_ms) = ringing();
-    let leader = trio.leader();
-    for _ in 0..2 {
+    let (leader, before) = (trio.leader(), trio.commands_applied());
+    // A batch has just gone, so what comes next is not proposed before it is drained.
+    trio.submit(5, submission(CommandId { sender: 9, number: 1 }, offer(0xc2)));
+    trio.drain_only(leader);
+    for number in 2..4 {
         trio.leap_ms(leader, LEAP_MS);
-        trio.drain_only(leader);
+        trio.submit(5, submission(CommandId { sender: 9, number }, offer(0xc1 + number)));
     }
-    trio.run_ms(100);
+    trio.run_ms(200);
     assert!(rings(&trio));
     assert!(trio.next_deadline().is_some_and(|at_ms| at_ms >= due_ms + 2 * LEAP_MS));
+    assert_eq!(trio.commands_applied() - before, 5, "three calls, the time until the leap, the leap");
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(super) struct Trio {
     closed: BTreeSet<WatcherKey>,
     number: u64,
     asks: Vec<(usize, u32, Ask)>,
+    commands_applied: [u64; 3],
     restored: BTreeSet<usize>,
     /// A node applied entries while it was saving.
     saved_between_entries: bool,
@@ -115,6 +116,7 @@ impl Trio {
             closed: BTreeSet::new(),
             number: 0,
             asks: Vec::new(),
+            commands_applied: [0; 3],
             restored: BTreeSet::new(),
             saved_between_entries: false,
         }
@@ -180,6 +182,7 @@ impl Trio {
         let mut effects = core.drain();
         self.saved_between_entries |= before && saving(core) && effects.commands_applied > 0;
         self.asks.extend(effects.asks.drain(..).map(|(shard, ask)| (at, shard, ask)));
+        self.commands_applied[at] += effects.commands_applied;
         if !effects.restored.is_empty() {
             self.restored.insert(at);
         }
@@ -345,6 +348,11 @@ impl Trio {
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.tenant(self.leader()).next_deadline()
+    }
+
+    /// By the leader.
+    pub(super) fn commands_applied(&self) -> u64 {
+        self.commands_applied[self.leader()]
     }
 
     pub(super) fn shard_now_ms(&self) -> u64 {
