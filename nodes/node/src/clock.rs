@@ -27,14 +27,19 @@ struct Clock {
 pub fn now_us() -> u64 {
     let (at, system_us) = (Instant::now(), system_us());
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let last = clock.get_or_insert(Clock { at, unix_us: system_us });
-    let elapsed_us = u64::try_from(at.saturating_duration_since(last.at).as_micros()).unwrap_or(u64::MAX);
-    // What is too short to be slewed is counted at the next reading: whoever asks without a pause would never be slewed.
-    let rest_us = elapsed_us % SLEW;
-    let passed_us = elapsed_us - rest_us;
-    last.unix_us = follow(last.unix_us, passed_us, system_us.saturating_sub(rest_us));
-    last.at += Duration::from_micros(passed_us);
-    last.unix_us.saturating_add(rest_us)
+    clock.get_or_insert(Clock { at, unix_us: system_us }).read(at, system_us)
+}
+
+impl Clock {
+    fn read(&mut self, at: Instant, system_us: u64) -> u64 {
+        let elapsed_us = u64::try_from(at.saturating_duration_since(self.at).as_micros()).unwrap_or(u64::MAX);
+        // What is too short to be slewed is counted at the next reading: whoever asks without a pause would never be slewed.
+        let rest_us = elapsed_us % SLEW;
+        let passed_us = elapsed_us - rest_us;
+        self.unix_us = follow(self.unix_us, passed_us, system_us.saturating_sub(rest_us));
+        self.at += Duration::from_micros(passed_us);
+        self.unix_us.saturating_add(rest_us)
+    }
 }
 
 /// What our clock shows after `passed_us` of real time, when it showed `last_us` and the system's shows `system_us`.
@@ -79,6 +84,19 @@ mod tests {
         }
         assert_eq!(steps, 10_000, "a second is made up for in ten");
         assert_eq!(follow(ours, 1_000, system + 1_000), ours + 1_000);
+    }
+
+    #[test]
+    fn whoever_reads_it_without_a_pause_is_slewed_too() {
+        let began = Instant::now();
+        let mut clock = Clock { at: began, unix_us: 1_000_000 };
+        let (mut last, step_us) = (0, 3);
+        for us in (0..=1_000_000).step_by(step_us) {
+            let read = clock.read(began + Duration::from_micros(us), 1_050_000 + us);
+            assert!(read >= last, "never backwards");
+            last = read;
+        }
+        assert!(last.abs_diff(2_050_000) < 20, "{last}: fifty milliseconds are made up for in half a second");
     }
 
     #[test]
