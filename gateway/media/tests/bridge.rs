@@ -11,7 +11,6 @@ fn speech(seed: u64) -> Vec<Vec<u8>> {
     (0..50).map(|_| (0..160).map(|_| dice.u8(..)).collect()).collect()
 }
 
-/// Joined, and each has been heard once, so both are latched.
 /// Tells of the second one's far end, and returns when it is known. What is asked of a leg is done in order, so a hold that has come
 /// and gone shows it. `a` is joined to it, and says `[9; 160]` last.
 fn tell(plane: &MediaPlane, remote: Remote, (a, port_a): (&mut Phone, u16), b: &Phone) -> Header {
@@ -30,6 +29,7 @@ fn tell(plane: &MediaPlane, remote: Remote, (a, port_a): (&mut Phone, u16), b: &
     std::iter::repeat_with(|| b.hear()).find(|heard| heard.payload == [9; 160]).expect("it goes on for ever").header
 }
 
+/// Joined, and each has been heard once, so both are latched.
 fn joined(plane: &MediaPlane, a: &mut Phone, b: &mut Phone) -> (u16, u16) {
     let ports = (a.open(plane, key(1)), b.open(plane, key(2)));
     plane.join(key(1), key(2));

@@ -93,7 +93,8 @@ pub type CallId = u64;
 /// A name that many rows and records share.
 pub type Name = std::sync::Arc<str>;
 /// The latest rules this release knows. 4 decides as 3 does, but for those who come to a queue
-/// together (`configure.rs`) and for steps of a queue while nobody leads (`deadlines.rs`); a cluster of rules 4 may write what earlier releases cannot read.
+/// together (`configure.rs`) and for steps of a queue while nobody leads (`deadlines.rs`); a cluster of rules 4 may write what
+/// earlier releases cannot read.
 pub const RULES: u32 = 4;
 /// The latest rules that the release before this one knows: a new shard begins with them, and has later ones from the
 /// directory when every node can follow them.

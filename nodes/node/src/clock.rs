@@ -9,7 +9,7 @@ use std::{
 };
 
 /// While the system's clock is elsewhere, one part in so many of the time that passes is left out or added.
-const SLEW: u64 = 10;
+pub(crate) const SLEW: u64 = 10;
 
 /// Where the system's clock is ahead by more, microseconds, it is followed at once.
 const AHEAD_US_MAX: u64 = 300_000_000;

@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
-
 use trust::Role;
 
 use super::{machine::Machine, net::Net, papers::Papers};

@@ -2,8 +2,7 @@
 //! leaps ahead only where the desk lets it: with a `TakeLead`, which gives all who ring the time that is leapt over. It is
 //! never told what the time is for.
 
-/// While it is ahead of the node's clock, one part in so many of the time that passes is left out.
-const SLEW: u64 = 10;
+use crate::clock::SLEW;
 
 /// Unix microseconds, as the tenant is to believe them.
 #[derive(Debug, Default)]
